@@ -127,9 +127,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
     def pad(plane: Tensor, value: float) -> Tensor:
         h, w = plane.shape[-2:]
-        return (
-            plane if (h, w) == (height, width) else F.pad(plane, (0, width - w, 0, height - h), value=value)
-        )
+        return plane if (h, w) == (height, width) else F.pad(plane, (0, width - w, 0, height - h), value=value)
 
     def pad_image(image: Tensor) -> Tensor:
         mean = image.mean()
@@ -194,10 +192,6 @@ def to_device(batch: Batch, device: str | torch.device | None) -> Batch:
     def move(value: Any) -> Any:
         if isinstance(value, Tensor):
             return value.to(device)
-        return (
-            [move(v) for v in value]
-            if isinstance(value, list) and value and isinstance(value[0], Tensor)
-            else value
-        )
+        return [move(v) for v in value] if isinstance(value, list) and value and isinstance(value[0], Tensor) else value
 
     return {key: move(value) for key, value in batch.items()}  # type: ignore[return-value]
