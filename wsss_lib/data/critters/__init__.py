@@ -1,0 +1,22 @@
+"""Critters: the world with dials. Procedurally drawn animals in habitats, with exact masks and no download."""
+
+from .dataset import COUNTS, Critters, cache_folder, load_critters
+from .scene import Scenes, render
+from .species import COATS, COMPANIONS, FACES, PATTERNS, SPECIES
+from .world import DRAWING_VERSION, World
+
+__all__ = [
+    "COATS",
+    "COMPANIONS",
+    "COUNTS",
+    "DRAWING_VERSION",
+    "FACES",
+    "PATTERNS",
+    "SPECIES",
+    "Critters",
+    "Scenes",
+    "World",
+    "cache_folder",
+    "load_critters",
+    "render",
+]

@@ -1,0 +1,276 @@
+"""From dials to pictures: lays out each scene, paints it back to front, and keeps account of what is visible."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .animal import Look, make_look, paint
+from .draws import Draws, Floats, grain, image_keys
+from .scenery import HABITATS, background, bush, companion, ground_colour, scatter
+from .shapes import ellipse, turn
+from .species import COATS, COMPANIONS, PATTERNS, SPECIES, companion_of, tables
+from .world import World
+
+_CHUNK = 32  # images drawn together: their planes fit a processor's cache
+_HABITAT_NAMES = tuple(HABITATS)
+_MIN_VISIBLE = 0.12  # share of a critter that must be seen for it to count as being in the image
+
+
+@dataclass
+class Scenes:
+    """Pictures and everything that is true of them.
+
+    Attributes:
+        images: (N, 3, S, S) uint8.
+        masks: (N, S, S) uint8, 0 background, k + 1 for class k; what is visible, pixel by pixel.
+        parts: (N, S, S) uint8, 0 none, 1 body, 2 head.
+        instances: (N, S, S) uint8, 0 none, i + 1 for the i-th entry of the image's ``objects``.
+        labels: (N, K) float32 multi-hot.
+        objects: One list an image, an entry a visible critter: species, class, box (xyxy pixels, right and bottom
+            exclusive), centre (x, y in image sides), extent (image sides), facing, coat, pattern, habitat, companion,
+            visible share.
+    """
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    parts: NDArray[np.uint8]
+    instances: NDArray[np.uint8]
+    labels: Floats
+    objects: list[list[dict[str, Any]]]
+
+
+def render(
+    world: World, split: str = "train", indices: NDArray[np.int64] | range = range(16), workers: int = 2
+) -> Scenes:
+    """Draw images of the world.
+
+    Args:
+        world: The dials.
+        split: Name of the split; part of each image's key.
+        indices: Positions in the split. An image depends on its own position only, not on its neighbours.
+        workers: Threads; the result does not depend on it.
+
+    Returns:
+        The scenes, in the order of ``indices``.
+    """
+    where = np.asarray(indices, dtype=np.int64)
+    keys = image_keys(world.seed, split, where)
+    chunks = [keys[i : i + _CHUNK] for i in range(0, len(keys), _CHUNK)]
+    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+        drawn = list(pool.map(lambda k: _draw(world, k), chunks))
+    if not drawn:
+        raise ValueError("no indices to draw: pass at least one position")
+    joined: dict[str, Any] = {}
+    for field in fields(Scenes):
+        parts = [getattr(scene, field.name) for scene in drawn]
+        joined[field.name] = [o for p in parts for o in p] if field.name == "objects" else np.concatenate(parts)
+    return Scenes(**joined)
+
+
+@dataclass
+class _Layer:
+    """The j-th critter of every image: who, how it looks, where it stands."""
+
+    species: NDArray[np.int64]  # (N,) class
+    look: Look
+    coat: NDArray[np.int64]
+    present: NDArray[np.bool_]
+    extent: Floats  # (N,) longer side of its box, image sides
+    unit: Floats  # (N,) image sides per body unit
+    cx: Floats  # (N,) where the body's origin is, image sides
+    cy: Floats
+    foot: Floats  # (N,) y of its feet: who stands lower is nearer
+    facing: Floats  # (N,) 1 right, -1 left
+    companion: NDArray[np.int64]
+    with_companion: NDArray[np.bool_]
+
+
+def _lay_out(world: World, draws: Draws, horizon: Floats) -> list[_Layer]:
+    kinds = len(world.species)
+    table = tables(world.species)
+    fewest, most = world.critters
+    count = fewest + draws.integers("count", count=most - fewest + 1)
+    layers = []
+    shelf = draws.uniform("shelf")  # where the first stands; the others stand beside it
+    for j in range(most):
+        d = draws.child(f"critter {j}")
+        species = d.integers("species", count=kinds)
+        look = make_look(d, table, species, world.head_evidence, world.body_evidence)
+        left, top, right, bottom = look.extent()
+        low, high = world.scale
+        extent = d.uniform("scale", low=low, high=high)
+        if most > 1:  # several share the room
+            extent = extent / np.maximum(1, np.float32(0.55) * count.astype(np.float32) + np.float32(0.25))
+        unit = extent / np.maximum(right - left, bottom - top)
+        facing = np.where(d.uniform("facing") < 0.5, np.float32(-1), np.float32(1))
+        reach_left = np.where(facing > 0, -left, right) * unit
+        reach_right = np.where(facing > 0, right, -left) * unit
+        slot = (
+            d.uniform("x") if most == 1 else (shelf + (j + d.uniform("x", low=-0.2, high=0.2)) / count) % np.float32(1)
+        )
+        margin = np.float32(0.02)
+        cx = reach_left + margin + slot * np.maximum(1 - 2 * margin - reach_left - reach_right, 0)
+        height = (bottom - top) * unit
+        lowest = np.maximum(horizon + np.float32(0.06), height + margin)
+        foot = lowest + d.uniform("depth") * np.maximum(np.float32(0.97) - lowest, 0)
+        foot = np.minimum(foot, np.float32(0.97))
+        own = np.array([COMPANIONS.index(companion_of(s)) for s in world.species])
+        follows = d.uniform("follows") < np.float32(world.cooccurrence)
+        strays = d.uniform("strays") < np.float32(0.25)
+        layers.append(
+            _Layer(
+                species=species,
+                look=look,
+                coat=d.integers("coat", count=len(COATS)),
+                present=j < count,
+                extent=extent,
+                unit=unit,
+                cx=cx,
+                cy=foot - bottom * unit,
+                foot=foot,
+                facing=facing,
+                companion=np.where(follows, own[species], d.integers("stray kind", count=len(COMPANIONS))),
+                with_companion=(j < count) & (follows | strays),
+            )
+        )
+    return layers
+
+
+def _draw(world: World, keys: NDArray[np.uint64]) -> Scenes:
+    size, n = world.size, len(keys)
+    draws = Draws(keys)
+    habitat = draws.integers("habitat", count=len(HABITATS))
+    horizon = draws.uniform("horizon", low=0.22, high=0.45)
+    image = background(draws, habitat, horizon, size)
+    scatter(image, draws, habitat, horizon, world.clutter)
+    layers = _lay_out(world, draws, horizon)
+    for j, layer in enumerate(layers):
+        side = draws.child(f"companion {j}").uniform("side", low=-0.42, high=0.42)
+        foot = layer.foot - np.float32(0.05)
+        companion(image, COMPANIONS, layer.companion, layer.with_companion, layer.cx + side, foot)
+
+    grid = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
+    xs, ys = (
+        np.broadcast_to(grid[None, None, :], (n, size, size)),
+        np.broadcast_to(grid[None, :, None], (n, size, size)),
+    )
+    owner = np.zeros((n, size, size), np.uint8)  # which layer is seen at each pixel, 0 none
+    parts = np.zeros((n, size, size), np.uint8)
+    full = np.zeros((n, len(layers)), np.int64)
+    # Painter's order per image: the r-th to be painted is the r-th from the back.
+    order = np.argsort(np.stack([layer.foot for layer in layers], 1), axis=1, kind="stable")
+    for rank in range(len(layers)):
+        for j, layer in enumerate(layers):
+            turn_now = (order[:, rank] == j) & layer.present
+            rows = np.flatnonzero(turn_now)
+            if len(rows):
+                _add(world, image, owner, parts, full, j, layer, rows, xs, ys, habitat, Draws(keys))
+    visible = np.stack([(owner == j + 1).sum((1, 2)) for j in range(len(layers))], 1)
+    kept = np.stack([layer.present for layer in layers], 1) & (visible >= np.maximum(_MIN_VISIBLE * full, 4))
+
+    gain = draws.uniform("light", low=0.90, high=1.08)[:, None, None, None]
+    image = image * gain + (grain(keys, size, size) * np.float32(0.030))[:, None]
+    pixels = (np.clip(image, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    return _account(world, layers, owner, parts, kept, full, visible, habitat, pixels)
+
+
+def _add(
+    world: World, image: Floats, owner: NDArray[np.uint8], parts: NDArray[np.uint8], full: NDArray[np.int64], j: int,
+    layer: _Layer, rows: NDArray[np.int64], xs: Floats, ys: Floats, habitat: NDArray[np.int64], draws: Draws,
+) -> None:  # fmt: skip
+    """Paint layer ``j`` of the images ``rows`` over what is there: shadow, critter, and the bush before it."""
+    look = Look(**{f.name: getattr(layer.look, f.name)[rows] for f in fields(Look)})
+    unit, facing = layer.unit[rows, None, None], layer.facing[rows, None, None]
+    x, y = xs[rows], ys[rows]
+    dx, dy = (x - layer.cx[rows, None, None]) * facing, y - layer.cy[rows, None, None]
+    tilt = draws.child(f"tilt {j}").uniform("angle", low=-0.10, high=0.10)[rows, None, None]
+    c, s = turn(tilt)
+    u, v = (dx * c + dy * s) / unit, (dy * c - dx * s) / unit
+    reach = look.body[:, 0][:, None, None] * unit
+    shade = ellipse(
+        x,
+        y,
+        layer.cx[rows, None, None],
+        layer.foot[rows, None, None],
+        reach * np.float32(1.25),
+        reach * np.float32(0.22),
+    )
+    dark = np.clip(np.float32(0.5) - shade / (reach * np.float32(0.22)), 0, 1) * np.float32(0.38)
+    scene = image[rows] * (1 - dark[:, None])
+    pixel = np.float32(1 / world.size) / unit
+    outline = 0.65 * world.contrast
+    done = paint(u, v, look, pixel, outline, ground_colour(habitat[rows]), world.contrast)
+    scene += (done.colour - scene) * done.alpha[:, None]
+    inside = np.minimum(done.body, done.head) < 0
+    full[rows, j] = inside.sum((1, 2))
+    own, part = owner[rows], parts[rows]
+    own[inside] = j + 1
+    part[inside] = 1
+    part[done.head < 0] = 2
+    if world.occlusion > 0:
+        side = draws.child(f"bush {j}").uniform("place", low=-0.35, high=0.35)[rows]
+        span = layer.extent[rows]
+        hidden = np.zeros_like(x)
+        bush(
+            scene, hidden, draws.child(f"bush {j}").take(rows), habitat[rows],
+            layer.cx[rows] + side * span, layer.cy[rows], span * np.float32(world.occlusion * 0.5),
+        )  # fmt: skip
+        own[hidden > 0.5] = 0
+        part[hidden > 0.5] = 0
+    image[rows], owner[rows], parts[rows] = scene, own, part
+
+
+def _account(
+    world: World, layers: list[_Layer], owner: NDArray[np.uint8], parts: NDArray[np.uint8], kept: NDArray[np.bool_],
+    full: NDArray[np.int64], visible: NDArray[np.int64], habitat: NDArray[np.int64], pixels: NDArray[np.uint8],
+) -> Scenes:  # fmt: skip
+    """Masks, boxes, labels and attributes of what can be seen."""
+    n, size = len(owner), world.size
+    labels = np.zeros((n, len(world.species)), np.float32)
+    rank = np.cumsum(kept, 1) * kept  # 1-based position among the kept ones, 0 for the others
+    every = np.arange(n)
+    instances = np.zeros_like(owner)
+    masks = np.zeros_like(owner)
+    boxes = np.zeros((n, len(layers), 4), np.int64)
+    for j, layer in enumerate(layers):
+        here = (owner == j + 1) & kept[:, j, None, None]
+        instances = np.where(here, rank[:, j, None, None], instances).astype(np.uint8)
+        masks = np.where(here, (layer.species + 1)[:, None, None], masks).astype(np.uint8)
+        labels[every[kept[:, j]], layer.species[kept[:, j]]] = 1
+        columns, lines = here.any(1), here.any(2)
+        boxes[:, j] = np.stack(
+            [columns.argmax(1), lines.argmax(1), size - columns[:, ::-1].argmax(1), size - lines[:, ::-1].argmax(1)], 1
+        )
+    parts = np.where(masks > 0, parts, 0).astype(np.uint8)
+    objects: list[list[dict[str, Any]]] = []
+    for i in range(n):
+        found = []
+        for j, layer in enumerate(layers):
+            if not kept[i, j]:
+                continue
+            left, top, right, bottom = (int(b) for b in boxes[i, j])
+            found.append(
+                {
+                    "species": world.species[layer.species[i]],
+                    "class": int(layer.species[i]),
+                    "box": [left, top, right, bottom],
+                    "centre": [(left + right) / 2 / size, (top + bottom) / 2 / size],
+                    "extent": max(right - left, bottom - top) / size,
+                    "facing": "right" if layer.facing[i] > 0 else "left",
+                    "coat": list(COATS)[layer.coat[i]],
+                    "pattern": PATTERNS[int(layer.look.pattern[i].argmax())],
+                    "habitat": _HABITAT_NAMES[habitat[i]],
+                    "companion": COMPANIONS[layer.companion[i]] if layer.with_companion[i] else None,
+                    "visible": round(int(visible[i, j]) / max(1, int(full[i, j])), 3),
+                }
+            )
+        objects.append(found)
+    return Scenes(pixels, masks, parts, instances, labels, objects)
+
+
+__all__ = ["SPECIES", "Scenes", "render"]
