@@ -2,7 +2,7 @@
 
 from .dataset import COUNTS, Critters, cache_folder, load_critters
 from .scene import Scenes, render
-from .species import COATS, COMPANIONS, FACES, PATTERNS, SPECIES
+from .species import COATS, COMPANIONS, FACES, NURSERY, PATTERNS, SPECIES
 from .world import DRAWING_VERSION, World
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "COUNTS",
     "DRAWING_VERSION",
     "FACES",
+    "NURSERY",
     "PATTERNS",
     "SPECIES",
     "Critters",

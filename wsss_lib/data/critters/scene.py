@@ -190,7 +190,8 @@ def _add(
     dx, dy = (x - layer.cx[rows, None, None]) * facing, y - layer.cy[rows, None, None]
     tilt = draws.child(f"tilt {j}").uniform("angle", low=-0.10, high=0.10)[rows, None, None]
     c, s = turn(tilt)
-    u, v = (dx * c + dy * s) / unit, (dy * c - dx * s) / unit
+    u: Floats = (dx * c + dy * s) / unit
+    v: Floats = (dy * c - dx * s) / unit
     reach = look.body[:, 0][:, None, None] * unit
     shade = ellipse(
         x,

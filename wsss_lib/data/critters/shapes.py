@@ -12,7 +12,7 @@ from .draws import Floats
 
 
 def ellipse(u: Floats, v: Floats, cx: Floats, cy: Floats, a: Floats, b: Floats) -> Floats:
-    """Distance to an axis-parallel ellipse, to first order: exact on the edge, which is all that anti-aliasing needs."""
+    """Distance to an axis-parallel ellipse, to first order: exact on the edge, as anti-aliasing needs."""
     x, y = (u - cx) / a, (v - cy) / b
     level = np.sqrt(x * x + y * y)
     slope = np.sqrt((x / a) ** 2 + (y / b) ** 2)

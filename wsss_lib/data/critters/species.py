@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .draws import Floats
+from .draws import Draws, Floats, image_keys
 
 COATS: dict[str, tuple[float, float, float]] = {
     "sand": (0.83, 0.68, 0.46),
@@ -74,29 +74,46 @@ COMPANIONS: tuple[str, ...] = tuple(row[4] for row in _TABLE.values())
 """Habitat objects; the i-th may come along with the i-th species (the co-occurrence dial)."""
 
 
+NURSERY: tuple[str, ...] = tuple(f"nursery{i:02d}" for i in range(24))
+"""Twenty-four further species on which the shipped backbones are trained, none of them a chapter's."""
+
+
+def _nursery(index: int) -> tuple[Floats, Floats, int, int]:
+    """The numbers of the ``index``-th nursery species: each length drawn between the chapters' smallest and largest."""
+    draws = Draws(image_keys(0, "nursery", np.array([index])))
+    rows = []
+    for part, column in (("body", 0), ("head", 1)):
+        known = np.array([row[column] for row in _TABLE.values()], np.float32)
+        low, high = known.min(0), known.max(0)
+        rows.append(low + (high - low) * draws.uniform(part, known.shape[1])[0])
+    # Every pair of pattern and face but the chapters' own pairs (equal positions) is a possible look.
+    pattern = index % len(PATTERNS)
+    face = (pattern + 1 + index // len(PATTERNS)) % len(FACES)
+    return rows[0], rows[1], pattern, face
+
+
 def tables(names: tuple[str, ...]) -> dict[str, Floats]:
     """The species' numbers as arrays.
 
     Args:
-        names: K species out of :data:`SPECIES`.
+        names: K species out of :data:`SPECIES` and :data:`NURSERY`.
 
     Returns:
         ``body`` (K, 11), ``head`` (K, 11), ``pattern`` (K, 6) and ``face`` (K, 6) one-hot, float32.
     """
-    rows = [_TABLE[n] for n in names]
-    return {
-        "body": np.array([r[0] for r in rows], np.float32),
-        "head": np.array([r[1] for r in rows], np.float32),
-        "pattern": np.eye(len(PATTERNS), dtype=np.float32)[[PATTERNS.index(r[2]) for r in rows]],
-        "face": np.eye(len(FACES), dtype=np.float32)[[FACES.index(r[3]) for r in rows]],
-    }
-
-
-def pattern_of(name: str) -> str:
-    """The coat pattern that the species ``name`` calls its own."""
-    return _TABLE[name][2]
+    body, head, pattern, face = [], [], [], []
+    for name in names:
+        if name in _TABLE:
+            b, h, p, f, _ = _TABLE[name]
+            row = np.array(b, np.float32), np.array(h, np.float32), PATTERNS.index(p), FACES.index(f)
+        else:
+            row = _nursery(NURSERY.index(name))
+        for column, value in zip((body, head, pattern, face), row, strict=True):
+            column.append(value)  # type: ignore[attr-defined]
+    eye = np.eye(len(PATTERNS), dtype=np.float32)
+    return {"body": np.stack(body), "head": np.stack(head), "pattern": eye[pattern], "face": eye[face]}
 
 
 def companion_of(name: str) -> str:
     """The habitat object that may come along with the species ``name``."""
-    return _TABLE[name][4]
+    return _TABLE[name][4] if name in _TABLE else COMPANIONS[NURSERY.index(name) % len(COMPANIONS)]

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from .species import SPECIES
+from .species import NURSERY, SPECIES
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class World:
 
     Args:
         size: Side of the square images in pixels, at least 16.
-        species: The K classes, out of :data:`wsss_lib.data.critters.SPECIES`; at least two.
+        species: The K classes, out of :data:`SPECIES` (the chapters') and :data:`NURSERY` (the backbones'); at least two.
         head_evidence: Share of the head's look (shape and face) that is the species' own, in [0, 1]; the rest is that
             of a species drawn at random. 1: the head tells the class for certain. 0: it tells nothing.
         body_evidence: The same for the body (shape and coat pattern). Low values make a classifier look at heads only.
@@ -55,7 +55,7 @@ class World:
                 raise ValueError(f"{name} is {value}, expected a number from 0 to 1: turn the dial back into its range")
         if self.size < 16:
             raise ValueError(f"size is {self.size}, expected at least 16 pixels: a smaller critter has no head to see")
-        unknown = [s for s in self.species if s not in SPECIES]
+        unknown = [s for s in self.species if s not in SPECIES + NURSERY]
         if unknown or len(self.species) < 2 or len(set(self.species)) < len(self.species):
             raise ValueError(f"species is {self.species}, expected two or more different ones of {SPECIES}")
         if len(self.scale) != 2 or not 0.1 <= self.scale[0] <= self.scale[1] <= 1:
