@@ -1,0 +1,8 @@
+"""What runs, checks and renders the chapters; a chapter itself uses :func:`begin`, :func:`say`, :func:`pick_device`.
+
+Everything that needs papermill, nbformat or Sphinx lives in the submodules, which a reader's kernel never imports.
+"""
+
+from wsss_lib.notebooks.session import begin, pick_device, say
+
+__all__ = ["begin", "pick_device", "say"]
