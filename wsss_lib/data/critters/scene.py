@@ -154,7 +154,7 @@ def _draw(world: World, keys: NDArray[np.uint64]) -> Scenes:
         foot = layer.foot - np.float32(0.05)
         companion(image, COMPANIONS, layer.companion, layer.with_companion, layer.cx + side, foot)
 
-    grid = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
+    grid: Floats = ((np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)).astype(np.float32)
     xs, ys = (
         np.broadcast_to(grid[None, None, :], (n, size, size)),
         np.broadcast_to(grid[None, :, None], (n, size, size)),
@@ -190,8 +190,8 @@ def _add(
     dx, dy = (x - layer.cx[rows, None, None]) * facing, y - layer.cy[rows, None, None]
     tilt = draws.child(f"tilt {j}").uniform("angle", low=-0.10, high=0.10)[rows, None, None]
     c, s = turn(tilt)
-    u: Floats = (dx * c + dy * s) / unit
-    v: Floats = (dy * c - dx * s) / unit
+    u = ((dx * c + dy * s) / unit).astype(np.float32, copy=False)
+    v = ((dy * c - dx * s) / unit).astype(np.float32, copy=False)
     reach = look.body[:, 0][:, None, None] * unit
     shade = ellipse(
         x,

@@ -101,17 +101,16 @@ def tables(names: tuple[str, ...]) -> dict[str, Floats]:
     Returns:
         ``body`` (K, 11), ``head`` (K, 11), ``pattern`` (K, 6) and ``face`` (K, 6) one-hot, float32.
     """
-    body, head, pattern, face = [], [], [], []
+    rows: list[tuple[Floats, Floats, int, int]] = []
     for name in names:
         if name in _TABLE:
             b, h, p, f, _ = _TABLE[name]
-            row = np.array(b, np.float32), np.array(h, np.float32), PATTERNS.index(p), FACES.index(f)
+            rows.append((np.array(b, np.float32), np.array(h, np.float32), PATTERNS.index(p), FACES.index(f)))
         else:
-            row = _nursery(NURSERY.index(name))
-        for column, value in zip((body, head, pattern, face), row, strict=True):
-            column.append(value)  # type: ignore[attr-defined]
+            rows.append(_nursery(NURSERY.index(name)))
+    body, head, pattern, face = zip(*rows, strict=True)
     eye = np.eye(len(PATTERNS), dtype=np.float32)
-    return {"body": np.stack(body), "head": np.stack(head), "pattern": eye[pattern], "face": eye[face]}
+    return {"body": np.stack(body), "head": np.stack(head), "pattern": eye[list(pattern)], "face": eye[list(face)]}
 
 
 def companion_of(name: str) -> str:

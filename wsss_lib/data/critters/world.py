@@ -15,7 +15,8 @@ class World:
 
     Args:
         size: Side of the square images in pixels, at least 16.
-        species: The K classes, out of :data:`SPECIES` (the chapters') and :data:`NURSERY` (the backbones'); at least two.
+        species: The K classes, out of :data:`SPECIES` (the chapters') and :data:`NURSERY` (the backbones');
+            at least two.
         head_evidence: Share of the head's look (shape and face) that is the species' own, in [0, 1]; the rest is that
             of a species drawn at random. 1: the head tells the class for certain. 0: it tells nothing.
         body_evidence: The same for the body (shape and coat pattern). Low values make a classifier look at heads only.
