@@ -1,0 +1,220 @@
+"""Checkpoints that survive being killed: safetensors and JSON, complete or not there at all.
+
+On disk, ``<out_dir>/checkpoints/step_00000120/`` holds
+
+- ``model.safetensors``: parameters and buffers, by their names in ``method.state_dict()``,
+- ``optimiser.safetensors``: ``"<parameter>/<quantity>"``, for example ``"head.weight/momentum_buffer"``,
+- ``random_0.safetensors``, ``random_0.json``: the random generators of process 0 (and one pair for each other process),
+- ``state.json``: step, settings, what was trained on what, loss scale, history, versions,
+- ``SHA256SUMS``: of all of them, in the format of ``sha256sum``.
+
+A checkpoint is written into a temporary folder, every file of it is flushed to the disk, and the folder gets its name
+by one rename. Whoever reads it checks the sums first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+SUMS = "SHA256SUMS"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An intact checkpoint on disk."""
+
+    folder: Path
+    step: int
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """The tensors of a file, copied: the file may be deleted while they are in use."""
+        return {key: value.clone() for key, value in load_file(self.folder / f"{name}.safetensors").items()}
+
+    def json(self, name: str) -> dict[str, Any]:
+        """The content of a JSON file."""
+        return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
+
+    def has(self, name: str) -> bool:
+        """Whether there is a JSON file of this name."""
+        return (self.folder / f"{name}.json").exists()
+
+
+def root_of(out_dir: str | Path) -> Path:
+    """The folder in which a run's checkpoints lie."""
+    return Path(out_dir) / "checkpoints"
+
+
+def steps(root: Path) -> list[int]:
+    """The steps of which there are checkpoints, intact or not, the newest first."""
+    found = (path.name.removeprefix("step_") for path in root.glob("step_*"))
+    return sorted((int(step) for step in found if step.isdigit()), reverse=True)
+
+
+def newest(root: Path) -> Checkpoint | None:
+    """The newest intact checkpoint, None if there is none; each damaged one that is passed over is warned of."""
+    for step in steps(root):
+        folder = _folder(root, step)
+        fault = _fault(folder)
+        if fault is None:
+            return Checkpoint(folder, step)
+        warnings.warn(f"the checkpoint {folder} is damaged ({fault}): falling back to the one before", stacklevel=2)
+    return None
+
+
+def restore(method: nn.Module, out_dir: str | Path) -> int:
+    """Load the weights of the newest intact checkpoint of a run, to use the method rather than train it on.
+
+    Args:
+        method: A method of the same shape as the one trained.
+        out_dir: What ``fit`` was given.
+
+    Returns:
+        The step of the checkpoint.
+
+    Raises:
+        FileNotFoundError: The folder holds no intact checkpoint.
+    """
+    checkpoint = newest(root_of(out_dir))
+    if checkpoint is None:
+        raise FileNotFoundError(
+            f"{root_of(out_dir)} holds no intact checkpoint: train first with fit(…, out_dir={str(out_dir)!r})"
+        )
+    method.load_state_dict(checkpoint.tensors("model"))
+    return checkpoint.step
+
+
+def begin(root: Path, step: int) -> Path:
+    """An empty temporary folder for the checkpoint of ``step``; what killed processes left behind is removed."""
+    root.mkdir(parents=True, exist_ok=True)
+    for left in [*root.glob(".writing_*"), *root.glob(".old_*")]:
+        shutil.rmtree(left)
+    folder = temporary(root, step)
+    folder.mkdir()
+    return folder
+
+
+def temporary(root: Path, step: int) -> Path:
+    """Where :func:`begin` puts the checkpoint of ``step``."""
+    return root / f".writing_{step:08d}"
+
+
+def put_tensors(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> None:
+    """Write ``<name>.safetensors`` and flush it to the disk.
+
+    Raises:
+        TypeError: A value is not a tensor.
+    """
+    for key, value in tensors.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"{key} in the state of the method is a {type(value).__name__}, and checkpoints hold tensors only: "
+                "keep it in a buffer (register_buffer) instead of get_extra_state"
+            )
+    path = folder / f"{name}.safetensors"
+    # Cloned, because safetensors refuses tensors that share memory, as tied weights do.
+    save_file({key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}, path)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def put_json(folder: Path, name: str, content: Mapping[str, Any]) -> None:
+    """Write ``<name>.json`` and flush it to the disk."""
+    _put_text(folder / f"{name}.json", json.dumps(content, indent=1))
+
+
+def commit(root: Path, step: int, keep: int) -> None:
+    """The temporary folder becomes the checkpoint of ``step``; all but the ``keep`` newest are removed.
+
+    From here on it is complete: before the rename it does not exist for readers, and the rename is one operation of the
+    file system.
+    """
+    folder, final = temporary(root, step), _folder(root, step)
+    lines = [f"{_sha256(path)}  {path.name}" for path in sorted(folder.iterdir())]
+    _put_text(folder / SUMS, "\n".join(lines) + "\n")
+    _flush_folder(folder)
+    if final.exists():  # a damaged one, or the run would have gone on from it
+        _remove(final)
+    os.rename(folder, final)
+    _flush_folder(root)
+    for old in steps(root)[keep:]:
+        _remove(_folder(root, old))
+
+
+def clear(root: Path) -> None:
+    """Remove all checkpoints."""
+    for step in steps(root):
+        _remove(_folder(root, step))
+
+
+def _folder(root: Path, step: int) -> Path:
+    return root / f"step_{step:08d}"
+
+
+def _remove(folder: Path) -> None:
+    # Renamed first: a process killed halfway through the removal must not leave half a checkpoint under a good name.
+    away = folder.with_name(f".old_{folder.name}")
+    if away.exists():
+        shutil.rmtree(away)
+    os.rename(folder, away)
+    shutil.rmtree(away)
+
+
+def _fault(folder: Path) -> str | None:
+    """What is wrong with a checkpoint, None if nothing is."""
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+        wrong = [name for name, digest in sums.items() if _sha256(folder / name) != digest]
+    except (OSError, ValueError) as error:
+        return str(error)
+    if "state.json" not in sums:
+        return f"{SUMS} does not list state.json"
+    return f"{', '.join(wrong)} differs from its SHA-256" if wrong else None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _put_text(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows cannot open folders, and needs no flush of them
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def finite(method: nn.Module, step: int) -> None:
+    """Refuse weights that are not numbers, before they overwrite a checkpoint that is good.
+
+    Raises:
+        FloatingPointError: A parameter is not finite.
+    """
+    for name, parameter in method.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise FloatingPointError(
+                f"the parameter {name} is not finite after update {step} although the loss was: lower lr, set "
+                "clip_norm, or look for a division by zero in the gradient of the losses"
+            )

@@ -1,0 +1,106 @@
+"""What happened in a training run: a number for each step, kept in the checkpoints and easily drawn."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass
+class History:
+    """The course of a run, over all its interruptions.
+
+    Attributes:
+        steps_per_epoch: Updates in an epoch.
+        loss: The sum of the terms at each update, a mean over its images.
+        terms: Each term of ``method.losses`` at each update.
+        lr: The first parameter group's learning rate at each update.
+        metrics: What ``validate`` returned, with the ``epoch`` (1-based) and ``step`` after which it ran.
+        resumed_at: The steps at which the run was taken up again after an interruption.
+        seconds: Wall time of all updates together, checkpoints and validation included.
+    """
+
+    steps_per_epoch: int
+    loss: list[float] = field(default_factory=list)
+    terms: dict[str, list[float]] = field(default_factory=dict)
+    lr: list[float] = field(default_factory=list)
+    metrics: list[dict[str, float]] = field(default_factory=list)
+    resumed_at: list[int] = field(default_factory=list, compare=False)
+    seconds: float = field(default=0.0, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    def __repr__(self) -> str:
+        # No times: a notebook's stored output must not change from run to run.
+        return f"History({len(self)} steps, {self.epochs} epochs, {self.describe()})"
+
+    @property
+    def epochs(self) -> int:
+        """Epochs begun."""
+        return -(-len(self) // self.steps_per_epoch)
+
+    def add(self, loss: float, terms: dict[str, float], lr: float) -> None:
+        """Note an update."""
+        self.loss.append(loss)
+        self.lr.append(lr)
+        for name, value in terms.items():
+            self.terms.setdefault(name, []).append(value)
+
+    def epoch_means(self, values: list[float] | None = None) -> list[float]:
+        """The mean over each epoch's updates of ``values``, a list of this history; of ``loss`` if None."""
+        values = self.loss if values is None else values
+        chunks = [values[i : i + self.steps_per_epoch] for i in range(0, len(values), self.steps_per_epoch)]
+        return [sum(chunk) / len(chunk) for chunk in chunks]
+
+    def describe(self) -> str:
+        """One sentence for readers who cannot see the plot; fits as its alt text."""
+        if not self.loss:
+            return "no updates yet"
+        means = self.epoch_means()
+        if len(means) == 1:
+            return f"training loss from {self.loss[0]:.3f} to {self.loss[-1]:.3f} over {len(self)} updates"
+        return f"training loss from {means[0]:.3f} in the first to {means[-1]:.3f} in the last of {len(means)} epochs"
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the loss of each update, each epoch's mean, and the terms' means where there are several.
+
+        Args:
+            axes: Where to draw; None makes a figure.
+        """
+        import matplotlib.pyplot as plt
+
+        axes = plt.subplots(figsize=(6, 3.2), layout="constrained")[1] if axes is None else axes
+        ends = [min((e + 1) * self.steps_per_epoch, len(self)) for e in range(self.epochs)]
+        axes.plot(range(1, len(self) + 1), self.loss, color="0.6", linewidth=0.8, label="each update")
+        axes.plot(ends, self.epoch_means(), color="C0", marker="o", label="epoch mean")
+        if len(self.terms) > 1:
+            markers = "svd^x+*"  # told apart without colour
+            for number, (name, values) in enumerate(self.terms.items(), start=1):
+                axes.plot(ends, self.epoch_means(values), f"C{number}--", marker=markers[number % 7], label=name)
+        axes.set(xlabel="update", ylabel="training loss")
+        axes.legend()
+        return axes
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> History:
+        """What :meth:`to_dict` made."""
+        return cls(**values)
+
+    def save(self, path: str | Path) -> None:
+        """Write as JSON."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> History:
+        """Read what :meth:`save` wrote; floats come back bit for bit."""
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
