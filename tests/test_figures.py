@@ -361,13 +361,22 @@ def test_dial_curves_tell_both_ends() -> None:
 
 
 def test_loss_curve_reads_a_mapping_and_a_history() -> None:
-    losses = {"classification": [0.7, 0.4, 0.25]}
-    fig, alt = figures.loss_curve(losses)
+    from wsss_lib.train.history import History
+
+    fig, alt = figures.loss_curve({"classification": [0.7, 0.4, 0.25]})
     assert fig.axes[0].lines[0].get_xdata().tolist() == [1, 2, 3]
     assert "classification 0.70 to 0.25" in alt
-    history = types.SimpleNamespace(losses=losses, steps=[10, 20, 30])
-    assert figures.loss_curve(history)[0].axes[0].lines[0].get_xdata().tolist() == [10, 20, 30]
-    with pytest.raises(ValueError, match="no step"):
+    history = History(steps_per_epoch=2)
+    for step in range(40):
+        history.add(loss=3.0 - step / 20, terms={"cls": 2.0 - step / 20, "area": 1.0}, lr=0.1)
+    fig, alt = figures.loss_curve(history)
+    assert [line.get_label() for line in fig.axes[0].lines[:3]] == ["sum", "cls", "area"]
+    # A running mean over two updates: 39 values at 1.5, 2.5, …, the first (3 + 2.95) / 2.
+    np.testing.assert_allclose(fig.axes[0].lines[0].get_xdata()[[0, -1]], [1.5, 39.5])
+    assert fig.axes[0].lines[0].get_ydata()[0] == pytest.approx(2.975)
+    np.testing.assert_allclose(fig.axes[0].lines[3].get_ydata(), history.loss)
+    assert "area 1.00 to 1.00" in alt
+    with pytest.raises(ValueError, match="no update"):
         figures.loss_curve({"classification": []})
 
 

@@ -96,29 +96,36 @@ def dial_curves(
 
 
 def loss_curve(history: Any, *, log: bool = False) -> tuple[Figure, str]:
-    """The losses of a training run over its steps.
+    """The losses of a training run over its updates: each update thin, their running mean (1/20 of the run) thick.
 
     Args:
-        history: What ``wsss_lib.train.fit`` returns, or ``{"classification": values, …}``, one value a step.
+        history: What ``wsss_lib.train.fit`` returns, or ``{"classification": values, …}``, one value an update.
         log: Whether the losses are drawn on a logarithmic scale.
 
     Returns:
-        The figure, and a text that gives the first and the last value of each loss.
+        The figure, and a text that gives the running mean of each loss at the start and at the end.
 
     Raises:
-        ValueError: No step was recorded.
+        ValueError: No update was recorded.
     """
-    steps, losses = _history(history)
+    losses = _losses(history)
+    count = len(next(iter(losses.values())))
+    window = max(1, count // 20)
+    means = {name: np.convolve(values, np.ones(window) / window, mode="valid") for name, values in losses.items()}
     fig, ax = canvas()
-    _lines(ax, steps, {name: (values, None) for name, values in losses.items()}, markers=6)
+    middles = np.arange(1, count - window + 2) + (window - 1) / 2
+    colours = _lines(ax, middles, {name: (values, None) for name, values in means.items()}, markers=6)
     with style():
-        ax.set(xlabel="step", ylabel="loss")
+        for name, values in losses.items() if window > 1 else ():
+            ax.plot(np.arange(1, count + 1), values, "-", color=colours[name], linewidth=0.6, alpha=0.4, zorder=1)
+        ax.set(xlabel="update", ylabel="loss")
         if log:
             ax.set_yscale("log")
         else:
             ax.set_ylim(bottom=min(0.0, *(float(np.nanmin(v)) for v in losses.values())))
-    ends = [f"{name} {values[0]:.2f} to {values[-1]:.2f}" for name, values in losses.items()]
-    return fig, f"Training curves of {_listed(list(losses))} over the steps. From first to last: {'; '.join(ends)}."
+    ends = [f"{name} {values[0]:.2f} to {values[-1]:.2f}" for name, values in means.items()]
+    names = _listed(list(losses))
+    return fig, f"Training curves of {names} over the updates. From start to end: {'; '.join(ends)}."
 
 
 class Table(str):
@@ -219,14 +226,20 @@ def _lines(ax: Axes, x: NDArray[Any], series: Mapping[str, Any], *, markers: int
     return colours
 
 
-def _history(history: Any) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
-    losses = history if isinstance(history, Mapping) else history.losses
+def _losses(history: Any) -> dict[str, NDArray[Any]]:
+    """Each loss of a mapping; of a run's history its sum, and the terms where there are several."""
+    if isinstance(history, Mapping):
+        losses = dict(history)
+    else:
+        losses = (
+            {"sum": history.loss, **history.terms}
+            if len(history.terms) > 1
+            else history.terms or {"loss": history.loss}
+        )
     arrays = {str(name): to_numpy(values).astype(float) for name, values in losses.items()}
     if not arrays or min(len(values) for values in arrays.values()) == 0:
-        raise ValueError("the history holds no step: train for at least one before drawing it")
-    steps = getattr(history, "steps", None)
-    count = len(next(iter(arrays.values())))
-    return (np.arange(1, count + 1) if steps is None else to_numpy(steps)), arrays
+        raise ValueError("the history holds no update: train for at least one before drawing it")
+    return arrays
 
 
 def _listed(names: Sequence[str]) -> str:

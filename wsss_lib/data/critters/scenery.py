@@ -237,7 +237,10 @@ def bush(
         ox, oy = _at(offsets[:, k, 0]) * f(1.6) * r, _at(offsets[:, k, 1]) * r
         shape = np.minimum(shape, ellipse(window.x, window.y, ox, oy, r * f(0.62), r * f(0.58)))
     alpha = coverage(shape, f(1 / size) + np.zeros_like(r))
-    leafy = f(0.72) + f(0.5) * wave(window.x / r * f(2.3) + wave(window.y / r * f(1.9)))
+    clump = wave(window.x / r * f(1.7) + f(0.3)) * wave(window.y / r * f(1.9)) + wave(
+        (window.x + window.y) / r * f(2.6)
+    ) * f(0.4)
+    leafy = f(0.70) + f(0.42) * clump
     tone = leafy * np.clip(1 - window.y / r * f(0.25), 0.7, 1.2)
     window.lay(image, _PALETTE[habitat, 4][:, :, None, None] * tone[:, None], alpha)
     old = hidden[window.rows, window.lines, window.columns]
