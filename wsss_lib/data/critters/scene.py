@@ -219,7 +219,8 @@ def _add(
         hidden = np.zeros_like(x)
         bush(
             scene, hidden, draws.child(f"bush {j}").take(rows), habitat[rows],
-            layer.cx[rows] + side * span, (layer.cy[rows] + layer.foot[rows]) / 2, span * np.float32(world.occlusion * 0.5),
+            layer.cx[rows] + side * span, (layer.cy[rows] + layer.foot[rows]) / 2,
+            span * np.float32(world.occlusion * 0.5),
         )  # fmt: skip
         own[hidden > 0.5] = 0
         part[hidden > 0.5] = 0
