@@ -1,0 +1,12 @@
+"""Methods that turn image labels into maps, one file per paper.
+
+Each is a ``torch.nn.Module`` with ``localize(images, labels=None) -> (N, K, h, w)`` in [0, 1], and, if it is trained,
+``losses(batch) -> {name: scalar}``. Read a file alone, from top to bottom.
+"""
+
+from wsss_lib.methods.base import Localiser, Method
+from wsss_lib.methods.cam import CAM, CAMConfig
+from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
+from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
+
+__all__ = ["CAM", "CAMConfig", "EigenCAM", "EigenCAMConfig", "GradCAM", "GradCAMPlusPlus", "Localiser", "Method"]

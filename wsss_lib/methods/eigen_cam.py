@@ -1,0 +1,290 @@
+"""Eigen-CAM: the direction in which the features vary most already shows the salient object.
+
+Muhammad & Yeasin, *Eigen-CAM*, IJCNN 2020, arXiv 2008.00299. Built in chapter 2.
+
+Write the features of one image as a matrix O (hw × C), rows positions, columns channels, and decompose it:
+
+    O = U Σ Vᵀ,     L = O v_1 = σ_1 u_1,     reshaped to h × w          (section III)
+
+There is no class, no gradient and no training in it: whatever misleads the classifier's head cannot move the map, and
+two objects make one map. ``(u, v) → (−u, −v)`` is the same decomposition, so that the sign, object or background,
+is a rule's choice and not the method's: see :data:`SIGN_RULES`.
+
+Only one singular vector is needed. It is an eigenvector of the smaller of O Oᵀ (hw × hw) and Oᵀ O (C × C), for the
+whole batch at once, on the device of the features (:mod:`wsss_lib.methods.eigenvectors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wsss_lib.methods.base import Layer, Normalisation, check_labels, evaluating, finish, only, tapped, to_grid
+from wsss_lib.methods.eigenvectors import Solver, eigenvector
+
+Sign = Literal["perron", "mean_activation", "max_abs", "border"]
+
+
+class Projection(NamedTuple):
+    """What :func:`project` returns.
+
+    Attributes:
+        maps: (N, h, w), signed, L = O v; its norm is the singular value σ.
+        share: (N,) in [0, 1]: σ² over the sum of all σ², how much of the features the component explains.
+        direction: (N, C), the unit vector v, with the sign of the map.
+    """
+
+    maps: Tensor
+    share: Tensor
+    direction: Tensor
+
+
+@dataclass(frozen=True)
+class EigenCAMConfig:
+    """Settings of :class:`EigenCAM`; the defaults are the paper's, plus a rule for the sign.
+
+    Attributes:
+        centre: Subtract each channel's mean over the positions first, as many implementations do. The map becomes the
+            first principal component: contrast rather than strength, and its sign is ambiguous in earnest.
+        sign: A key of :data:`SIGN_RULES`; with ``centre`` any but ``"perron"``.
+        component: 0 for the first, 1 for the second, …
+        normalisation: ``"max"`` (ReLU, then division by the maximum) or ``"minmax"`` (signed, stretched).
+        solver: See :func:`project`.
+    """
+
+    centre: bool = False
+    sign: Sign = "perron"
+    component: int = 0
+    normalisation: Normalisation = "max"
+    solver: Solver = "auto"
+
+    def __post_init__(self) -> None:
+        _check(self.component, self.centre, self.sign, self.solver)
+
+    @classmethod
+    def paper(cls) -> EigenCAMConfig:
+        """Muhammad & Yeasin 2020, section III: no centring, first component, min–max. They say nothing of the sign."""
+        return cls(centre=False, component=0, normalisation="minmax")
+
+
+# --- the sign: each rule gives (N,) numbers whose sign says whether a map is the right way round ---
+
+
+def _perron(maps: Tensor, features: Tensor) -> Tensor:
+    return maps.sum(dim=(1, 2))
+
+
+def _mean_activation(maps: Tensor, features: Tensor) -> Tensor:
+    mean = features.mean(dim=1)  # (N, h, w)
+    return (maps * (mean - mean.mean(dim=(1, 2), keepdim=True))).sum(dim=(1, 2))
+
+
+def _max_abs(maps: Tensor, features: Tensor) -> Tensor:
+    return maps.amax(dim=(1, 2)) + maps.amin(dim=(1, 2))
+
+
+def _border(maps: Tensor, features: Tensor) -> Tensor:
+    inner = maps[:, 1:-1, 1:-1]
+    ring = (maps.sum(dim=(1, 2)) - inner.sum(dim=(1, 2))) / (maps[0].numel() - inner[0].numel())
+    return inner.mean(dim=(1, 2)) - ring
+
+
+SIGN_RULES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "perron": _perron,
+    "mean_activation": _mean_activation,
+    "max_abs": _max_abs,
+    "border": _border,
+}
+"""The rules for the sign, and where each can fail.
+
+``perron``
+    The map's sum is positive. For uncentred features that are ≥ 0 (after a ReLU) the theorem of Perron and Frobenius
+    says that the first component can be chosen ≥ 0 in every cell, and this finds that choice. It cannot fail (save
+    where two components are exactly equally strong), but the map stays near the mean strength of all channels. For
+    signed features (tokens of a ViT, hard-swish) and for later components it is a majority vote, and wrong where the
+    object covers less than the rest. Centred maps sum to zero: an error.
+``mean_activation``
+    The map goes up where the mean of the channels goes up. (Centred, this covariance is λ Σ_k v_k / C: the sign that
+    ``perron`` would read off the direction.) Fails where the ground is the strongest thing in the image, such as
+    texture or padded borders, and is noise behind a layer norm, where the mean over channels is the same everywhere.
+``max_abs``
+    The largest value is positive: flip where |min| > |max|. A centred map has mean zero, so the smaller region has the
+    larger values: fails for objects that cover more than about half of the image.
+``border``
+    The rim of the grid, one cell wide, is lower on average than what it encloses. Fails for objects that are cut by the
+    image's edge or surround its centre.
+
+A tie keeps the solver's sign.
+"""
+
+
+# --- the projection ---
+
+
+def project(
+    features: Tensor,
+    *,
+    component: int = 0,
+    centre: bool = False,
+    sign: Sign = "perron",
+    solver: Solver = "auto",
+) -> Projection:
+    """Project the features of each image onto one of their own principal directions: L = O v.
+
+    Computed in the features' precision, but at least float32, and outside autocast: forming O Oᵀ squares the singular
+    values, so in float32 a component is resolved down to σ_k/σ_1 ≈ 10⁻³, in float64 to 10⁻⁷. What lies below rounding
+    gives a map of zeros, as do zero features. Differentiable once with respect to the features; the gradient grows as
+    1/(λ_k − λ_j) where two components are nearly equally strong.
+
+    Args:
+        features: (N, C, h, w), any range.
+        component: 0 for the dominant direction, up to min(hw, C) − 1.
+        centre: Subtract each channel's mean over the positions first.
+        sign: A key of :data:`SIGN_RULES`.
+        solver: ``"eigh"``: all eigenvectors of the smaller Gram matrix, exact. ``"subspace"``: only the first few, by
+            iteration, and eigh where that has not converged. ``"auto"``: iteration for large matrices.
+
+    Returns:
+        Maps (N, h, w), the share of the features explained (N,), and the directions (N, C).
+
+    Raises:
+        ValueError: NaN or infinite features, another shape, no such component, or a sign rule that cannot apply.
+
+    Source: Muhammad & Yeasin 2020, section III. Built in chapter 2.
+    """
+    _check(component, centre, sign, solver)
+    if features.ndim != 4:
+        raise ValueError(f"features have shape {tuple(features.shape)}, expected (N, C, h, w): see to_grid for tokens")
+    _, c, h, w = features.shape
+    if component >= min(h * w, c):
+        raise ValueError(
+            f"component is {component}, but {c} channels on {h}×{w} cells have {min(h * w, c)}: count from 0"
+        )
+    if sign == "border" and min(h, w) < 3:
+        raise ValueError(
+            f'sign="border" needs a grid of at least 3 × 3, got {h} × {w}: use an earlier layer or another rule'
+        )
+    with torch.autocast(features.device.type, enabled=False):
+        values = features.to(torch.promote_types(features.dtype, torch.float32))
+        matrix, scale = _balanced(values, centre)  # (N, hw, C), (N, 1)
+        direction = _direction(matrix, component, solver)  # (N, C)
+        scores = (matrix @ direction[..., None]).squeeze(-1)  # (N, hw)
+        total = matrix.square().sum(dim=(1, 2))
+        share = scores.square().sum(dim=1) / total.clamp_min(torch.finfo(total.dtype).tiny)  # (N,)
+        resolved = share > min(h * w, c) * torch.finfo(total.dtype).eps
+        maps = torch.where(resolved[:, None], scores, 0).unflatten(1, (h, w))  # (N, h, w)
+        turn = torch.where(SIGN_RULES[sign](maps.detach(), matrix.detach().mT.unflatten(2, (h, w))) < 0, -1, 1)  # (N,)
+        maps = maps * (turn[:, None] * scale)[..., None]
+        return Projection(maps, torch.where(resolved, share, 0), direction * turn[:, None])
+
+
+def _balanced(values: Tensor, centre: bool) -> tuple[Tensor, Tensor]:
+    """O (N, hw, C) of largest entry 1, and its scale (N, 1): squares then neither overflow nor vanish."""
+    matrix = values.flatten(2).mT  # (N, hw, C)
+    largest = matrix.detach().abs().amax(dim=(1, 2))  # (N,)
+    if not bool(torch.isfinite(largest).all()):
+        bad = torch.nonzero(~torch.isfinite(largest)).flatten().tolist()
+        raise ValueError(
+            f"the features of image {bad[0]} of the batch ({len(bad)} in all) are NaN or infinite, expected finite "
+            "numbers: look for a diverged or half-precision network before this layer"
+        )
+    if centre:
+        matrix = matrix - matrix.mean(dim=1, keepdim=True)
+    scale = matrix.detach().abs().amax(dim=(1, 2))
+    # Constant channels minus their mean leave rounding, not structure; it would be blown up to a full map.
+    scale = torch.where(scale > 16 * torch.finfo(scale.dtype).eps * largest, scale, 0)
+    matrix = torch.where(scale[:, None, None] > 0, matrix / torch.where(scale > 0, scale, 1)[:, None, None], 0)
+    return matrix, scale[:, None]
+
+
+def _direction(matrix: Tensor, component: int, solver: Solver) -> Tensor:
+    """v (N, C) of O (N, hw, C), from whichever Gram matrix is smaller."""
+    if matrix.shape[1] > matrix.shape[2]:
+        return eigenvector(matrix.mT @ matrix, component, solver)  # (N, C)
+    left = eigenvector(matrix @ matrix.mT, component, solver)  # u: (N, hw)
+    return F.normalize((matrix.mT @ left[..., None]).squeeze(-1), dim=1)  # v = Oᵀu / σ
+
+
+def _check(component: int, centre: bool, sign: str, solver: str) -> None:
+    if sign not in SIGN_RULES:
+        raise ValueError(f"sign is {sign!r}, expected one of {', '.join(SIGN_RULES)}: choose one of them")
+    if centre and sign == "perron":
+        raise ValueError(
+            'sign="perron" reads the sign off the sum of the map, and a centred map sums to zero: choose '
+            '"mean_activation", "max_abs" or "border", or centre=False'
+        )
+    if component < 0:
+        raise ValueError(f"component is {component}, expected 0 or more: 0 is the dominant one")
+    if solver not in get_args(Solver):
+        raise ValueError(f"solver is {solver!r}, expected one of {', '.join(get_args(Solver))}: choose one of them")
+
+
+class EigenCAM(nn.Module):
+    """Eigen-CAM at any layer of any network, trained with labels or without.
+
+    The model is run in evaluation mode and left in the mode it was in. Differentiable; for plain use, call it under
+    ``torch.no_grad()``.
+
+    Args:
+        model: A backbone, or any module that takes images.
+        layer: None: what the model returns, the deepest stage of a backbone. Otherwise a stage of the backbone, the
+            dotted path of a layer or the layer itself. In a ViT take a block's output or input ("blocks.11"), not what
+            a layer norm gives, and consider ``centre=True, sign="border"``.
+        config: The settings.
+        grid: (h, w) of a ViT's patches; None finds it from the image's aspect ratio.
+        reshape: Turns the layer's output into (N, C, h, w) or (N, T, C) where it is neither.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layer: Layer | None = None,
+        config: EigenCAMConfig | None = None,
+        *,
+        grid: tuple[int, int] | None = None,
+        reshape: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        # A layer given as a module already lives inside the model: registering it twice would double its parameters.
+        object.__setattr__(self, "layer", layer)
+        self.config = config or EigenCAMConfig()
+        self.grid, self.reshape = grid, reshape
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features (N, C, h, w) of the layer."""
+        layer: Any = self.layer
+        with evaluating(self.model):
+            if layer is None or (isinstance(layer, str) and layer in getattr(self.model, "stages", ())):
+                output = self.model(images) if layer is None else self.model(images, stages=[layer])
+                output = list(output.values())[-1] if isinstance(output, Mapping) else output
+            else:
+                with tapped(self.model, layer) as collected:
+                    self.model(images)
+                output = only(collected, layer)
+        return to_grid(output, (images.shape[2], images.shape[3]), grid=self.grid, reshape=self.reshape)
+
+    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Where the salient thing is, the same for every class.
+
+        Args:
+            images: (N, 3, H, W) in [0, 1] for a backbone of ours, otherwise as the model takes them.
+            labels: (N, K) multi-hot. The map knows no class: each present class gets a copy, the others zero.
+
+        Returns:
+            (N, K, h, w) in [0, 1]; (N, 1, h, w) without labels.
+        """
+        c = self.config
+        found = project(
+            self.features(images), component=c.component, centre=c.centre, sign=c.sign, solver=c.solver
+        )  # maps: (N, h, w)
+        maps = finish(found.maps[:, None], c.normalisation)  # (N, 1, h, w)
+        if labels is None:
+            return maps
+        present = check_labels(labels, images)
+        return torch.where(present[..., None, None], maps, 0)  # (N, K, h, w)

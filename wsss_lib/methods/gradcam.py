@@ -1,0 +1,210 @@
+"""Grad-CAM and Grad-CAM++: class activation maps of networks that do not end in pooling and one linear layer.
+
+Selvaraju et al., *Grad-CAM*, ICCV 2017; Chattopadhay et al., *Grad-CAM++*, WACV 2018. Built in chapter 1.
+
+The weights that CAM reads off the last layer are asked of the gradient g = ∂s_c/∂A of the logit s_c instead, at
+any layer A with K channels on a grid of Z = hw cells:
+
+    Grad-CAM      w_k = 1/Z Σ_u g_k(u)                                        (eq. 1)
+    Grad-CAM++    w_k = Σ_u a_k(u) ReLU(g_k(u)),   a = g² / (2g² + g³ Σ_v A_k(v))   (section 3)
+    both          L_c(u) = ReLU(Σ_k w_k A_k(u))                               (eq. 2)
+
+Behind average pooling and a linear layer W, g = W/Z everywhere: Grad-CAM is CAM divided by Z, the same map once it is
+normalised. Grad-CAM++ gives w_k = ReLU(W_ck) / (2 + W_ck ⟨A_k⟩): evidence against the class is dropped, so its maps
+are larger and tell classes apart less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wsss_lib.methods.base import (
+    Layer,
+    Normalisation,
+    check_labels,
+    evaluating,
+    finish,
+    layer_name,
+    only,
+    tapped,
+    to_grid,
+)
+
+
+def grad_cam_weights(features: Tensor, gradients: Tensor) -> Tensor:
+    """Weight each channel by the mean of its gradient: w_k = 1/Z Σ_u g_k(u).
+
+    Args:
+        features: (N, C, h, w); not used, there so that both rules are called alike.
+        gradients: (N, C, h, w), of one logit per image with respect to the features.
+
+    Returns:
+        (N, C), signed. Selvaraju et al. 2017, eq. 1. Built in chapter 1.
+    """
+    return gradients.mean(dim=(2, 3))  # (N, C)
+
+
+def grad_cam_plus_plus_weights(features: Tensor, gradients: Tensor) -> Tensor:
+    """Weight each channel by its positive gradients, the less the more of the channel is active.
+
+    w_k = Σ_u a_k(u) ReLU(g_k(u)) with a = g² / (2g² + g³ S_k), S_k = Σ_v A_k(v). Only g > 0 counts, and there
+    a = 1 / (2 + g S_k). Written so, nothing underflows and no ε is needed: with features after a ReLU the denominator
+    is at least 2. The usual ε = 10⁻⁶ beside 2g² decides the result wherever g < 10⁻³, which is everywhere in an
+    ordinary network (g ≈ W/Z).
+
+    Args:
+        features: (N, C, h, w), non-negative as the paper assumes. With signed ones (tokens of a ViT) the denominator
+            can come near zero and a single channel dominate: prefer Grad-CAM there.
+        gradients: (N, C, h, w), of one logit per image. The paper differentiates exp(s); the factor exp(s), the same
+            for all channels, is left out, and with it the danger of overflow.
+
+    Returns:
+        (N, C). Chattopadhay et al. 2018, section 3. Built in chapter 1.
+    """
+    positive = F.relu(gradients)
+    total = features.sum(dim=(2, 3), keepdim=True)  # (N, C, 1, 1)
+    return (positive / (2 + positive * total)).sum(dim=(2, 3))  # (N, C)
+
+
+class GradCAM(nn.Module):
+    """Grad-CAM at any layer of any classifier.
+
+    The model keeps its modes, hooks, ``requires_grad`` and ``.grad``, also when it raises. It may be frozen, and the
+    caller may be under ``torch.no_grad()`` or ``torch.inference_mode()``. It is run in evaluation mode: batch norm in
+    training mode would mix the images of a batch, and the gradient of one image's score would say something of
+    another's pixels.
+
+    Cost: one forward pass, and as many backward passes (through the layers behind ``layer`` only) as classes are asked
+    of the image with most of them: one where each image has one label, K where ``labels`` is None.
+
+    Args:
+        model: Images (N, 3, H, W) → logits (N, K), or an object with such ``.logits``.
+        layer: Dotted path (``"layer4"``, ``"blocks.11.norm1"``) or the module; the last one with a grid as a rule. In a
+            ViT with a class-token head take the norm *before* the last block's attention: behind that attention
+            nothing of the patches reaches the logits, and their gradient is zero.
+        grid: (h, w) of a ViT's patches; None finds it from the image's aspect ratio. Tokens before the patches (class,
+            distillation, registers) are dropped.
+        reshape: Turns the layer's output into (N, C, h, w) or (N, T, C) where it is neither.
+        normalisation: ``"max"`` (ReLU, then division by each map's maximum) or ``"minmax"`` (signed, stretched).
+        create_graph: Whether maps can be differentiated with respect to images and parameters. The whole graph is
+            kept then; otherwise the map is a constant.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layer: Layer,
+        *,
+        grid: tuple[int, int] | None = None,
+        reshape: Callable[[Tensor], Tensor] | None = None,
+        normalisation: Normalisation = "max",
+        create_graph: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.layer: str | nn.Module
+        # A layer given as a module already lives inside the model: registering it twice would double its parameters.
+        object.__setattr__(self, "layer", layer)
+        self.grid, self.reshape = grid, reshape
+        self.normalisation: Normalisation = normalisation
+        self.create_graph = create_graph
+
+    def weights(self, features: Tensor, gradients: Tensor) -> Tensor:
+        """Channel weights (N, C) from features and gradients (N, C, h, w)."""
+        return grad_cam_weights(features, gradients)
+
+    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Where the evidence for each class lies, at the layer's resolution.
+
+        Args:
+            images: (N, 3, H, W) as the model takes them.
+            labels: (N, K) multi-hot: the classes to explain; all others' maps are zero. None explains all K, at K
+                backward passes; for the predicted class alone pass ``one_hot(model(images).argmax(1), K)``.
+
+        Returns:
+            (N, K, h, w) in [0, 1].
+
+        Raises:
+            ValueError: No such layer, or the logits do not depend on it, or tokens that are no grid.
+        """
+        maps = self.raw_maps(images, labels)
+        present = None if labels is None else check_labels(labels, images, maps.shape[1])
+        return finish(maps, self.normalisation, present)
+
+    def raw_maps(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Σ_k w_k A_k (N, K, h, w) before ReLU and normalisation; zero for classes that ``labels`` leaves out."""
+        with torch.inference_mode(False), torch.enable_grad(), evaluating(self.model):
+            if images.is_inference():  # such tensors cannot be part of a graph, their copies can
+                images = images.clone()
+            with tapped(self.model, self.layer, self._keep) as collected:
+                output = self.model(images)
+            logits = getattr(output, "logits", output)
+            if not isinstance(logits, Tensor) or logits.ndim != 2:
+                shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+                raise ValueError(f"the model returned {shape}, expected logits (N, K): wrap it so that it returns them")
+            return self._all_classes(only(collected, self.layer), logits, images, labels)
+
+    def _all_classes(self, activations: Tensor, logits: Tensor, images: Tensor, labels: Tensor | None) -> Tensor:
+        n, k = logits.shape
+        present = torch.ones_like(logits) > 0 if labels is None else check_labels(labels, images, k)
+        # The images do not interact, so one backward pass can explain a different class in each of them.
+        queue = present.int().argsort(dim=1, descending=True, stable=True)  # (N, K): the present classes first
+        passes = int(present.sum(dim=1).max()) if n else 0
+        features = self._grid(activations if self.create_graph else activations.detach(), images)  # (N, C, h, w)
+        maps = features.new_zeros(n, k, *features.shape[2:])
+        for turn in range(passes):
+            classes = queue[:, turn]  # (N,)
+            chosen = F.one_hot(classes, k) * present  # (N, K): a row of zeros where an image has no class left
+            gradients = self._gradients(logits, activations, chosen, images, keep=turn + 1 < passes)
+            weights = self.weights(features, gradients) * chosen.any(dim=1, keepdim=True)  # (N, C)
+            maps[torch.arange(n, device=maps.device), classes] = torch.einsum("nc,nchw->nhw", weights, features)
+        return maps
+
+    def _gradients(self, logits: Tensor, activations: Tensor, chosen: Tensor, images: Tensor, keep: bool) -> Tensor:
+        """∂(Σ_n s_chosen(n)) / ∂A on the grid, (N, C, h, w)."""
+        gradients = None
+        if logits.requires_grad:
+            (gradients,) = torch.autograd.grad(
+                logits,
+                activations,
+                chosen.to(logits.dtype),
+                retain_graph=keep or self.create_graph,
+                create_graph=self.create_graph,
+                allow_unused=True,
+            )
+        if gradients is None:
+            raise ValueError(
+                f"the logits do not depend on the layer {layer_name(self.layer)}: choose one on the way to them, and "
+                "see that the model does not detach behind it"
+            )
+        on_grid = self._grid(gradients, images)
+        if gradients.any() and not on_grid.any():
+            # The zero map would look like "nothing found".
+            raise ValueError(
+                f"only the class token of the layer {layer_name(self.layer)} reaches the logits, the gradient of all "
+                "patches is zero: choose the norm before the last block's attention, for example 'blocks.11.norm1'"
+            )
+        return on_grid
+
+    def _keep(self, output: Tensor) -> Tensor:
+        # Cutting here frees the graph of everything before the layer; the clone survives in-place changes of it.
+        kept = output.clone() if self.create_graph else output.detach().clone()
+        return kept if kept.requires_grad else kept.requires_grad_()
+
+    def _grid(self, tensor: Tensor, images: Tensor) -> Tensor:
+        return to_grid(tensor, (images.shape[2], images.shape[3]), grid=self.grid, reshape=self.reshape)
+
+
+class GradCAMPlusPlus(GradCAM):
+    """Grad-CAM++: :class:`GradCAM` with the weights of :func:`grad_cam_plus_plus_weights`.
+
+    Meant for several objects of one class: a small one's few cells count as much as a large one's many.
+    """
+
+    def weights(self, features: Tensor, gradients: Tensor) -> Tensor:
+        """Channel weights (N, C) from features and gradients (N, C, h, w)."""
+        return grad_cam_plus_plus_weights(features, gradients)
