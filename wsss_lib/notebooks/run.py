@@ -124,7 +124,7 @@ def prepare(
     """Check every chapter's parameters and compute the keys; nothing runs."""
     library = key.tree_digest(root / "wsss_lib")
     environment = key.environment_digest(root / "uv.lock")
-    durations = _durations(root)
+    known = durations(root)
     result = []
     for path in paths:
         notebook = cells.read(path)
@@ -140,7 +140,7 @@ def prepare(
                 shown=parameters.inject(notebook, path.stem, shown),
                 executed=parameters.inject(notebook, path.stem, executed),
                 key=key.chapter_key(notebook, executed, library=library, environment=environment, data=data),
-                seconds=durations.get(f"{profile}/{path.stem}", float("inf")),
+                seconds=known.get(f"{profile}/{path.stem}", float("inf")),
                 values=shown,
             )
         )
@@ -255,7 +255,8 @@ def _short(path: Path, root: Path) -> str:
 _DURATIONS = threading.Lock()
 
 
-def _durations(root: Path) -> dict[str, float]:
+def durations(root: Path) -> dict[str, float]:
+    """Seconds that ``<profile>/<chapter>`` took the last time it was executed here."""
     path = root / "_build" / "cache" / "durations.json"
     return (_message(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
 
@@ -263,7 +264,7 @@ def _durations(root: Path) -> dict[str, float]:
 def _remember(root: Path, profile: str, done: Sequence[Job]) -> None:
     """Keep how long each chapter took: the longest starts first next time, which shortens the whole."""
     with _DURATIONS:
-        durations = _durations(root) | {f"{profile}/{job.name}": round(job.seconds, 1) for job in done}
+        known = durations(root) | {f"{profile}/{job.name}": round(job.seconds, 1) for job in done}
         path = root / "_build" / "cache" / "durations.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(durations, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -36,8 +36,7 @@ def begin(chapter: str) -> None:
     print(f"Chapter {chapter} on {_device_words()}")
     print(f"{versions} · Python {platform.python_version()}")
     print(
-        f"Budget: {BUDGETS['book']} on two CPU cores (profile book), {BUDGETS['colab']} on one T4 (profile colab), "
-        f"{BUDGETS['smoke']} to see every path run (profile smoke)"
+        f"Budget: {BUDGETS['book']} on two CPU cores, {BUDGETS['smoke']} in the profile smoke, {BUDGETS['colab']} on one T4"
     )
     if "google.colab" in sys.modules and str(pick_device()) == "cpu":
         print("This Colab runtime has no GPU: Runtime → Change runtime type → T4 GPU, then run again from the top.")

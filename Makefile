@@ -1,0 +1,73 @@
+# make book: environment, chapters, HTML. make test: everything that is checked. `make help` lists the rest.
+# Needs Python >= 3.11, git and make; uv installs itself into .tools, everything else into .venv.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help env book run test lint format requirements bench clean
+
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+BIN := .venv/bin
+PYTHON ?= python3
+JOBS ?= 2
+PROFILE ?= book
+
+# Without byte code every kernel compiles torch again, which doubles the time of everything.
+export UV_COMPILE_BYTECODE := 1
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_DOWNLOADS := never
+# One thread a kernel and two kernels side by side: fastest on two cores, and equal bits each time.
+export OMP_NUM_THREADS := 1
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV
+
+help:
+	@echo "make book          the environment, every chapter, the book as HTML"
+	@echo "make test          style, types, tests, chapters against their stored outputs"
+	@echo "make run           only execute the chapters that changed (PROFILE=smoke for seconds each)"
+	@echo "make env           only the environment"
+	@echo "make lint          style and types;  make format mends the style"
+	@echo "make requirements  write requirements.txt again from uv.lock"
+	@echo "make bench         measure speed and memory against other libraries"
+	@echo "make clean         remove what was built (not the environment)"
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is $$($(PYTHON) -V), but 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
+	@echo "== uv $(UV_VERSION) into .tools"
+	@$(PYTHON) -m venv .tools && .tools/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+
+# The stamp is as old as the last installation: nothing to do while the lock stays.
+.venv/.installed: uv.lock pyproject.toml | $(UV)
+	@echo "== The locked environment into .venv (some GB, once; byte-compiled)"
+	@$(UV) sync --frozen --extra book --extra test --python $(PYTHON)
+	@touch $@
+
+env: .venv/.installed
+
+run: env
+	@$(BIN)/wsss run --profile $(PROFILE) --jobs $(JOBS)
+
+book: env
+	@$(BIN)/wsss run --profile book --jobs $(JOBS)
+	@$(BIN)/wsss build
+	@$(BIN)/wsss check --only links --only externals --only images
+
+test: env
+	@JOBS=$(JOBS) .ci/steps
+
+lint: env
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: env
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+requirements: env
+	@$(BIN)/python -m wsss_lib.notebooks.requirements
+
+# The peers bring their own OpenCV, so they live in an environment of their own.
+bench: $(UV)
+	@UV_PROJECT_ENVIRONMENT=.venv-bench $(UV) sync --frozen --extra bench --python $(PYTHON)
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; .venv-bench/bin/python "$$file" || exit 1; done
+
+clean:
+	rm -rf _build dist .pytest_cache .mypy_cache .ruff_cache
+	find wsss_lib tests book -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,56 @@
+"""Execute the stored chapters with nbval and compare what they print: ``python -m wsss_lib.notebooks.validate``.
+
+Each is copied to a folder of its own and runs there with a bare environment, so that no chapter can come to need
+the clone, the network or its neighbours. Longest first, two side by side.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsss_lib.notebooks import execute
+from wsss_lib.notebooks.project import chapters, find_root
+from wsss_lib.notebooks.run import durations
+
+CELL_TIMEOUT = 300
+
+
+def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2, sanitize: Path | None = None) -> int:
+    """Validate chapters.
+
+    Args:
+        root: The clone.
+        names: Chapters (see :func:`wsss_lib.notebooks.project.chapters`); none means all.
+        jobs: Kernels at a time.
+        sanitize: nbval's file of patterns; ``tests/sanitize.cfg`` by default.
+
+    Returns:
+        0 if every cell prints what is stored.
+    """
+    stage = root / "_build" / "nbval"
+    shutil.rmtree(stage, ignore_errors=True)
+    stage.mkdir(parents=True)
+    (stage / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    known = durations(root)
+    paths = chapters(root, names)
+    for path in paths:
+        (stage / path.stem).mkdir()
+        shutil.copyfile(path, stage / path.stem / path.name)
+    order = sorted(paths, key=lambda p: (-known.get(f"book/{p.stem}", float(p.stat().st_size)), p.name))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "wsss_lib.notebooks.tolerance"]
+    command += ["--nbval", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT}"]
+    command += [f"--nbval-sanitize-with={sanitize or root / 'tests' / 'sanitize.cfg'}"]
+    command += ["-n", str(jobs), "--dist", "loadscope"] if jobs > 1 else []
+    command += [f"{path.stem}/{path.name}" for path in order]
+    with tempfile.TemporaryDirectory(prefix="wsss-nbval-") as work:
+        environment = execute.environment(Path(work), root / "_build" / "cache", one_thread=True, offline=True)
+        return subprocess.run(command, cwd=stage, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(find_root(), sys.argv[1:]))
