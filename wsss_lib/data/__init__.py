@@ -1,0 +1,78 @@
+"""Images with labels, masks and boxes: drawn, known by name, or one's own.
+
+``load("critters", split="train")`` draws the world; ``load("voc2012", split="val")`` takes photographs that the
+library knows where to find; ``load("folder_or_file.parquet")`` takes one's own. All give :class:`Records`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .records import IGNORE, Batch, Records, Sample, batches, collate, to_device
+
+__all__ = [
+    "IGNORE", "Batch", "DataUnavailable", "Records", "Sample", "Table", "batches", "catalogue", "collate", "describe",
+    "load", "prepare", "to_device",
+]  # fmt: skip
+
+_LATER = {
+    "DataUnavailable": "supply", "Table": "real", "catalogue": "supply", "describe": "supply", "prepare": "supply",
+}  # fmt: skip
+"""Where names live that are imported when they are first used: what draws critters need not know about archives."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+
+
+def load(
+    what: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], split: str | None = None, **options: Any
+) -> Records:
+    """Records of a split.
+
+    Args:
+        what: ``"critters"``; a data set by name (``"voc2012"``, ``"cub200"``, ``"pets"``, ``"coco2014"``,
+            ``"imagenet"``); or one's own: a Parquet file, several, a pattern with ``*``, or a folder with a file per
+            split.
+        split: ``"train"`` if None; for a file, only a name.
+        options: For critters the dials of the world. Otherwise ``size``, ``classes``, ``others``, ``keep_empty``,
+            ``names``, ``columns`` (see :class:`wsss_lib.data.real.Table`), and by name also ``root``, ``download``
+            (see :func:`wsss_lib.data.real.load_known`).
+
+    Returns:
+        The records.
+
+    Raises:
+        ValueError: Unknown name, split or option.
+        FileNotFoundError: There is no such file.
+        DataUnavailable: No source could serve the split; the message says how to use a copy of one's own.
+    """
+    if what == "critters":
+        from .critters import load_critters
+
+        return load_critters(split=split or "train", **options)
+    from .real import load_files, load_known
+    from .sources import DATA_SETS
+
+    if isinstance(what, str) and what in DATA_SETS:
+        return load_known(what, split or "train", **options)
+    if isinstance(what, str) and _is_a_word(what) and not Path(what).exists():
+        names = ["critters", *DATA_SETS]
+        near = difflib.get_close_matches(what, names, n=1)
+        raise ValueError(
+            f"{what!r} is neither a known data set nor a file"
+            f"{f' (did you mean {near[0]!r}?)' if near else ''}: choose one of {', '.join(names)}, or pass a path"
+        )
+    return load_files(what, split, **options)
+
+
+def _is_a_word(what: str) -> bool:
+    return not any(mark in what for mark in ("/", os.sep, "*", ".parquet"))
