@@ -17,6 +17,7 @@ from wsss_lib.maps.masks import threshold_mask
 
 Which = Literal["largest", "contour", "all"]
 Corners = Literal["exclusive", "clipped"]
+Empty = Literal["zero", "image"]
 
 WHICH: tuple[Which, ...] = ("largest", "contour", "all")
 """``largest``: the 8-connected component with most pixels (classic). ``contour``: the outer contour around the largest
@@ -35,12 +36,18 @@ _FOUR[1, 1, :] = _FOUR[1, :, 1] = True
 
 @overload
 def boxes(
-    maps: Tensor, threshold: float, which: Literal["largest", "contour"] = "largest", corners: Corners = "exclusive"
+    maps: Tensor,
+    threshold: float,
+    which: Literal["largest", "contour"] = "largest",
+    corners: Corners = "exclusive",
+    empty: Empty = "zero",
 ) -> Tensor: ...
 @overload
-def boxes(maps: Tensor, threshold: float, which: Literal["all"], corners: Corners = "exclusive") -> list[Tensor]: ...
 def boxes(
-    maps: Tensor, threshold: float, which: Which = "largest", corners: Corners = "exclusive"
+    maps: Tensor, threshold: float, which: Literal["all"], corners: Corners = "exclusive", empty: Empty = "zero"
+) -> list[Tensor]: ...
+def boxes(
+    maps: Tensor, threshold: float, which: Which = "largest", corners: Corners = "exclusive", empty: Empty = "zero"
 ) -> Tensor | list[Tensor]:
     """Boxes around what exceeds the threshold.
 
@@ -50,23 +57,26 @@ def boxes(
         which: One of :data:`WHICH`. Of equally large components, ``"largest"`` takes the first and ``"contour"``
             the last in reading order (by its first pixel), as the published evaluation codes happen to do.
         corners: One of :data:`BOX_CORNERS`.
+        empty: The one box of a map that nowhere exceeds the threshold: ``"zero"`` (0, 0, 0, 0) as in MaxBoxAcc, or
+            the whole ``"image"`` as in the classic protocol.
 
     Returns:
-        ``"largest"``, ``"contour"``: (N, 4) or (N, K, 4) float32, xyxy pixels; all zeros where nothing exceeds the
-        threshold. ``"all"``: a list of N or N · K tensors (M, 4), image by image and within it class by class;
+        ``"largest"``, ``"contour"``: (N, 4) or (N, K, 4) float32, xyxy pixels. ``"all"``: a list of N or N · K tensors (M, 4), image by image and within it class by class;
         components first, then holes, each in reading order; M is 0 where nothing exceeds the threshold.
 
     Raises:
-        ValueError: Unknown ``which`` or ``corners``, or maps of another shape.
+        ValueError: Unknown ``which``, ``corners`` or ``empty``, or maps of another shape.
 
     Source: Zhou et al. 2016, §3.2 (largest component); Choe et al. 2020, released code (contours). Built in chapter 1.
     """
-    _check(maps, which, corners)
+    _check(maps, which, corners, empty)
     masks = threshold_mask(maps, threshold).flatten(0, -3).cpu().numpy()  # (N·K, h, w)
     if which == "all":
         found = _all_boxes(masks)
         return [_corners(torch.from_numpy(b).float().to(maps.device), corners, maps.shape[-2:]) for b in found]
     best = _largest_boxes(masks) if which == "largest" else _contour_boxes(masks)
+    if empty == "image":
+        best[~masks.any(axis=(1, 2))] = 0, 0, maps.shape[-1], maps.shape[-2]
     result = _corners(torch.from_numpy(best).float().to(maps.device), corners, maps.shape[-2:])
     return result.unflatten(0, maps.shape[:-2]) if maps.dim() == 4 else result
 
@@ -99,11 +109,13 @@ def polygon_areas(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[n
     return labels.astype(np.int64), areas[1:]
 
 
-def _check(maps: Tensor, which: str, corners: str) -> None:
+def _check(maps: Tensor, which: str, corners: str, empty: str) -> None:
     if which not in WHICH:
         raise ValueError(f"which={which!r} is unknown: use one of {', '.join(WHICH)}")
     if corners not in BOX_CORNERS:
         raise ValueError(f"corners={corners!r} is unknown: use one of {', '.join(BOX_CORNERS)}")
+    if empty not in ("zero", "image"):
+        raise ValueError(f"empty={empty!r} is unknown: use 'zero' or 'image'")
     if maps.dim() not in (3, 4):
         raise ValueError(f"maps have {maps.dim()} dimensions, expected (N, h, w) or (N, K, h, w): add or index one")
 

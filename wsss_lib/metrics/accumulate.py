@@ -1,0 +1,113 @@
+"""Counts that add up: over chunks of a data set, and over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+
+class Accumulator:
+    """A metric as sums, so that chunks and processes can be added in any order.
+
+    One process: ``update`` per batch, then read the result. Several: each updates on its own share, then
+
+    >>> total = metric.load_state(accelerator.reduce(metric.state(), reduction="sum"))  # doctest: +SKIP
+
+    with Hugging Face Accelerate, or ``merge`` where the objects are at hand. Beware of samplers that repeat images to
+    make the shares equal: repeated images are counted twice.
+
+    Subclasses list the sums in ``_sums`` and what must agree between two objects in ``_settings``.
+    """
+
+    _sums: ClassVar[tuple[str, ...]] = ()
+    _settings: ClassVar[tuple[str, ...]] = ()
+
+    def state(self) -> dict[str, Tensor]:
+        """The sums, as tensors by name; copies, so that later updates do not change them."""
+        return {name: getattr(self, name).clone() for name in self._sums}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> Self:
+        """Replace the sums by those of ``state``, for example after an all-reduce.
+
+        Raises:
+            ValueError: Other names or shapes than this metric's.
+        """
+        for name in self._sums:
+            shape = tuple(getattr(self, name).shape)
+            if name not in state or tuple(state[name].shape) != shape:
+                found = tuple(state[name].shape) if name in state else "nothing"
+                raise ValueError(
+                    f"the state's {name} is {found}, expected a tensor of shape {shape}: "
+                    "load the state of a metric with the same settings"
+                )
+        for name in self._sums:
+            setattr(self, name, state[name].clone())
+        return self
+
+    def merge(self, other: Self) -> Self:
+        """Add the other's sums to these.
+
+        Raises:
+            ValueError: The other measures something else, or on another grid.
+        """
+        if type(other) is not type(self):
+            raise ValueError(f"cannot add a {type(other).__name__} to a {type(self).__name__}: merge equal metrics")
+        for name in self._settings:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            same = torch.equal(mine.cpu(), theirs.cpu()) if isinstance(mine, Tensor) else mine == theirs
+            if not same:
+                raise ValueError(f"cannot merge: {name} differs ({mine} and {theirs}); build both with equal settings")
+        for name in self._sums:
+            mine = getattr(self, name)
+            setattr(self, name, mine + getattr(other, name).to(mine.device))
+        return self
+
+    def _add(self, name: str, value: Tensor) -> None:
+        # The sums live where the first batch lives.
+        setattr(self, name, getattr(self, name).to(value.device) + value)
+
+
+def threshold_grid(thresholds: int | Tensor) -> Tensor:
+    """The thresholds to try: n means 0, 1/n, …, (n − 1)/n.
+
+    Args:
+        thresholds: Their number, or the values themselves, rising.
+
+    Returns:
+        (T,) float64 on the CPU.
+
+    Raises:
+        ValueError: No threshold, or values that do not rise.
+    """
+    if isinstance(thresholds, int):
+        if thresholds < 1:
+            raise ValueError(f"thresholds is {thresholds}, expected at least 1")
+        # i · (1/n) and not i/n: the WSOL benchmark's arange(0, 1, 0.001) to the last bit.
+        return torch.arange(thresholds, dtype=torch.float64) * (1.0 / thresholds)
+    grid = thresholds.detach().double().cpu()
+    if grid.dim() != 1 or not len(grid) or bool((grid[1:] <= grid[:-1]).any()):
+        raise ValueError("thresholds must be a list of rising numbers: sort it and drop repetitions")
+    return grid
+
+
+def count_exceeded(maps: Tensor, thresholds: Tensor) -> Tensor:
+    """How many thresholds each pixel exceeds: ``maps > thresholds[t]`` exactly where the count is above t.
+
+    Args:
+        maps: (...) floating; half precisions are compared as float32.
+        thresholds: (T,) float64, rising; rounded to the maps' precision, as in ``maps > float(t)``.
+
+    Returns:
+        (...) int64 in 0..T.
+
+    Raises:
+        ValueError: NaN in a map: it exceeds no threshold and yet is no zero.
+    """
+    if maps.dtype in (torch.float16, torch.bfloat16):
+        maps = maps.float()
+    if bool(maps.isnan().any()):
+        raise ValueError("a map contains NaN: find where it arises, or set it to 0 on purpose with torch.nan_to_num")
+    return torch.bucketize(maps, thresholds.to(maps.device, maps.dtype))

@@ -1,0 +1,275 @@
+r"""Localisation by boxes: the classic accuracies, MaxBoxAcc and MaxBoxAccV2.
+
+All of them draw boxes around what exceeds a threshold of the class's map and ask whether one of them overlaps an
+annotated box with IoU ≥ δ. They differ in small conventions that move numbers: :class:`BoxProtocol` names each.
+MaxBoxAcc takes the best threshold *of the whole data set, on the data set itself*; a threshold per image is a mistake
+that flatters by some ten points, and a threshold from another split is what :func:`wsss_lib.metrics.report` is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from wsss_lib.maps import BoxIntervals, box_intervals, interval_max
+from wsss_lib.maps.boxes import Corners, Which
+from wsss_lib.metrics.accumulate import Accumulator, count_exceeded, threshold_grid
+from wsss_lib.metrics.boxes import IouRule, box_iou
+from wsss_lib.metrics.classification import top_k_correct
+from wsss_lib.metrics.thresholds import Curve
+
+_PIXELS_AT_ONCE = 2**19  # keeps the working set of a chunk in tens of megabytes
+
+
+@dataclass(frozen=True)
+class BoxProtocol:
+    """How a map becomes boxes, and how boxes are compared.
+
+    Attributes:
+        name: For curves and tables.
+        which: The largest component, the largest contour, or all contours; see :data:`wsss_lib.maps.WHICH`.
+        corners: Exclusive right and bottom, or clipped to the last pixel; see :data:`wsss_lib.maps.BOX_CORNERS`.
+        iou: Half-open, or the +1 rule; see :func:`wsss_lib.metrics.box_iou`.
+        empty: The box where nothing exceeds the threshold: the whole image, or (0, 0, 0, 0).
+        eight_bit: Whether maps are cut to 0…255 first, and thresholds to ⌊τ · the map's maximum⌋.
+    """
+
+    name: str
+    which: Which
+    corners: Corners
+    iou: IouRule
+    empty: Literal["image", "zero"]
+    eight_bit: bool
+
+
+HALF_OPEN = BoxProtocol("BoxAcc", "largest", "exclusive", "half-open", "image", eight_bit=False)
+"""Exact geometry: what this book reports where it does not compare with a published number."""
+
+CLASSIC = replace(HALF_OPEN, name="GT-known Loc", iou="plus-one")
+"""As BAS and SAT count: the largest component by pixels, exclusive corners under the +1 rule."""
+
+MAX_BOX_ACC = BoxProtocol("MaxBoxAcc", "contour", "clipped", "plus-one", "zero", eight_bit=True)
+"""As the WSOL benchmark counts in its first version: the contour of largest polygon area (Choe et al. 2020)."""
+
+MAX_BOX_ACC_V2 = replace(MAX_BOX_ACC, name="MaxBoxAccV2", which="all")
+"""As the WSOL benchmark counts in its second version: every contour, the best one counts (Choe et al. 2020)."""
+
+
+def best_overlaps(
+    maps: Tensor, boxes: Sequence[Tensor], thresholds: int | Tensor = 1000, protocol: BoxProtocol = MAX_BOX_ACC_V2
+) -> Tensor:
+    """For each image and threshold, the largest IoU between a predicted and an annotated box.
+
+    One component tree per image gives the boxes of all thresholds; there is no loop over thresholds.
+
+    Args:
+        maps: (N, H, W) in [0, 1]: of each image, the map of the class to localise.
+        boxes: N tensors (M, 4) xyxy in the maps' pixels, at least one box each.
+        thresholds: How many (n: 0, 1/n, …) or which, rising.
+        protocol: The conventions.
+
+    Returns:
+        (N, T) float64 on the CPU.
+
+    Raises:
+        ValueError: An image without a box, or shapes that do not match.
+    """
+    if maps.dim() != 3 or len(maps) != len(boxes):
+        raise ValueError(
+            f"maps are {tuple(maps.shape)} for {len(boxes)} images' boxes, expected (N, H, W) and N tensors: "
+            "pick the map of each image's class"
+        )
+    without = [i for i, b in enumerate(boxes) if not len(b)]
+    if without:
+        raise ValueError(f"images {without[:5]} have no annotated box: leave them out, they cannot be localised")
+    grid = threshold_grid(thresholds)
+    step = max(1, _PIXELS_AT_ONCE // max(1, maps.shape[-1] * maps.shape[-2]))
+    parts = [
+        _overlaps(maps[i : i + step], boxes[i : i + step], grid, protocol) for i in range(0, max(1, len(maps)), step)
+    ]
+    return torch.cat(parts)
+
+
+class BoxSweep(Accumulator):
+    """Box accuracy at every threshold, for several δ.
+
+    Args:
+        thresholds: How many (n: 0, 1/n, …) or which, rising; the benchmark uses 1000.
+        deltas: The IoUs from which a box counts.
+        protocol: The conventions.
+
+    Built in chapter 1.
+    """
+
+    _sums: ClassVar[tuple[str, ...]] = ("hits", "images")
+    _settings: ClassVar[tuple[str, ...]] = ("thresholds", "deltas", "protocol")
+
+    def __init__(
+        self,
+        thresholds: int | Tensor = 1000,
+        deltas: Sequence[float] = (0.3, 0.5, 0.7),
+        protocol: BoxProtocol = MAX_BOX_ACC_V2,
+    ) -> None:
+        self.thresholds = threshold_grid(thresholds)
+        self.deltas = tuple(deltas)
+        self.protocol = protocol
+        self.hits = torch.zeros(len(self.deltas), len(self.thresholds), dtype=torch.int64)
+        self.images = torch.zeros((), dtype=torch.int64)
+
+    def update(self, maps: Tensor, boxes: Sequence[Tensor]) -> None:
+        """Add a batch: maps (N, H, W) in [0, 1] of each image's class, N tensors of boxes; see `best_overlaps`."""
+        best = best_overlaps(maps, boxes, self.thresholds, self.protocol)  # (N, T)
+        hits = torch.stack([(best >= delta).sum(0) for delta in self.deltas])
+        self._add("hits", hits.to(maps.device))
+        self._add("images", torch.tensor(len(maps), device=maps.device))
+
+    def accuracy(self) -> Tensor:
+        """(len(deltas), T) float64: the share of images whose box is right; NaN before any image."""
+        return self.hits.cpu().double() / self.images.cpu().double()
+
+    def maximum(self) -> Tensor:
+        """(len(deltas),) float64: the best accuracy over thresholds of the *data set*, for each δ."""
+        return self.accuracy().amax(dim=1)
+
+    def curve(self, delta: float, split: str, fingerprint: str) -> Curve:
+        """The accuracy over thresholds at one δ, to choose on one split and report on another.
+
+        Raises:
+            ValueError: A δ that was not counted.
+        """
+        if delta not in self.deltas:
+            raise ValueError(f"delta {delta} was not counted: build the sweep with it, now it has {self.deltas}")
+        values = self.accuracy()[self.deltas.index(delta)]
+        return Curve(f"{self.protocol.name} at IoU {delta:g}", self.thresholds, values, split, fingerprint)
+
+
+def max_box_acc(maps: Tensor, boxes: Sequence[Tensor], thresholds: int | Tensor = 1000) -> float:
+    """MaxBoxAcc: largest contour, IoU ≥ 0.5, the best threshold of the data set, in [0, 1]. See :class:`BoxSweep`."""
+    sweep = BoxSweep(thresholds, (0.5,), MAX_BOX_ACC)
+    sweep.update(maps, boxes)
+    return float(sweep.maximum()[0])
+
+
+def max_box_acc_v2(
+    maps: Tensor,
+    boxes: Sequence[Tensor],
+    thresholds: int | Tensor = 1000,
+    deltas: Sequence[float] = (0.3, 0.5, 0.7),
+) -> float:
+    """MaxBoxAccV2: any contour; for each δ the best threshold of the data set; then the mean over δ, in [0, 1]."""
+    sweep = BoxSweep(thresholds, deltas, MAX_BOX_ACC_V2)
+    sweep.update(maps, boxes)
+    return float(sweep.maximum().mean())
+
+
+def gt_known(predicted: Tensor, boxes: Sequence[Tensor], delta: float = 0.5, rule: IouRule = "half-open") -> Tensor:
+    """Whether the predicted box overlaps one of the image's boxes enough, the class being given ("GT-known Loc").
+
+    Args:
+        predicted: (N, 4) xyxy, one box per image, drawn from the map of its true class.
+        boxes: N tensors (M, 4).
+        delta: The IoU from which it counts.
+        rule: ``"plus-one"`` to count as the published codes do.
+
+    Returns:
+        (N,) bool.
+
+    Raises:
+        ValueError: Another number of images, or an image without a box.
+    """
+    if len(predicted) != len(boxes) or any(not len(b) for b in boxes):
+        raise ValueError(
+            f"{len(predicted)} predicted boxes for {len(boxes)} images: each image needs one, and annotated ones"
+        )
+    best = [box_iou(p[None], b.to(p.device), rule).max() for p, b in zip(predicted, boxes, strict=True)]
+    return torch.stack(best) >= delta if best else torch.zeros(0, dtype=torch.bool)
+
+
+def localisation_accuracy(
+    predicted: Tensor,
+    boxes: Sequence[Tensor],
+    logits: Tensor,
+    targets: Tensor,
+    delta: float = 0.5,
+    rule: IouRule = "half-open",
+) -> Mapping[str, float]:
+    """GT-known, Top-1 and Top-5 Loc: the box is right, and the class is (among the five) best, for the same image.
+
+    The box is that of the *true* class's map in all three; only the class's rank is asked of the classifier.
+
+    Args:
+        predicted: (N, 4) xyxy; for the published numbers from ``maps.boxes(…, "largest", empty="image")``.
+        boxes: N tensors (M, 4).
+        logits: (N, K).
+        targets: (N,) int64 or one-hot (N, K).
+        delta: The IoU from which a box counts.
+        rule: See :func:`box_iou`.
+
+    Returns:
+        ``gt_known``, ``top1``, ``top5``, each in [0, 1]; top1 ≤ top5 ≤ gt_known.
+
+    Raises:
+        ValueError: No image, or shapes that do not match.
+
+    Built in chapter 1.
+    """
+    right = gt_known(predicted, boxes, delta, rule)
+    if not len(right) or len(right) != len(logits):
+        raise ValueError(
+            f"{len(right)} boxes and {len(logits)} rows of logits: pass one of each per image, at least one"
+        )
+    right = right.to(logits.device)
+
+    def share(correct: Tensor) -> float:
+        return float(correct.double().mean())
+
+    return {
+        "gt_known": share(right),
+        "top1": share(right & top_k_correct(logits, targets, 1)),
+        "top5": share(right & top_k_correct(logits, targets, 5)),
+    }
+
+
+def _levels(maps: Tensor, grid: Tensor, eight_bit: bool) -> Tensor:
+    """How many thresholds each pixel exceeds, (N, H, W)."""
+    if not eight_bit:
+        return count_exceeded(maps, grid)
+    if maps.numel() and not 0 <= float(maps.min()) <= float(maps.max()) <= 1:  # also NaN
+        raise ValueError("maps must lie in [0, 1] to be cut to eight bits: see maps.wsolevaluation_map")
+    grey = (maps * 255).long().flatten(1)  # (N, H·W), truncated
+    top = grey.amax(dim=1).cpu()
+    cuts = (top[:, None].double() * grid).long().to(maps.device)  # (N, T): ⌊τ · max⌋ per image
+    return torch.searchsorted(cuts, grey).view(maps.shape)
+
+
+def _overlaps(maps: Tensor, boxes: Sequence[Tensor], grid: Tensor, protocol: BoxProtocol) -> Tensor:
+    n, (h, w), t = len(maps), maps.shape[-2:], len(grid)
+    most = max((len(b) for b in boxes), default=1)
+    # Annotated boxes as one tensor; the first box stands in where an image has fewer, which changes no maximum.
+    truth = torch.stack([torch.cat([b, b[:1].expand(most - len(b), 4)]).double().cpu() for b in boxes]) if n else None
+    if truth is None:
+        return torch.zeros(0, t, dtype=torch.float64)
+    found = box_intervals(_levels(maps, grid, protocol.eight_bit), protocol.which)
+    found = BoxIntervals(*(column.cpu() for column in found))
+    predicted = found.boxes.double()
+    if protocol.corners == "clipped":
+        predicted = torch.minimum(predicted, predicted.new_tensor([w, h, w - 1, h - 1]))
+
+    def overlap(candidates: Tensor, image: Tensor) -> Tensor:  # (M, 4), (M,) → (M,)
+        return box_iou(candidates[:, None], truth[image], protocol.iou).amax(dim=(1, 2))
+
+    values = overlap(predicted, found.image)
+    if protocol.which == "all":
+        best = interval_max(found, values, (n, t), empty=-1.0)
+    else:  # not the best box, but the largest
+        winner = interval_max(found, found.rank, (n, t), empty=-1)
+        by_rank = torch.empty_like(values)
+        by_rank[found.rank] = values
+        best = torch.cat([by_rank, values.new_full((1,), -1.0)])[winner]  # index −1, no box, is the last: −1
+    blank = torch.tensor([0, 0, w, h] if protocol.empty == "image" else [0, 0, 0, 0], dtype=torch.float64)
+    fallback = overlap(blank.expand(n, 4), torch.arange(n))
+    return torch.where(best < 0, fallback[:, None], best)
