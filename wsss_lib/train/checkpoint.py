@@ -96,13 +96,18 @@ def restore(method: nn.Module, out_dir: str | Path) -> int:
 
 
 def begin(root: Path, step: int) -> Path:
-    """An empty temporary folder for the checkpoint of ``step``; what killed processes left behind is removed."""
+    """An empty temporary folder for the checkpoint of ``step``."""
     root.mkdir(parents=True, exist_ok=True)
-    for left in [*root.glob(".writing_*"), *root.glob(".old_*")]:
-        shutil.rmtree(left)
+    sweep(root)
     folder = temporary(root, step)
     folder.mkdir()
     return folder
+
+
+def sweep(root: Path) -> None:
+    """Remove what killed processes left half written or half removed."""
+    for left in [*root.glob(".writing_*"), *root.glob(".old_*")]:
+        shutil.rmtree(left)
 
 
 def temporary(root: Path, step: int) -> Path:

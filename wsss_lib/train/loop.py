@@ -186,8 +186,8 @@ def _accumulate(
         names = names or list(terms)
         if set(names) != set(terms):
             raise TypeError(
-                f"losses() returned {', '.join(terms)} after {', '.join(names)} before: return the same names each time, "
-                "with 0 for a term that is off"
+                f"losses() returned {', '.join(terms)} after {', '.join(names)} before: return the same names each "
+                "time, with 0 for a term that is off"
             )
         values = torch.stack([terms[name].detach().float() for name in names])  # (terms,)
         totals = totals + (values * weight if counted else torch.zeros_like(values))

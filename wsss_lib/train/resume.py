@@ -118,6 +118,8 @@ class Run:
             ValueError: The checkpoints are those of another run.
         """
         accelerator = self.accelerator
+        if accelerator.is_main_process:
+            checkpoint.sweep(self.root)
         with warnings.catch_warnings():
             if not accelerator.is_main_process:
                 warnings.simplefilter("ignore")  # once is enough
