@@ -80,7 +80,7 @@ class TestPieces:
         found = softmax_cross_entropy(logits, F.one_hot(target, 7).double())
         torch.testing.assert_close(found, F.cross_entropy(logits, target))
         for bad in (torch.zeros(1, 3), torch.tensor([[1.0, 1.0, 0.0]])):
-            with pytest.raises(ValueError, match="expected exactly one.*multilabel"):
+            with pytest.raises(ValueError, match=r"expected exactly one.*multilabel"):
                 softmax_cross_entropy(torch.zeros(1, 3), bad)
 
 
@@ -159,7 +159,7 @@ class TestModule:
     def test_differentiable(self, images: Tensor) -> None:
         cam = small(classes=2)
         picture = images[:1, :, :8, :8].clone().requires_grad_()
-        assert torch.autograd.gradcheck(cam.raw_maps, (picture,))
+        assert torch.autograd.gradcheck(cam.raw_maps, (picture,), fast_mode=True)
         cam.localize(picture).sum().backward()
         assert picture.grad is not None
         assert picture.grad.abs().sum() > 0
@@ -171,14 +171,14 @@ class TestModule:
         images = torch.rand(8, 3, 16, 16) * 0.2
         images[4:, 0] += 0.7
         labels = F.one_hot(torch.tensor([0] * 4 + [1] * 4), 2).float()
-        optimiser = torch.optim.SGD(cam.parameter_groups(0.1), lr=0.1, momentum=0.9)
+        parameters = [p for group in cam.parameter_groups(0.1) for p in group["params"]]
         losses = []
         for _ in range(30):
             found = cam.losses({"images": images, "labels": labels})
             assert list(found) == ["classification"]
-            optimiser.zero_grad()
-            found["classification"].backward()
-            optimiser.step()
+            with torch.no_grad():
+                for p, g in zip(parameters, torch.autograd.grad(found["classification"], parameters), strict=True):
+                    p -= 0.5 * g
             losses.append(found["classification"].item())
         assert losses[-1] < 0.2 * losses[0]
         assert (cam.eval()(images).argmax(1) == labels.argmax(1)).all()

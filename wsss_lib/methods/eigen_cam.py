@@ -163,7 +163,7 @@ def project(
     _, c, h, w = features.shape
     if component >= min(h * w, c):
         raise ValueError(
-            f"component is {component}, but {c} channels on {h}×{w} cells have {min(h * w, c)}: count from 0"
+            f"component is {component}, but {c} channels on {h} × {w} cells have {min(h * w, c)}: count from 0"
         )
     if sign == "border" and min(h, w) < 3:
         raise ValueError(
@@ -172,10 +172,10 @@ def project(
     with torch.autocast(features.device.type, enabled=False):
         values = features.to(torch.promote_types(features.dtype, torch.float32))
         matrix, scale = _balanced(values, centre)  # (N, hw, C), (N, 1)
-        direction = _direction(matrix, component, solver)  # (N, C)
+        direction, variance = _direction(matrix, component, solver)  # (N, C), (N,)
         scores = (matrix @ direction[..., None]).squeeze(-1)  # (N, hw)
         total = matrix.square().sum(dim=(1, 2))
-        share = scores.square().sum(dim=1) / total.clamp_min(torch.finfo(total.dtype).tiny)  # (N,)
+        share = variance / total.clamp_min(torch.finfo(total.dtype).tiny)  # (N,)
         resolved = share > min(h * w, c) * torch.finfo(total.dtype).eps
         maps = torch.where(resolved[:, None], scores, 0).unflatten(1, (h, w))  # (N, h, w)
         turn = torch.where(SIGN_RULES[sign](maps.detach(), matrix.detach().mT.unflatten(2, (h, w))) < 0, -1, 1)  # (N,)
@@ -202,12 +202,15 @@ def _balanced(values: Tensor, centre: bool) -> tuple[Tensor, Tensor]:
     return matrix, scale[:, None]
 
 
-def _direction(matrix: Tensor, component: int, solver: Solver) -> Tensor:
-    """v (N, C) of O (N, hw, C), from whichever Gram matrix is smaller."""
+def _direction(matrix: Tensor, component: int, solver: Solver) -> tuple[Tensor, Tensor]:
+    """v (N, C) and σ² (N,) of O (N, hw, C), from whichever Gram matrix is smaller."""
     if matrix.shape[1] > matrix.shape[2]:
-        return eigenvector(matrix.mT @ matrix, component, solver)  # (N, C)
+        right = eigenvector(matrix.mT @ matrix, component, solver)  # v: (N, C)
+        return right, (matrix @ right[..., None]).square().sum(dim=(1, 2))
     left = eigenvector(matrix @ matrix.mT, component, solver)  # u: (N, hw)
-    return F.normalize((matrix.mT @ left[..., None]).squeeze(-1), dim=1)  # v = Oᵀu / σ
+    right = (matrix.mT @ left[..., None]).squeeze(-1)  # σ v = Oᵀu
+    # Before it is scaled to length 1: a component that is not there has length 0 but for rounding.
+    return F.normalize(right, dim=1), right.square().sum(dim=1)
 
 
 def _check(component: int, centre: bool, sign: str, solver: str) -> None:
