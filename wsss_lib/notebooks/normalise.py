@@ -136,7 +136,11 @@ def _widget_ids(notebook: cells.Notebook) -> cells.Notebook:
     if not state:
         return notebook
     text = json.dumps(notebook, ensure_ascii=False)
-    order = sorted((i for i in state if re.fullmatch(r"[0-9a-f]{32}", i)), key=text.find)
+    order = _mentioned(json.dumps(notebook.cells), state)
+    for name in order:  # grows: a model's own children follow those that are displayed
+        order += [i for i in _mentioned(json.dumps(state[name]), state) if i not in order]
+    rest = [name for name in state if name not in order]
+    order += sorted(rest, key=lambda name: re.sub(r"[0-9a-f]{32}", "", json.dumps(state[name])))
     for k, old in enumerate(order):  # by way of a mark: a numbered id must not be taken for a later one
         text = text.replace(old, f"@@widget{k}@@")
     text = re.sub(r"@@widget(\d+)@@", lambda m: f"{int(m.group(1)):032x}", text)
@@ -144,3 +148,7 @@ def _widget_ids(notebook: cells.Notebook) -> cells.Notebook:
     models = data["metadata"]["widgets"][WIDGETS]["state"]
     data["metadata"]["widgets"][WIDGETS]["state"] = dict(sorted(models.items()))
     return cells.nbformat.from_dict(data)
+
+
+def _mentioned(text: str, state: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys(i for i in re.findall(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", text) if i in state))
