@@ -28,7 +28,7 @@ RUNS = {
     "adamw": TrainConfig(
         steps=13, batch_size=4, lr=0.01, optimiser="adamw", schedule="cosine", warmup=3, checkpoint_every=2, seed=9
     ),
-    "bf16": TrainConfig(epochs=3, batch_size=4, lr=0.05, mixed_precision="bf16"),
+    "bf16": TrainConfig(epochs=3, batch_size=4, lr=0.05, mixed_precision="bf16", checkpoint_every=2),
 }
 
 
@@ -106,13 +106,14 @@ def survive(name: str, folder: Path, draw: random.Random, report: dict) -> None:
     attempt(lambda: train(name, None, whole))
     kills, last = 0, folder / f"{name}.resumed"
     while True:
-        fuse = draw.randint(1, 70)
+        # The first one burns into the second or third checkpoint (some 45 moments each); the others are anywhere.
+        fuse = draw.randint(1, 70) if kills else draw.randint(110, 170)
 
         def run(fuse: int = fuse) -> None:
             arm(fuse)
             train(name, out_dir, last)
 
-        by_clock = draw.random() < 0.25
+        by_clock = kills > 1 and draw.random() < 0.25
         finished = attempt(lambda: train(name, out_dir, last), 0.05 + 0.4 * draw.random()) if by_clock else attempt(run)
         if finished:
             break

@@ -18,7 +18,7 @@ SCENES = {
     # 21 images, updates of 3 × 4: passes of 4, 4, 4 and 4, 4, 1; AdamW would hide a factor on the gradient.
     "accumulated": (
         21,
-        TrainConfig(epochs=2, batch_size=4, gradient_accumulation=3, lr=0.1, clip_norm=0.2, device="cpu"),
+        TrainConfig(epochs=2, batch_size=4, gradient_accumulation=3, lr=0.1, device="cpu"),
     ),
     # AdamW, random transforms, and a layer that no loss reaches.
     "unused": (10, TrainConfig(epochs=2, batch_size=5, optimiser="adamw", lr=0.01, device="cpu")),

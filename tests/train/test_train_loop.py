@@ -495,9 +495,9 @@ def test_other_circumstances_are_told(tmp_path: Path) -> None:
 
 
 def test_machines_and_methods_that_do_not_fit() -> None:
-    with pytest.raises(ValueError, match="fp16.*needs a GPU"):
+    with pytest.raises(ValueError, match=r"fp16.*needs a GPU"):
         fit(Plain(), Toys(4), replace(CONFIG, mixed_precision="fp16", device="cpu"))
-    with pytest.raises(ValueError, match="device is 'tpu', and this machine offers .*cpu"):
+    with pytest.raises(ValueError, match=r"device is 'tpu', and this machine offers .*cpu"):
         fit(Plain(), Toys(4), replace(CONFIG, device="tpu"))
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="device is 'cuda', and this machine offers"):

@@ -20,6 +20,8 @@ def run(*arguments: str | Path) -> str:
     """Run a script of this folder in a fresh interpreter with one thread."""
     path = os.pathsep.join([str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    if sys.platform == "linux":  # else gloo looks the machine's name up, which not every container knows
+        environment["GLOO_SOCKET_IFNAME"] = "lo"
     result = subprocess.run(
         [sys.executable, *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=240
     )
@@ -38,8 +40,8 @@ def test_killed_at_random_moments_the_weights_are_the_same_bit_for_bit(tmp_path:
         assert run_report["same_weights"], name
         assert run_report["same_losses"], name
         assert run_report["left_over"] == [], name
-    assert sum(run_report["kills"] for run_report in report.values()) >= 3
-    assert any(0 < step < run_report["steps"] for run_report in report.values() for step in run_report["resumed_at"])
+        assert run_report["kills"] >= 2, name
+        assert any(0 < step < run_report["steps"] for step in run_report["resumed_at"]), name
 
 
 @pytest.fixture(scope="module")
