@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import Site
+from data_kit import Site
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -1,0 +1,154 @@
+"""Samples stack to batches, whatever their sizes; subsets and shuffles are what they say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from wsss_lib.data import Batch, Records, Sample, batches, collate, to_device
+
+
+class Numbers(Records):
+    """Records whose i-th image is filled with i / 100."""
+
+    def __init__(self, sizes: list[tuple[int, int]]) -> None:
+        self.name, self.split, self.classes, self.fingerprint = "numbers", "train", ("a", "b"), "f" * 64
+        self.sizes = sizes
+        self.decoded = 0
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: int) -> Sample:
+        self.decoded += 1
+        height, width = self.sizes[index]
+        return {
+            "image": torch.full((3, height, width), index / 100),
+            "labels": torch.tensor([float(index % 2), 1.0]),
+            "mask": torch.full((height, width), index % 3),
+            "parts": torch.full((height, width), 2),
+            "boxes": torch.tensor([[0.0, 0, width, height]]).repeat(index % 3, 1),
+            "box_labels": torch.zeros(index % 3, dtype=torch.int64),
+            "objects": [{"species": index}],
+            "id": f"n{index}",
+        }
+
+
+SIZES = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=5)
+
+
+@given(SIZES)
+@settings(max_examples=40, deadline=None)
+def test_collate_pads_right_and_bottom(sizes: list[tuple[int, int]]) -> None:
+    samples = [Numbers(sizes)[i] for i in range(len(sizes))]
+    batch = collate(samples)
+    tallest, widest = max(h for h, _ in sizes), max(w for _, w in sizes)
+    assert batch["images"].shape == (len(sizes), 3, tallest, widest)
+    assert batch["sizes"] == sizes
+    assert batch["ids"] == [f"n{i}" for i in range(len(sizes))]
+    for i, (height, width) in enumerate(sizes):
+        inside = torch.zeros(tallest, widest, dtype=torch.bool)
+        inside[:height, :width] = True
+        assert torch.allclose(batch["images"][i], torch.tensor(i / 100), atol=1e-6), "padded with the image's own mean"
+        assert (batch["masks"][i][inside] == i % 3).all()
+        assert (batch["masks"][i][~inside] == 255).all()
+        assert (batch["parts"][i][inside] == 2).all()
+        assert (batch["parts"][i][~inside] == 0).all()
+        assert batch["boxes"][i].shape == (i % 3, 4)
+        assert batch["objects"][i] == [{"species": i}]
+    assert torch.equal(batch["labels"], torch.stack([s["labels"] for s in samples]))
+
+
+def test_padding_is_the_mean_of_all_pixels_and_leaves_the_image_alone() -> None:
+    image = torch.rand(3, 2, 2, generator=torch.Generator().manual_seed(0))
+    small: Sample = {"image": image, "labels": torch.ones(1), "id": "s"}
+    large: Sample = {"image": torch.zeros(3, 3, 4), "labels": torch.ones(1), "id": "l"}
+    images = collate([small, large])["images"]
+    assert torch.allclose(images[0, :, :2, :2], image, atol=1e-6)
+    assert torch.allclose(images[0, :, 2], image.mean().expand(3, 4), atol=1e-6)
+
+
+def test_fields_that_a_data_set_lacks_stay_absent() -> None:
+    batch = collate([{"image": torch.zeros(3, 2, 2), "labels": torch.ones(1), "id": "x"}])
+    assert set(batch) == {"images", "labels", "sizes", "ids"}
+
+
+def test_nothing_to_stack() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        collate([])
+
+
+def ids(found: list[Batch]) -> list[list[str]]:
+    return [batch["ids"] for batch in found]
+
+
+def test_batches_in_order_and_the_last_one_smaller() -> None:
+    assert ids(list(batches(Numbers([(2, 2)] * 5), 2))) == [["n0", "n1"], ["n2", "n3"], ["n4"]]
+
+
+def test_a_shuffle_is_a_permutation_that_the_seed_decides() -> None:
+    records = Numbers([(2, 2)] * 20)
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    one, again, other = (
+        [i for batch in batches(records, 7, shuffle=True, seed=s) for i in batch["ids"]] for s in (0, 0, 1)
+    )
+    assert one == again
+    assert one != other
+    assert sorted(one) == sorted(other) == sorted(f"n{i}" for i in range(20))
+    assert one != [f"n{i}" for i in range(20)]
+    assert torch.equal(torch.get_rng_state(), before), "the global generator is not touched"
+
+
+def test_a_transform_is_applied_before_stacking() -> None:
+    def crop(sample: Sample) -> Sample:
+        new = sample.copy()
+        new["image"] = sample["image"][:, :1, :1]
+        new.pop("mask"), new.pop("parts")
+        return new
+
+    (batch,) = batches(Numbers([(2, 3), (4, 1)]), 2, transform=crop)
+    assert batch["images"].shape == (2, 3, 1, 1)
+
+
+def test_to_device_moves_every_tensor() -> None:
+    batch = collate([Numbers([(2, 2)] * 3)[2]])
+    moved = to_device(batch, "meta")
+
+    def tensors(value: object) -> list[Tensor]:
+        if isinstance(value, Tensor):
+            return [value]
+        return [t for v in value for t in tensors(v)] if isinstance(value, list) else []
+
+    assert len(tensors(list(moved.values()))) == len(tensors(list(batch.values()))) == 6
+    assert all(t.device.type == "meta" for t in tensors(list(moved.values())))
+    assert moved["ids"] == batch["ids"]
+    assert to_device(batch, None) is batch
+
+
+def test_a_subset_is_records_of_its_own() -> None:
+    records = Numbers([(2, 2)] * 6)
+    chosen = records.subset([4, 1])
+    assert [chosen[i]["id"] for i in range(len(chosen))] == ["n4", "n1"]
+    assert (chosen.name, chosen.split, chosen.classes) == ("numbers", "train", ("a", "b"))
+    assert torch.equal(chosen.labels, records.labels[[4, 1]])
+    prints = {records.fingerprint, chosen.fingerprint, records.subset([1, 4]).fingerprint}
+    assert len(prints) == 3
+    assert chosen.fingerprint == records.subset([4, 1]).fingerprint
+    assert chosen.subset([1])[0]["id"] == "n1"
+
+
+@pytest.mark.parametrize("index", [6, -1])
+def test_a_subset_outside_the_records(index: int) -> None:
+    with pytest.raises(IndexError, match=r"outside 0\.\.5"):
+        Numbers([(2, 2)] * 6).subset([0, index])
+
+
+def test_the_base_class_promises_only() -> None:
+    with pytest.raises(NotImplementedError):
+        len(Records())
+    with pytest.raises(NotImplementedError):
+        Records()[0]
