@@ -23,7 +23,7 @@ CHANNELS = {
     "mobilenet_v2": {"stage1": 16, "stage2": 24, "stage3": 32, "stage4": 96, "stage5": 320, "final": 1280},
     "mobilenet_v3_small": {"stage1": 16, "stage2": 16, "stage3": 24, "stage4": 48, "stage5": 96, "final": 576},
     "mobilenet_v3_large": {"stage1": 16, "stage2": 24, "stage3": 40, "stage4": 112, "stage5": 160, "final": 960},
-    "tiny_cnn": {"stage1": 16, "stage2": 24, "stage3": 32, "stage4": 64},
+    "tiny_cnn": {"stage1": 16, "stage2": 24, "stage3": 40, "stage4": 64},
     "tiny_vit": {"block1": 96, "norm": 96},
     "deit_tiny": {"block12": 192, "norm": 192},
     "deit_small": {"block1": 384, "norm": 384},

@@ -14,19 +14,19 @@ TINY_STD = (0.25, 0.25, 0.25)
 
 
 def tiny_cnn(
-    widths: Sequence[int] = (16, 24, 32, 64), output_stride: int | None = None, dilate: bool = False
+    widths: Sequence[int] = (16, 24, 40, 64), output_stride: int | None = None, dilate: bool = False
 ) -> StagedBackbone:
     """Build the small convolutional network of the first chapters. Built in chapter 1.
 
-    Five 3 × 3 convolutions and one 1 × 1, each with batch norm and ReLU, no pooling:
+    Four 3 × 3 convolutions and one 1 × 1, each with batch norm and ReLU, no pooling:
 
     ======== ====================== ====== ===============
     stage    convolutions           stride receptive field
     ======== ====================== ====== ===============
     stage1   3 × 3, stride 2        2      3 px
     stage2   3 × 3, stride 2        4      7 px
-    stage3   3 × 3, 3 × 3           4      23 px
-    stage4   3 × 3, 1 × 1           4      31 px
+    stage3   3 × 3                  4      15 px
+    stage4   3 × 3, 1 × 1           4      23 px
     ======== ====================== ====== ===============
 
     At 96 px: a grid of 24 × 24, 25 million multiply-adds an image, 43 thousand parameters. The receptive field stays
@@ -47,7 +47,7 @@ def tiny_cnn(
     stages = {
         "stage1": nn.Sequential(_unit(3, w1, stride=2)),
         "stage2": nn.Sequential(_unit(w1, w2, stride=2)),
-        "stage3": nn.Sequential(_unit(w2, w3), _unit(w3, w3)),
+        "stage3": nn.Sequential(_unit(w2, w3)),
         "stage4": nn.Sequential(_unit(w3, w4), _unit(w4, w4, kernel=1)),
     }
     strides = set_output_stride(list(stages.values()), 4 if output_stride is None else output_stride, dilate)

@@ -37,8 +37,8 @@ class World:
     size: int = 96
     species: tuple[str, ...] = SPECIES
     head_evidence: float = 1.0
-    body_evidence: float = 0.35
-    scale: tuple[float, float] = (0.50, 0.80)
+    body_evidence: float = 0.50
+    scale: tuple[float, float] = (0.55, 0.90)
     clutter: float = 0.5
     contrast: float = 0.9
     cooccurrence: float = 0.0
