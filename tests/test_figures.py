@@ -278,7 +278,7 @@ def half_maps() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_gallery_tells_coverage_and_overlap() -> None:
     images, maps, masks = half_maps()
     masks[1] = 0
-    masks[2, :, 12:] = 255  # what remains: truth is the upper left quarter, prediction the left half
+    masks[2, :, 6:] = 255  # of what remains, the truth is the upper half and the prediction all
     fig, alt = figures.gallery(images, maps, masks, titles=["fox", "owl", "hare"], threshold=0.5, columns=2)
     assert "Fox: 50% of the image above the threshold, IoU 0.33." in alt
     assert "Owl: 50% of the image above the threshold, IoU 0.00." in alt

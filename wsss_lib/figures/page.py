@@ -70,7 +70,7 @@ def png(fig: Figure, *, dpi: int = DPI) -> bytes:
     """
     buffer = io.BytesIO()
     with style():
-        fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+        fig.savefig(buffer, format="png", dpi=dpi)
     picture = Image.open(buffer).convert("RGB")  # nothing shows through the opaque ground
     if not any(ax.images for ax in fig.axes):
         picture = picture.quantize(256)
