@@ -61,8 +61,9 @@ def boxes(
             the whole ``"image"`` as in the classic protocol.
 
     Returns:
-        ``"largest"``, ``"contour"``: (N, 4) or (N, K, 4) float32, xyxy pixels. ``"all"``: a list of N or N · K tensors (M, 4), image by image and within it class by class;
-        components first, then holes, each in reading order; M is 0 where nothing exceeds the threshold.
+        ``"largest"``, ``"contour"``: (N, 4) or (N, K, 4) float32, xyxy pixels. ``"all"``: a list of N or N · K
+        tensors (M, 4), image by image and within it class by class; components first, then holes, each in reading
+        order; M is 0 where nothing exceeds the threshold.
 
     Raises:
         ValueError: Unknown ``which``, ``corners`` or ``empty``, or maps of another shape.

@@ -110,4 +110,4 @@ def count_exceeded(maps: Tensor, thresholds: Tensor) -> Tensor:
         maps = maps.float()
     if bool(maps.isnan().any()):
         raise ValueError("a map contains NaN: find where it arises, or set it to 0 on purpose with torch.nan_to_num")
-    return torch.bucketize(maps, thresholds.to(maps.device, maps.dtype))
+    return torch.bucketize(maps.contiguous(), thresholds.to(maps.device, maps.dtype))

@@ -193,7 +193,7 @@ def _histogram(maps: Tensor, masks: Tensor, thresholds: Tensor, closed: bool) ->
     bins = count_exceeded(maps, thresholds)
     if closed:
         values = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
-        bins = torch.bucketize(values, thresholds.to(maps.device, values.dtype), right=True)
+        bins = torch.bucketize(values.contiguous(), thresholds.to(maps.device, values.dtype), right=True)
     masks = masks.long()
     counted = masks != IGNORE
     n, t = len(maps), len(thresholds)

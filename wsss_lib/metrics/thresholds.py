@@ -47,7 +47,7 @@ class Curve:
     def index(self, threshold: float) -> int:
         """Where the threshold stands in the grid; raises ValueError where it does not."""
         distance, index = (self.thresholds - threshold).abs().min(dim=0)
-        if distance > 1e-9:
+        if distance > 1e-6:  # more than the rounding of a float32
             raise ValueError(
                 f"threshold {threshold} is not among this curve's {len(self.thresholds)}, the nearest is "
                 f"{float(self.thresholds[index]):g}: draw the curve on a grid that contains it"

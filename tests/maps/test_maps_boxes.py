@@ -1,0 +1,195 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from metric_oracles import components, cv2_contours, largest_component_box
+
+from wsss_lib import maps as M
+
+masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
+
+
+@st.composite
+def dense_masks(draw):
+    """Random masks of any density: components, holes, and components within holes."""
+    h, w = draw(st.integers(1, 14)), draw(st.integers(1, 14))
+    rng = np.random.default_rng(draw(st.integers(0, 2**31)))
+    return rng.random((h, w)) < draw(st.floats(0.1, 0.95))
+
+
+def boxes_of(mask, which, **options):
+    found = M.boxes(torch.from_numpy(mask)[None].float(), 0.5, which, **options)
+    return found[0].int().tolist()
+
+
+@given(st.one_of(masks, dense_masks()))
+@settings(max_examples=300, deadline=None)
+def test_boxes_are_opencvs_and_the_flood_fills(mask):
+    every, largest, area = cv2_contours(mask)
+    assert sorted(map(tuple, boxes_of(mask, "all"))) == sorted(every)
+    assert tuple(boxes_of(mask, "contour")) == largest
+    assert tuple(boxes_of(mask, "largest")) == largest_component_box(mask)
+    assert M.polygon_areas(mask)[1].max(initial=0) == area
+
+
+@given(dense_masks())
+@settings(max_examples=100, deadline=None)
+def test_polygon_areas_are_those_of_the_outermost_contours(mask):
+    labels, areas = M.polygon_areas(mask)
+    contours = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+    slow = {int(labels[c[0, 0, 1], c[0, 0, 0]]): cv2.contourArea(c) for c in contours}
+    assert slow == {i + 1: a for i, a in enumerate(areas)}
+
+
+def test_a_hole_has_a_contour_of_its_own():
+    ring = np.ones((5, 6), bool)
+    ring[2, 2] = False
+    assert boxes_of(ring, "all") == [[0, 0, 6, 5], [1, 1, 4, 4]]
+    assert boxes_of(np.zeros((3, 3), bool), "all") == []
+    notch = np.ones((3, 3), bool)
+    notch[0, 1] = False  # open to the border: no hole
+    assert boxes_of(notch, "all") == [[0, 0, 3, 3]]
+    diagonal = np.ones((4, 4), bool)
+    diagonal[0, 0] = diagonal[1, 1] = False  # the background is 4-connected: (1, 1) is closed off
+    assert boxes_of(diagonal, "all") == [[0, 0, 4, 4], [0, 0, 3, 3]]
+
+
+def test_most_pixels_and_largest_area_are_different_boxes():
+    mask = np.zeros((9, 12), bool)
+    mask[0] = True  # 12 pixels in a line: area 0
+    mask[4:7, 4:7] = True  # 9 pixels, area 4
+    assert boxes_of(mask, "largest") == [0, 0, 12, 1]
+    assert boxes_of(mask, "contour") == [4, 4, 7, 7]
+    assert len(components(mask)) == 2
+
+
+def test_a_ring_encloses_its_hole():
+    mask = np.zeros((9, 12), bool)
+    mask[0:5, 0:5] = True
+    mask[1:4, 1:4] = False  # 16 pixels, contour of area 16
+    mask[0:5, 7:11] = True  # 20 pixels, contour of area 12
+    assert boxes_of(mask, "largest") == [7, 0, 11, 5]
+    assert boxes_of(mask, "contour") == [0, 0, 5, 5]
+
+
+def test_ties_follow_the_published_codes():
+    mask = np.zeros((5, 5), bool)
+    mask[0:2, 0:2] = mask[3:5, 3:5] = True
+    assert boxes_of(mask, "largest") == [0, 0, 2, 2]
+    assert boxes_of(mask, "contour") == [3, 3, 5, 5]
+
+
+def test_diagonal_neighbours_are_connected():
+    assert boxes_of(np.eye(4, dtype=bool), "largest") == [0, 0, 4, 4]
+    assert boxes_of(np.eye(4, dtype=bool), "all") == [[0, 0, 4, 4]]
+
+
+def test_the_benchmarks_hand_values():
+    m = torch.tensor([[0, 0, 0, 0, 0], [0, 0.4, 0.4, 0.4, 0.6], [0, 0.4, 1, 0.8, 0.6], [0, 0.4, 0.4, 0.4, 0.6]])
+    expected = [(1, 1, 4, 3), (1, 1, 4, 3), (2, 1, 4, 3), (2, 2, 4, 3), (2, 2, 3, 3)]
+    # A value does not exceed itself: at 0.4 the frame of 0.4 is gone.
+    for tau, box in zip((0, 0.2, 0.4, 0.6, 0.8), expected, strict=True):
+        for which in ("contour", "largest"):
+            assert tuple(M.boxes(m[None], tau, which, corners="clipped")[0].int().tolist()) == box
+        assert M.boxes(m[None], tau, "all", corners="clipped")[0].int().tolist()[0] == list(box)
+    assert M.boxes(m[None], 0.0)[0].tolist() == [1, 1, 5, 4]  # exclusive corners may lie beyond the last pixel
+
+
+def test_empty_maps():
+    blank = torch.zeros(2, 3, 4, 5)
+    assert M.boxes(blank, 0.0).eq(0).all()
+    assert M.boxes(blank, 0.0, "contour").shape == (2, 3, 4)
+    assert M.boxes(blank, 0.0, empty="image")[1, 2].tolist() == [0, 0, 5, 4]
+    assert [len(b) for b in M.boxes(blank, 0.0, "all")] == [0] * 6
+    one = blank.clone()
+    one[0, 1, 1, 2] = 1
+    assert M.boxes(one, 0.0, empty="image")[0].tolist() == [[0, 0, 5, 4], [2, 1, 3, 2], [0, 0, 5, 4]]
+
+
+def test_classes_are_kept_apart_and_in_order():
+    stack = torch.rand(2, 3, 6, 7, generator=torch.Generator().manual_seed(0))
+    together, lists = M.boxes(stack, 0.6), M.boxes(stack, 0.6, "all")
+    for n in range(2):
+        for k in range(3):
+            assert torch.equal(together[n, k], M.boxes(stack[n, k][None], 0.6)[0])
+            assert torch.equal(lists[3 * n + k], M.boxes(stack[n, k][None], 0.6, "all")[0])
+
+
+def test_boxes_refuse_unknown_conventions():
+    m = torch.zeros(1, 4, 4)
+    for options in ({"which": "biggest"}, {"corners": "inclusive"}, {"empty": "nan"}):
+        with pytest.raises(ValueError, match="is unknown"):
+            M.boxes(m, 0.5, **options)
+    with pytest.raises(ValueError, match="dimensions"):
+        M.boxes(m[0], 0.5)
+
+
+# every threshold at once
+
+
+@st.composite
+def level_images(draw):
+    n, h, w = draw(st.integers(1, 3)), draw(st.integers(1, 10)), draw(st.integers(1, 10))
+    top = draw(st.integers(1, 9))
+    rng = np.random.default_rng(draw(st.integers(0, 2**31)))
+    smooth = draw(st.booleans())
+    values = rng.random((n, h, w))
+    if smooth:
+        values = np.stack([cv2.GaussianBlur(v, (5, 5), 1.5) for v in values])
+        values = (values - values.min()) / max(np.ptp(values), 1e-9)
+    return torch.from_numpy(np.minimum((values * (top + 1)).astype(np.int64), top)), top
+
+
+@given(level_images(), st.sampled_from(M.WHICH))
+@settings(max_examples=200, deadline=None)
+def test_the_tree_holds_the_boxes_of_every_threshold(image_and_top, which):
+    levels, top = image_and_top
+    n = len(levels)
+    found = M.box_intervals(levels, which)
+    assert (found.low < found.high).all()
+    largest = M.interval_max(found, found.rank, (n, top), empty=-1)
+    for t in range(top):
+        slow = M.boxes(levels > t, 0.5, which)
+        alive = (found.low <= t) & (t < found.high)
+        for i in range(n):
+            if which == "all":
+                rows = found.boxes[alive & (found.image == i)]
+                assert sorted(rows.tolist()) == sorted(slow[i].long().tolist())
+            else:
+                rank = int(largest[i, t])
+                box = found.boxes[found.rank == rank][0].tolist() if rank >= 0 else [0, 0, 0, 0]
+                assert box == slow[i].long().tolist()
+
+
+@given(st.integers(0, 2**31), st.integers(1, 3), st.integers(1, 17), st.integers(0, 30))
+@settings(max_examples=100, deadline=None)
+def test_interval_max_equals_the_double_loop(seed, n, t, m):
+    rng = np.random.default_rng(seed)
+    image, ends = rng.integers(0, n, m), np.sort(rng.integers(0, t + 1, (m, 2)), axis=1)
+    keep = ends[:, 0] < ends[:, 1]
+    image, ends = image[keep], ends[keep]
+    values = rng.random(keep.sum())
+    slow = np.full((n, t), -1.0)
+    for i, (low, high), v in zip(image, ends, values, strict=True):
+        slow[i, low:high] = np.maximum(slow[i, low:high], v)
+    as_tensor = [torch.from_numpy(x) for x in (image, ends[:, 0].copy(), ends[:, 1].copy())]
+    intervals = M.BoxIntervals(*as_tensor, torch.zeros(len(values), 4), torch.zeros(len(values)))
+    assert np.array_equal(M.interval_max(intervals, torch.from_numpy(values), (n, t), empty=-1.0).numpy(), slow)
+
+
+def test_the_tree_refuses_what_are_no_levels():
+    with pytest.raises(ValueError, match="counts from 0"):
+        M.box_intervals(torch.full((1, 2, 2), -1), "all")
+    with pytest.raises(ValueError, match="counts from 0"):
+        M.box_intervals(torch.zeros(2, 2, dtype=torch.int64), "all")
+    with pytest.raises(ValueError, match="is unknown"):
+        M.box_intervals(torch.zeros(1, 2, 2, dtype=torch.int64), "biggest")
+
+
+@pytest.mark.parametrize("which", M.WHICH)
+def test_the_tree_of_nothing_is_empty(which):
+    for levels in (torch.zeros(2, 3, 3, dtype=torch.int64), torch.zeros(0, 3, 3, dtype=torch.int64)):
+        assert len(M.box_intervals(levels, which).image) == 0
