@@ -57,7 +57,7 @@ MASKS = [
 def voc_like(path: Path, masks: list[NDArray[np.uint8]] = MASKS) -> Path:
     """A table of the schema of the real ones, written as they are."""
     rows: list[Row] = [
-        {"id": f"img{i}", "image": picture(*m.shape, seed=i), "mask": encode(m), "labels": present(m)}
+        {"id": f"img{i}", "image": picture(m.shape[0], m.shape[1], i), "mask": encode(m), "labels": present(m)}
         for i, m in enumerate(masks)
     ]
     assert write(Rows(VOC, mask=True, boxes=False, rows=rows), path) == len(masks)

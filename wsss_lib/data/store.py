@@ -38,9 +38,17 @@ def locate(name: str, splits: Iterable[str], root: str | os.PathLike[str] | None
     set would be taken for another.
     """
     own = home(root) / name
-    if root is not None and not any(tables(own, s) for s in splits) and any(tables(home(root), s) for s in splits):
+    if root is not None and not any(whole(own, s) for s in splits) and any(whole(home(root), s) for s in splits):
         return home(root)
     return own
+
+
+def whole(folder: Path, split: str) -> list[Path]:
+    """As :func:`tables`, but a split of which parts are missing counts as absent."""
+    try:
+        return tables(folder, split)
+    except FileNotFoundError:
+        return []
 
 
 def tables(folder: Path, split: str) -> list[Path]:

@@ -263,7 +263,7 @@ def describe(name: str, root: str | os.PathLike[str] | None = None) -> Descripti
     data_set = known(name)
     folder = store.locate(name, data_set.splits, root)
     return Description(
-        data_set, folder, {s: tuple(found) for s in data_set.splits if (found := store.tables(folder, s))}
+        data_set, folder, {s: tuple(found) for s in data_set.splits if (found := store.whole(folder, s))}
     )
 
 
