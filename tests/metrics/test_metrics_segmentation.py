@@ -92,11 +92,11 @@ def test_a_class_without_a_true_pixel():
 
 def test_classes_out_of_range_are_named():
     ok, bad = torch.tensor([[0, 1]]), torch.tensor([[0, 2]])
-    with pytest.raises(ValueError, match="the target holds class 0..2"):
+    with pytest.raises(ValueError, match=r"the target holds class 0\.\.2"):
         E.confusion(ok, bad, 2)
-    with pytest.raises(ValueError, match="the prediction holds class 0..2"):
+    with pytest.raises(ValueError, match=r"the prediction holds class 0\.\.2"):
         E.confusion(bad, ok, 2)
-    with pytest.raises(ValueError, match="prediction holds class 0..255"):
+    with pytest.raises(ValueError, match=r"the prediction holds class 0\.\.255"):
         E.confusion(torch.tensor([[0, 255]]), ok, 2)
     with pytest.raises(ValueError, match="resize the maps"):
         E.confusion(ok, ok[0], 2)
