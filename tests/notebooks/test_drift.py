@@ -36,6 +36,7 @@ def chapter(tmp_path, monkeypatch):
     (package / "methods").mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "methods" / "__init__.py").write_text("from wsss_lib.methods.cam import lit, CAM\n")
+    (package / "easy.py").write_text("from .methods.cam import lit as bright\nfrom os.path import join\n")
     (package / "methods" / "cam.py").write_text(LIBRARY)
     (package / "notebooks").mkdir()
     (package / "notebooks" / "run.py").write_text("def machinery(): ...\n")
@@ -63,7 +64,7 @@ def lit(maps, threshold=0.5):
     return bright"""
 
 
-@pytest.mark.parametrize("name", ["wsss_lib.methods.cam.lit", "wsss_lib.methods.lit"])
+@pytest.mark.parametrize("name", ["wsss_lib.methods.cam.lit", "wsss_lib.methods.lit", "wsss_lib.easy.bright"])
 def test_a_mirror_may_differ_in_docstring_annotations_and_comments(chapter, name):
     assert messages(drift.mirrors, chapter((LIT, {"mirror": name}))) == ""
 
@@ -93,6 +94,7 @@ def test_a_class_is_mirrored_with_its_methods(chapter):
 
 def test_a_mirror_of_nothing_is_found(chapter):
     assert "does not have" in messages(drift.mirrors, chapter((LIT, {"mirror": "wsss_lib.methods.cam.dark"})))
+    assert "does not have" in messages(drift.mirrors, chapter((LIT, {"mirror": "wsss_lib.easy.join"})))
     assert "does not define lit" in messages(drift.mirrors, chapter(("x = 1", {"mirror": "wsss_lib.methods.cam.lit"})))
 
 

@@ -71,7 +71,7 @@ def install_missing(distribution: str = "wsss-lib") -> list[str]:
         The requirements that were installed.
 
     Raises:
-        RuntimeError: pip failed; its last line is in the message.
+        RuntimeError: pip failed; its reason is in the message.
     """
     wanted = missing(distribution)
     if not wanted:
@@ -82,9 +82,10 @@ def install_missing(distribution: str = "wsss-lib") -> list[str]:
         command = [sys.executable, "-m", "pip", "install", "-q", "-c", str(held), *wanted]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        reason = next((line for line in lines if line.startswith("ERROR:")), lines[-1])
         raise RuntimeError(
-            f"pip could not install {', '.join(wanted)} beside the torch and NumPy of this kernel ({last}): "
+            f"pip could not install {', '.join(wanted)} beside the torch and NumPy of this kernel ({reason}): "
             "install them yourself and restart the kernel"
         )
     return wanted

@@ -213,20 +213,33 @@ def _module(parts: list[str]) -> Path | None:
 
 
 def _descend(path: Path, module: list[str], rest: list[str]) -> Definition | None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    body: list[ast.stmt] = tree.body
-    node: Definition | None = None
-    for depth, part in enumerate(rest):
-        node = next((n for n in body if isinstance(n, Definition) and n.name == part), None)
+    body: list[ast.stmt] = ast.parse(path.read_text(encoding="utf-8")).body
+    node = _defined(body, rest[0])
+    if node is None:
+        package = module if path.name == "__init__.py" else module[:-1]
+        source = _imported_from(body, rest[0], package)
+        return find(".".join([source, *rest[1:]])) if source else None
+    for part in rest[1:]:
+        node = _defined(node.body, part)
         if node is None:
-            for statement in body if depth == 0 else []:
-                if isinstance(statement, ast.ImportFrom):
-                    for alias in statement.names:
-                        if (alias.asname or alias.name) == part and (statement.module or "").startswith(PACKAGE.name):
-                            return find(".".join([statement.module or "", alias.name, *rest[1:]]))
             return None
-        body = node.body
     return node
+
+
+def _defined(body: Iterable[ast.stmt], name: str) -> Definition | None:
+    return next((node for node in body if isinstance(node, Definition) and node.name == name), None)
+
+
+def _imported_from(body: Iterable[ast.stmt], name: str, package: list[str]) -> str:
+    """The qualified name behind a re-export, absolute or relative; empty where there is none."""
+    for statement in body:
+        if not isinstance(statement, ast.ImportFrom):
+            continue
+        for alias in statement.names:
+            if (alias.asname or alias.name) == name:
+                above = package[: len(package) - statement.level + 1] if statement.level else []
+                return ".".join([*above, *([statement.module] if statement.module else []), alias.name])
+    return ""
 
 
 @lru_cache(maxsize=1)

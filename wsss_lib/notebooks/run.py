@@ -131,7 +131,7 @@ def prepare(
         shown = parameters.resolve(notebook, path.stem, {"profile": profile, **given})
         executed = parameters.absolute(shown, typed_in)
         local = [Path(executed[k]) for k in ("data", "backbone") if k in executed and executed[k] != shown[k]]
-        data = key.paths_digest([root / "results", *local])
+        data = key.paths_digest([root / "results", *local]) + _known_data(str(executed.get("data", "")))
         result.append(
             Job(
                 name=path.stem,
@@ -232,6 +232,18 @@ def _finish(job: Job, executed: cells.Notebook, key_: str, in_place: bool, hidde
     job.record.write_text(json.dumps({"key": key_}) + "\n", encoding="utf-8")
     if in_place:
         cells.write(normalise(carry_over(cells.read(job.source), result)), job.source)
+
+
+def _known_data(name: str) -> str:
+    """What is on this machine of a data set known by name: its tables' sizes and times, contents being checked
+    when they were fetched."""
+    if name in ("", "critters") or "/" in name:  # drawn by the library, or a path that the key reads
+        return ""
+    from wsss_lib.data.sources import DATA_SETS
+    from wsss_lib.data.supply import describe
+
+    tables = [path for files in describe(name).present.values() for path in files] if name in DATA_SETS else []
+    return json.dumps([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(tables)])
 
 
 def _stored_key(job: Job) -> str:

@@ -35,9 +35,7 @@ def begin(chapter: str) -> None:
     versions = " · ".join(f"{name} {_version(name)}" for name in ("wsss-lib", "torch", "numpy"))
     print(f"Chapter {chapter} on {_device_words()}")
     print(f"{versions} · Python {platform.python_version()}")
-    budget = (
-        f"{BUDGETS['book']} on two CPU cores, {BUDGETS['smoke']} in the profile smoke, {BUDGETS['colab']} on one T4"
-    )
+    budget = f"{BUDGETS['book']} on two CPU cores, {BUDGETS['smoke']} in profile smoke, {BUDGETS['colab']} on one T4"
     print(f"Budget: {budget}")
     if "google.colab" in sys.modules and str(pick_device()) == "cpu":
         print("This Colab runtime has no GPU: Runtime → Change runtime type → T4 GPU, then run again from the top.")

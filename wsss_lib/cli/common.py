@@ -1,0 +1,25 @@
+"""What the commands share: exit codes, and how a command introduces itself."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+OK, FAILED, USAGE = 0, 1, 2
+"""All went well; a chapter, a check or the work itself failed; the command was not understood."""
+
+
+def command(commands: Any, name: str, summary: str, details: str) -> argparse.ArgumentParser:
+    """A subcommand whose help has room for examples."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    return parser
+
+
+def positive(text: str) -> int:
+    """An argument that must be a whole number above 0."""
+    number = int(text) if text.isdigit() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return number

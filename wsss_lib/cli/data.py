@@ -1,0 +1,92 @@
+"""``wsss data list|show|prepare``: which data sets there are, what is on this machine, and how to get the rest."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from wsss_lib.cli.common import OK, command
+
+WORLD = "critters"
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = command(
+        commands,
+        "data",
+        "data sets: list them, look at one, fetch one",
+        """\
+Critters are drawn on this machine. Photographs are fetched from the first source that answers, checked by their
+SHA-256, and kept as Parquet in $WSSS_DATA (by default in the user's cache folder).
+
+examples:
+  wsss data list
+  wsss data show voc2012
+  wsss data prepare voc2012 --split val
+  wsss run cam -p data=voc2012            then a chapter on it
+exit codes: 0 done; 1 no source could serve the data, or no such data set.
+""",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    every = actions.add_parser("list", help="every data set known by name, and which splits are here")
+    every.set_defaults(action=_list)
+    one = actions.add_parser("show", help="classes, splits, sources, licence and folder of one data set")
+    one.add_argument("name", help="for example voc2012, or critters")
+    one.set_defaults(action=_show)
+    fetch = actions.add_parser("prepare", help="fetch a data set, or draw the critters, and keep it")
+    fetch.add_argument("name", help="for example voc2012, or critters")
+    fetch.add_argument("--split", action="append", metavar="SPLIT", help="only this split (may be repeated)")
+    fetch.set_defaults(action=_prepare)
+    for action in (every, one, fetch):
+        action.add_argument("--root", type=Path, help="folder of all data (default: $WSSS_DATA, else the user's cache)")
+
+
+def _list(options: argparse.Namespace) -> int:
+    from wsss_lib.data import catalogue
+
+    rows = [(WORLD, "the world with dials", "drawn when first used")]
+    for known in catalogue(options.root):
+        here = ", ".join(known.present) or "nothing here"
+        rows.append((known.data_set.name, known.data_set.title, f"{here} (of {', '.join(known.data_set.splits)})"))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, title, state in rows:
+        print(f"{name:{widths[0]}}  {title:{widths[1]}}  {state}")
+    print("`wsss data show NAME` tells more; `wsss data prepare NAME` fetches it.")
+    return OK
+
+
+def _show(options: argparse.Namespace) -> int:
+    if options.name != WORLD:
+        from wsss_lib.data import describe
+
+        print(describe(options.name, options.root))
+        return OK
+    from dataclasses import fields
+
+    from wsss_lib.data.critters import World
+    from wsss_lib.data.critters.dataset import COUNTS
+
+    print(f"{WORLD}: the world with dials, drawn from a seed, the same bytes on every machine")
+    print("  splits: " + ", ".join(f"{split} ({count:,} images)" for split, count in COUNTS.items()))
+    print("  dials and their defaults, to be set by load('critters', dial=value):")
+    for dial in fields(World):
+        print(f"    {dial.name:14} {getattr(World(), dial.name)}")
+    return OK
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    if options.name == WORLD:
+        from wsss_lib.data import load
+        from wsss_lib.data.critters.dataset import COUNTS
+
+        for split in options.split or COUNTS:
+            print(f"{WORLD}/{split}: {len(load(WORLD, split=split)):,} images")
+        return OK
+    from wsss_lib.data import prepare
+
+    for split, files in prepare(options.name, options.split, options.root).items():
+        megabytes = sum(file.stat().st_size for file in files) / 1e6
+        print(f"{options.name}/{split}: {len(files)} file{'' if len(files) == 1 else 's'}, {megabytes:,.1f} MB")
+    return OK
