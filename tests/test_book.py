@@ -1,0 +1,195 @@
+"""The book is built from a small sample: real settings, real extensions, real assets, sample chapters."""
+
+import base64
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from wsss_lib.notebooks import bootstrap, cells, site
+from wsss_lib.notebooks.build import build, pages, stage
+from wsss_lib.notebooks.normalise import normalise
+from wsss_lib.notebooks.project import ProjectError, repository
+
+ROOT = Path(__file__).resolve().parents[1]
+VENDOR = ROOT / "book" / "assets" / "vendor" / "mathjax"
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+ALTS = ["A map, lit at the head", "The same map, lit at the body"]
+v4 = nbformat.v4
+
+
+def executed(name: str) -> cells.Notebook:
+    """A chapter as the runner leaves it: two pictures in one cell, and a sentence with a number and maths."""
+    pictures = []
+    for alt, grey in zip(ALTS, (0, 99), strict=True):
+        data = base64.b64encode(base64.b64decode(PIXEL) + bytes([grey])).decode()
+        pictures.append(v4.new_output("display_data", {"image/png": data}, metadata={"image/png": {"alt": alt}}))
+    told = v4.new_output("display_data", {"text/markdown": "The IoU is **0.46**, and $x^2$."})
+    made = [
+        v4.new_markdown_cell(f"# Chapter {name}\n\n$$\\cancel{{a}} = 1$$\n\n## Part\n\n[Terms](../glossary.md)."),
+        v4.new_code_cell(bootstrap.source(name), metadata={"tags": list(bootstrap.TAGS)}, execution_count=1),
+        v4.new_code_cell("show()", outputs=[*pictures, told], execution_count=2),
+    ]
+    return normalise(v4.new_notebook(cells=made))
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    root = tmp_path_factory.mktemp("book")
+    for name in ("_config.yml", "_toc.yml", "pyproject.toml"):
+        shutil.copyfile(ROOT / name, root / name)
+    for name in ("assets", "ext"):
+        shutil.copytree(ROOT / "book" / name, root / "book" / name)
+    for page in pages(root):
+        path = Path(page)
+        if path.parent.name == "chapters":
+            cells.write(executed(path.name), root / "_build" / "run" / "book" / f"{path.name}.ipynb")
+        else:
+            (root / "book" / f"{path.name}.md").write_text(f"# {path.name}\n\nText.\n")
+    (root / "book" / "references.bib").write_text("")
+    return root
+
+
+@pytest.fixture(scope="module")
+def built(sample):
+    told: list[str] = []
+    page = build(sample, tell=told.append)
+    assert page == sample / "_build/html/index.html", told
+    return sample / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def chapter(built) -> str:
+    return (built / "book/chapters/01_cam.html").read_text()
+
+
+def test_pages_are_built_and_the_index_leads_to_the_welcome(built, sample):
+    for page in pages(sample):
+        assert (built / f"{page}.html").is_file()
+    assert "book/welcome.html" in (built / "index.html").read_text()
+
+
+def test_every_picture_has_its_own_alternative_text(chapter):
+    assert re.findall(r'<img alt="([^"]*)" src="[^"]*_images/', chapter) == ALTS
+
+
+def test_links_lead_somewhere_and_nothing_comes_from_elsewhere(built, sample):
+    assert [str(p) for one in (site.links, site.externals, site.images) for p in one(sample)] == []
+
+
+def test_buttons_lead_to_colab_the_repository_and_a_download(chapter):
+    address = repository(ROOT).split("/", 3)[3]
+    assert f"colab.research.google.com/github/{address}/blob/main/book/chapters/01_cam.ipynb" in chapter
+    assert 'href="../../_sources/book/chapters/01_cam.ipynb"' in chapter
+
+
+def test_no_script_comes_twice(chapter):
+    scripts = [body for body in re.findall(r"<script>(.*?)</script>", chapter, re.S) if body.strip()]
+    assert len(scripts) == len(set(scripts))
+    assert chapter.count("const THEBE_JS_URL") == 1
+
+
+def test_a_second_build_reads_only_what_changed(built, sample):
+    path = sample / "book" / "glossary.md"
+    path.write_text(path.read_text() + "\nMore.\n")
+    assert build(sample, tell=lambda line: None)
+    log = (sample / "_build" / "build.log").read_text()
+    assert "0 added, 1 changed, 0 removed" in log
+    assert "More." in (built / "book" / "glossary.html").read_text()
+
+
+def test_a_warning_fails_the_build_again_and_again(built, sample):
+    path = sample / "book" / "glossary.md"
+    good = path.read_text()
+    path.write_text(good + "\n[lost](nowhere.md)\n")
+    try:
+        for _ in range(2):  # Sphinx forgets the warnings of pages that it does not read again
+            told: list[str] = []
+            assert build(sample, tell=told.append) is None
+            assert any("book/glossary.md" in line and "nowhere.md" in line for line in told)
+    finally:
+        path.write_text(good)
+    assert build(sample, tell=lambda line: None)
+
+
+def test_a_chapter_that_was_not_executed_is_named(sample):
+    with pytest.raises(ProjectError, match=r"has not been executed .*: run `wsss run --profile smoke` first"):
+        stage(sample, "smoke")
+
+
+def test_a_page_that_does_not_exist_is_named(sample):
+    toc = sample / "_toc.yml"
+    text = toc.read_text()
+    toc.write_text(text.replace("book/glossary", "book/glosary"))
+    try:
+        with pytest.raises(ProjectError, match=r"names book/glosary, which does not exist"):
+            stage(sample, "book")
+    finally:
+        toc.write_text(text)
+
+
+def test_the_address_comes_from_pyproject(sample):
+    settings = yaml.safe_load((stage(sample, "book") / "_config.yml").read_text())
+    assert settings["repository"]["url"].startswith("https://")
+    assert "url" not in yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
+
+
+def test_what_is_vendored_is_what_was_published():
+    listed = dict(line.split("  ")[::-1] for line in (VENDOR / "SHA256SUMS").read_text().splitlines())
+    present = {
+        f"./{path.relative_to(VENDOR).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in VENDOR.rglob("*") if path.is_file() and path.name != "SHA256SUMS"
+    }  # fmt: skip
+    assert present == listed
+    assert "Apache License" in (VENDOR / "LICENSE").read_text()
+    assert (VENDOR / "VERSION").read_text().startswith("MathJax 3.2.2")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("opened", ["served", "file"])
+def test_a_page_works_without_a_network(built, opened):
+    """Maths is set, nothing is asked of another host, nothing is missing, no script fails; also from a file."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as driver, serving(built) as address:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        asked, missing, failed = [], [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("response", lambda reply: missing.append(reply.url) if reply.status >= 400 else None)
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        start = address if opened == "served" else built.as_uri()
+        page.goto(f"{start}/book/chapters/01_cam.html")
+        page.wait_for_selector("mjx-container[display] mjx-menclose")  # \cancel is loaded when it is first needed
+        assert page.locator("mjx-container").count() == 2
+        browser.close()
+    assert [url for url in asked if not url.startswith((start, "data:", "blob:"))] == []
+    assert missing == []
+    assert failed == []
+
+
+def serving(folder: Path):
+    import contextlib
+    import functools
+    import http.server
+    import threading
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    @contextlib.contextmanager
+    def served():
+        handler = functools.partial(Quiet, directory=str(folder))
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield f"http://127.0.0.1:{server.server_port}"
+            server.shutdown()
+
+    return served()
