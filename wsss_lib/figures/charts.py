@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from wsss_lib.figures.page import Array, canvas, style, to_numpy
 
 _MARKERS = "osD^vPX"
+_PADDING = "padding:.25em .8em"
 
 
 def threshold_curve(
@@ -135,17 +136,25 @@ class Table(str):
     header: list[str]
     cells: list[list[str]]
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def _repr_markdown_(self) -> str:
         return str(self)
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in self.header)
-        rows = "".join(
-            f'<tr><th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in rest) + "</tr>"
-            for first, *rest in self.cells
-        )
-        caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
-        return f'<table class="numbers">{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        # Styles within the tags: a notebook on Colab has none of the book's.
+        def row(kind: str, first: str, rest: list[str]) -> str:
+            tag = "th" if kind == "col" else "td"
+            scope = ' scope="col"' if kind == "col" else ""
+            others = "".join(f'<{tag}{scope} style="{_PADDING};text-align:right">{escape(c)}</{tag}>' for c in rest)
+            return f'<tr><th scope="{kind}" style="{_PADDING};text-align:left">{escape(first)}</th>{others}</tr>'
+
+        top = "caption-side:top;color:inherit;text-align:left;font-style:italic"
+        caption = f'<caption style="{top}">{escape(self.caption)}</caption>' if self.caption else ""
+        head = row("col", self.header[0], self.header[1:])
+        body = "".join(row("row", first, rest) for first, *rest in self.cells)
+        return f'<table class="numbers">{caption}<thead>{head}</thead><tbody>{body}</tbody></table>'
 
 
 def table(rows: Sequence[Mapping[str, Any]], *, caption: str = "", digits: int = 2) -> Table:

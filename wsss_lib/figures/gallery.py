@@ -52,8 +52,10 @@ def gallery(
     rows = count if several else -(-count // columns)
     height, width = image_array(images[0]).shape[:2]
     heads = 0.3 * (several + (0 if several or titles is None else rows))
-    panel = min(WIDTH / columns, 3.2)  # inches; the colour scale's text needs 4.5 even below a single panel
-    size = (max(4.5, panel * columns), panel * height / width * rows + heads + 1.0 * bool(methods))
+    beside = 0.3 * (several and titles is not None)
+    panel = min((WIDTH - beside) / columns, 3.2)  # inches; a single panel is narrower than its colour scale's text
+    keys = 0.2 * (threshold is not None or masks is not None)
+    size = (max(4.5, panel * columns + beside), panel * height / width * rows + heads + (0.7 + keys) * bool(methods))
     fig, axes = canvas(rows, columns, size=size)
     grid = np.array(axes, dtype=object).reshape(rows, columns)
     names = [str(t) for t in titles] if titles is not None else [f"image {i + 1}" for i in range(count)]

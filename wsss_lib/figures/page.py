@@ -70,7 +70,7 @@ def png(fig: Figure, *, dpi: int = DPI) -> bytes:
     """
     buffer = io.BytesIO()
     with style():
-        fig.savefig(buffer, format="png", dpi=dpi)
+        fig.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.08)  # no title is cut off
     picture = Image.open(buffer).convert("RGB")  # nothing shows through the opaque ground
     if not any(ax.images for ax in fig.axes):
         picture = picture.quantize(256)
