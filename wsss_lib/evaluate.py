@@ -24,7 +24,7 @@ THRESHOLDS = 100
 
 @dataclass
 class Measured:
-    """What one pass over a split counted; nothing is chosen yet. Built in chapter 1.
+    """What one pass over a split counted; nothing is chosen yet. Used in chapter 1.
 
     Attributes:
         split, fingerprint, classes: Of the records.

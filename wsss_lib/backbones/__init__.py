@@ -16,11 +16,12 @@ from wsss_lib.backbones import torchvision_nets, vit
 from wsss_lib.backbones import weights as weight_files
 from wsss_lib.backbones.base import Backbone, FrozenBatchNorm2d, StagedBackbone, freeze_batch_norm
 from wsss_lib.backbones.geometry import receptive_field, set_output_stride
-from wsss_lib.backbones.imagenet import LAYOUT, ImageNetClassifier, head_of
+from wsss_lib.backbones.imagenet import CAM_NAMES, LAYOUT, ImageNetClassifier, head_of, no_cam
 from wsss_lib.backbones.tiny import tiny_cnn
 from wsss_lib.backbones.vit import TransformerBackbone, tiny_vit
 
 __all__ = [
+    "CAM_NAMES",
     "IMAGENET_NAMES",
     "NAMES",
     "Backbone",
@@ -31,6 +32,7 @@ __all__ = [
     "backbone",
     "freeze_batch_norm",
     "imagenet_classifier",
+    "no_cam",
     "receptive_field",
     "set_output_stride",
     "tiny_cnn",
@@ -53,7 +55,7 @@ def backbone(
     dilate: bool = False,
     **options: Any,
 ) -> Backbone:
-    """Build a backbone. Built in chapter 1.
+    """Build a backbone. Used in chapter 1.
 
     Args:
         name: One of ``NAMES``.

@@ -16,7 +16,7 @@ class Backbone(nn.Module):
     """Images in, features at named stages out.
 
     Images are (N, 3, H, W) floats in [0, 1]; the mean and standard deviation that the weights expect are applied here,
-    so that nobody has to remember them. A subclass implements :meth:`features`. Built in chapter 1.
+    so that nobody has to remember them. A subclass implements :meth:`features`. Used in chapter 1.
 
     Attributes:
         name: ``"resnet50"``, ``"tiny_cnn"``, …

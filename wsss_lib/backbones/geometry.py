@@ -82,7 +82,7 @@ def receptive_field(backbone: Backbone, stage: str | None = None) -> int:
     reaches the size of the objects, class evidence leaks into a halo around them and every map looks bad for the wrong
     reason; keep it below about half an object, or use pretrained features. Shortcuts see less than the path around
     which they lead and do not count; squeeze-and-excitation (MobileNetV3) scales whole channels by a global mean and is
-    not counted either. Built in chapter 1.
+    not counted either. Used in chapter 1.
 
     Args:
         backbone: A convolutional backbone.

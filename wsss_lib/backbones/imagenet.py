@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torchvision import models
 
 from wsss_lib.backbones.base import Backbone, StagedBackbone
+from wsss_lib.backbones.torchvision_nets import RESNETS
 from wsss_lib.backbones.vit import TransformerBackbone
 
+CAM_NAMES = (*RESNETS, "mobilenet_v2")
+"""Networks whose published head is global average pooling and one linear layer, so that CAM is exact."""
 LAYOUT = "torchvision's layout (timm's for DeiT) with the head for 1000 classes"
 
 
@@ -19,22 +22,22 @@ class ImageNetClassifier(nn.Module):
 
     Where the head is global average pooling and one linear layer (ResNet, MobileNetV2), s_c = Σ_k W_ck ⟨A_k⟩ + b_c and
     CAM is exact; such a classifier unpacks as ``backbone, weight, bias, categories``. VGG16, MobileNetV3 and DeiT put
-    something else between features and scores: ``weight`` says so, and Grad-CAM is the way. Built in chapter 1.
+    something else between features and scores: ``weight`` says so, and Grad-CAM is the way. Used in chapter 1.
 
     Attributes:
         backbone: Gives the features.
         head: Deepest features (N, C, h, w) → logits (N, 1000); for a ViT the class token (N, D) → logits.
-        categories: The 1000 class names in torchvision's order; two names ("crane", "maillot") occur twice.
+        categories: The class names, ImageNet's 1000 in torchvision's order unless others are given; of ImageNet's, two
+            ("crane", "maillot") occur twice.
         layer: Name of the layer at which Grad-CAM should look, for ``get_submodule``: the deepest grid, or, in a ViT,
             the LayerNorm before the last attention (after it, patches no longer reach the class token).
     """
 
-    def __init__(self, backbone: Backbone, head: nn.Module) -> None:
+    def __init__(self, backbone: Backbone, head: nn.Module, categories: Sequence[str] | None = None) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
-        self.categories: tuple[str, ...] = tuple(
-            models.get_model_weights("mobilenet_v2")["IMAGENET1K_V1"].meta["categories"]
-        )
+        meta = models.get_model_weights("mobilenet_v2")["IMAGENET1K_V1"].meta  # the same for all of torchvision's
+        self.categories = tuple(meta["categories"] if categories is None else categories)
         if isinstance(backbone, StagedBackbone):
             self.layer = f"backbone.blocks.{backbone.stages[-1]}"
         else:
@@ -74,12 +77,16 @@ class ImageNetClassifier(nn.Module):
 
     def _linear(self) -> nn.Linear:
         if not self.has_cam:
-            raise ValueError(
-                f"{self.backbone.name} has no global average pooling with one linear layer behind its last features, "
-                "so CAM does not apply to its published head: use Grad-CAM or Eigen-CAM, "
-                "or CAM with mobilenet_v2 or a ResNet."
-            )
+            raise no_cam(self.backbone.name)
         return next(layer for layer in self.head.modules() if isinstance(layer, nn.Linear))
+
+
+def no_cam(name: str) -> ValueError:
+    """The error for a network whose published head CAM cannot read, with the way out."""
+    return ValueError(
+        f"{name} has no global average pooling with one linear layer behind its last features, so CAM does not apply "
+        "to its published head: use Grad-CAM or Eigen-CAM, or CAM with mobilenet_v2 or a ResNet."
+    )
 
 
 def head_of(name: str, classifier: nn.Module) -> nn.Module:

@@ -16,7 +16,7 @@ TINY_STD = (0.25, 0.25, 0.25)
 def tiny_cnn(
     widths: Sequence[int] = (16, 24, 40, 64), output_stride: int | None = None, dilate: bool = False
 ) -> StagedBackbone:
-    """Build the small convolutional network of the first chapters. Built in chapter 1.
+    """Build the small convolutional network of the first chapters. Used in chapter 1.
 
     Four 3 × 3 convolutions and one 1 × 1, each with batch norm and ReLU, no pooling:
 

@@ -26,7 +26,7 @@ def build(name: str) -> nn.Module:
 
 
 def build_without_head(name: str) -> nn.Module:
-    """As :func:`build`, for a network that is cut at once: VGG16 without its head, 124 of its 138 million parameters."""
+    """As :func:`build`, for a network that is cut at once: VGG16 lacks its head, 124 of its 138 million parameters."""
     if name != "vgg16":
         return build(name)
     net = nn.Module()

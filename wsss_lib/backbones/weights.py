@@ -33,11 +33,15 @@ def read(name: str, weights: str | Path) -> dict[str, Tensor]:
     if weights == "published":
         return _published(name)
     path = _shipped(name) if weights == "shipped" else Path(weights).expanduser()
+    there = ""
     if path.is_dir():
+        held = ", ".join(sorted(file.name for file in path.glob("*.safetensors")))
+        there = f" (the folder holds {held or 'no safetensors'})"
         path = path / f"{name}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(
-            f"There are no weights at {path}; give a .safetensors file, or a folder that holds {name}.safetensors."
+            f"There are no weights at {path}{there}; give a .safetensors file, or a folder that "
+            f"holds {name}.safetensors."
         )
     try:
         if path.suffix in {".pth", ".pt"}:

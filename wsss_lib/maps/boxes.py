@@ -68,7 +68,7 @@ def boxes(
     Raises:
         ValueError: Unknown ``which``, ``corners`` or ``empty``, or maps of another shape.
 
-    Source: Zhou et al. 2016, §3.2 (largest component); Choe et al. 2020, released code (contours). Built in chapter 1.
+    Source: Zhou et al. 2016, §3.2 (largest component); Choe et al. 2020, released code (contours). Used in chapter 1.
     """
     _check(maps, which, corners, empty)
     masks = threshold_mask(maps, threshold).flatten(0, -3).cpu().numpy()  # (N·K, h, w)

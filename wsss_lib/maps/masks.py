@@ -20,7 +20,7 @@ def background_constant(maps: Tensor, threshold: float) -> Tensor:
     Returns:
         (N, 1, h, w), filled with ``threshold``.
 
-    Built in chapter 1.
+    Used in chapter 1.
     """
     return torch.full_like(maps[:, :1], threshold)
 
@@ -41,7 +41,7 @@ def background_power(maps: Tensor, alpha: float) -> Tensor:
     Raises:
         ValueError: An exponent that is not positive.
 
-    Source: Ahn and Kwak 2018 (AffinityNet). Built in chapter 1.
+    Source: Ahn and Kwak 2018 (AffinityNet). Used in chapter 1.
     """
     if not alpha > 0:
         raise ValueError(f"alpha is {alpha}, expected a positive exponent: larger values mean less background")

@@ -41,7 +41,7 @@ def normalise(maps: Tensor, how: Literal["minmax", "max"] = "minmax", eps: float
     Raises:
         ValueError: Unknown ``how``.
 
-    Source: Zhou et al. 2016 (max); evaluation code of BAS (Wu et al. 2022) (minmax). Built in chapter 1.
+    Source: Zhou et al. 2016 (max); evaluation code of BAS (Wu et al. 2022) (minmax). Used in chapter 1.
     """
     if how == "minmax":
         maps = maps - maps.amin(dim=(-2, -1), keepdim=True)

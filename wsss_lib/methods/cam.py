@@ -116,7 +116,7 @@ def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         labels: (N, K) one-hot.
 
     Returns:
-        Scalar ≥ 0. Built in chapter 1.
+        Scalar ≥ 0. Used in chapter 1.
 
     Raises:
         ValueError: A row of the labels names no class or several.

@@ -172,11 +172,8 @@ def project(
     with torch.autocast(features.device.type, enabled=False):
         values = features.to(torch.promote_types(features.dtype, torch.float32))
         matrix, scale = _balanced(values, centre)  # (N, hw, C), (N, 1)
-        direction, variance = _direction(matrix, component, solver)  # (N, C), (N,)
-        scores = (matrix @ direction[..., None]).squeeze(-1)  # (N, hw)
-        total = matrix.square().sum(dim=(1, 2))
-        share = variance / total.clamp_min(torch.finfo(total.dtype).tiny)  # (N,)
-        resolved = share > min(h * w, c) * torch.finfo(total.dtype).eps
+        scores, direction, share = _decompose(matrix, component, solver)  # (N, hw), (N, C), (N,)
+        resolved = share > min(h * w, c) * torch.finfo(share.dtype).eps
         maps = torch.where(resolved[:, None], scores, 0).unflatten(1, (h, w))  # (N, h, w)
         turn = torch.where(SIGN_RULES[sign](maps.detach(), matrix.detach().mT.unflatten(2, (h, w))) < 0, -1, 1)  # (N,)
         maps = maps * (turn[:, None] * scale)[..., None]
@@ -186,31 +183,41 @@ def project(
 def _balanced(values: Tensor, centre: bool) -> tuple[Tensor, Tensor]:
     """O (N, hw, C) of largest entry 1, and its scale (N, 1): squares then neither overflow nor vanish."""
     matrix = values.flatten(2).mT  # (N, hw, C)
-    largest = matrix.detach().abs().amax(dim=(1, 2))  # (N,)
+    largest = torch.linalg.vector_norm(matrix.detach(), ord=torch.inf, dim=(1, 2))  # (N,)
     if not bool(torch.isfinite(largest).all()):
         bad = torch.nonzero(~torch.isfinite(largest)).flatten().tolist()
         raise ValueError(
             f"the features of image {bad[0]} of the batch ({len(bad)} in all) are NaN or infinite, expected finite "
             "numbers: look for a diverged or half-precision network before this layer"
         )
+    info = torch.finfo(matrix.dtype)
+    scale = largest
     if centre:
         matrix = matrix - matrix.mean(dim=1, keepdim=True)
-    scale = matrix.detach().abs().amax(dim=(1, 2))
+        scale = torch.linalg.vector_norm(matrix.detach(), ord=torch.inf, dim=(1, 2))
     # Constant channels minus their mean leave rounding, not structure; it would be blown up to a full map.
-    scale = torch.where(scale > 16 * torch.finfo(scale.dtype).eps * largest, scale, 0)
-    matrix = torch.where(scale[:, None, None] > 0, matrix / torch.where(scale > 0, scale, 1)[:, None, None], 0)
-    return matrix, scale[:, None]
+    empty = (scale <= 16 * info.eps * largest) | (scale < info.tiny)
+    inverse = torch.where(empty, 0, 1 / torch.where(empty, 1, scale))
+    return matrix * inverse[:, None, None], torch.where(empty, 0, scale)[:, None]
 
 
-def _direction(matrix: Tensor, component: int, solver: Solver) -> tuple[Tensor, Tensor]:
-    """v (N, C) and σ² (N,) of O (N, hw, C), from whichever Gram matrix is smaller."""
+def _decompose(matrix: Tensor, component: int, solver: Solver) -> tuple[Tensor, Tensor, Tensor]:
+    """σ u (N, hw), v (N, C) and σ² / Σ σ² (N,) of O (N, hw, C), by whichever Gram matrix is smaller."""
     if matrix.shape[1] > matrix.shape[2]:
-        right = eigenvector(matrix.mT @ matrix, component, solver)  # v: (N, C)
-        return right, (matrix @ right[..., None]).square().sum(dim=(1, 2))
-    left = eigenvector(matrix @ matrix.mT, component, solver)  # u: (N, hw)
-    right = (matrix.mT @ left[..., None]).squeeze(-1)  # σ v = Oᵀu
-    # Before it is scaled to length 1: a component that is not there has length 0 but for rounding.
-    return F.normalize(right, dim=1), right.square().sum(dim=1)
+        gram = matrix.mT @ matrix  # (N, C, C)
+        right = eigenvector(gram, component, solver)  # v: (N, C)
+        scores = (matrix @ right[..., None]).squeeze(-1)  # σ u = O v: (N, hw)
+        variance = scores.square().sum(dim=1)
+    else:
+        gram = matrix @ matrix.mT  # (N, hw, hw)
+        left = eigenvector(gram, component, solver)  # u: (N, hw)
+        right = (matrix.mT @ left[..., None]).squeeze(-1)  # σ v = Oᵀ u: (N, C)
+        # Before it is scaled to length 1: a component that is not there has length 0 but for rounding.
+        variance = right.square().sum(dim=1)
+        scores = right.norm(dim=1, keepdim=True) * left
+        right = F.normalize(right, dim=1)
+    total = gram.diagonal(dim1=1, dim2=2).sum(dim=1)
+    return scores, right, variance / total.clamp_min(torch.finfo(total.dtype).tiny)
 
 
 def _check(component: int, centre: bool, sign: str, solver: str) -> None:

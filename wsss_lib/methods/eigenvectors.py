@@ -41,7 +41,7 @@ class _Eigenvector(torch.autograd.Function):
         n = gram.shape[-1]
         found = None
         # A block of a few vectors pays only where the matrix is much larger than the block.
-        if solver == "subspace" or (solver == "auto" and n >= 96 and component < 8):
+        if solver == "subspace" or (solver == "auto" and n >= 64 and component < n // 8):
             found = _subspace_iteration(gram, component)
         vector = torch.linalg.eigh(gram).eigenvectors[..., n - 1 - component] if found is None else found
         ctx.save_for_backward(gram, vector)

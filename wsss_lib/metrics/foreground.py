@@ -85,7 +85,7 @@ class PixelAveragePrecision(Accumulator):
         thresholds: How many bins over [0, 1), to which the value 1 adds one of its own; the benchmark uses 1000. Or
             the bins' lower ends, rising.
 
-    Source: Choe et al. 2020, released code. Built in chapter 1.
+    Source: Choe et al. 2020, released code. Used in chapter 1.
     """
 
     _sums: ClassVar[tuple[str, ...]] = ("histogram",)

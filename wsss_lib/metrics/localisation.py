@@ -102,7 +102,7 @@ class BoxSweep(Accumulator):
         deltas: The IoUs from which a box counts.
         protocol: The conventions.
 
-    Built in chapter 1.
+    Used in chapter 1.
     """
 
     _sums: ClassVar[tuple[str, ...]] = ("hits", "images")
@@ -215,7 +215,7 @@ def localisation_accuracy(
     Raises:
         ValueError: No image, or shapes that do not match.
 
-    Built in chapter 1.
+    Used in chapter 1.
     """
     right = gt_known(predicted, boxes, delta, rule)
     if not len(right) or len(right) != len(logits):

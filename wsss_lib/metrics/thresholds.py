@@ -161,7 +161,7 @@ def report(curve: Curve, threshold: Threshold, *, oracle: bool = False) -> Repor
         SameSplitError: The threshold was chosen on these images, and ``oracle`` does not say so.
         ValueError: ``oracle`` is claimed for a threshold from elsewhere, or the threshold is not on the curve's grid.
 
-    Built in chapter 1.
+    Used in chapter 1.
     """
     same = bool(threshold.fingerprint) and threshold.fingerprint == curve.fingerprint
     if same and not oracle:
