@@ -100,6 +100,31 @@ def test_commands_of_the_readme_are_understood() -> None:
     assert set(re.findall(r"^make (\w+)", readme, re.M)) <= targets
 
 
+def test_the_code_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    code = "\n".join(blocks)
+    # Smaller: random weights instead of a download, eight images instead of 2,000.
+    for written, small in (
+        ('"resnet50", ', '"resnet18", None, '),
+        ('split="train")', 'split="train").subset(range(8))'),
+        ("epochs=8", "epochs=1"),
+    ):
+        assert code.count(written) == 1, f"the README no longer says {written}"
+        code = code.replace(written, small)
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 48), "grey").save("cat.jpg")
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert "tensor([[[" in capsys.readouterr().out  # a class and its box
+    assert tuple(names["where"].shape) == (1, 1, 48, 64)
+    assert len(names["history"].loss) >= 1
+    assert (tmp_path / "runs" / "cam").is_dir()
+
+
 def test_every_work_has_what_a_reader_needs_to_find_it() -> None:
     text = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
     entries = re.findall(r"^@(\w+)\{(\w+),\n(.*?)^\}", text, re.M | re.S)
