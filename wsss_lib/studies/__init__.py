@@ -1,0 +1,8 @@
+"""Measurements that take longer than a chapter may: run once, written to ``results/``, read by the book.
+
+    python -m wsss_lib.studies world          # what the world is worth: classifier, CAM, an upper bound
+    python -m wsss_lib.studies dials          # CAM while a dial of the world is turned
+    python -m wsss_lib.studies methods        # the maps of chapters 1 and 2 on one classifier
+
+Three seeds each; a seed decides the drawn world, the head's weights, the order of the images and their flips.
+"""

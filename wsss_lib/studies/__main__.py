@@ -1,0 +1,131 @@
+"""The studies' command line; see the package's docstring."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from wsss_lib import results
+from wsss_lib.data.critters import World
+from wsss_lib.lab import Lab
+from wsss_lib.methods.cam import CAM
+from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
+from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
+from wsss_lib.studies.supervised import Supervised
+
+SEEDS = (0, 1, 2)
+DIALS: dict[str, tuple[Any, ...]] = {
+    "body_evidence": (0.0, 0.25, 0.5, 0.75, 1.0),
+    "scale": ((0.25, 0.35), (0.40, 0.50), (0.55, 0.65), (0.70, 0.80), (0.90, 1.0)),
+    "contrast": (0.1, 0.3, 0.5, 0.7, 0.9),
+}
+"""Settings of the dials that the study turns, the others at their defaults."""
+
+
+def world(profile: str) -> dict[str, Any]:
+    """Classifier, CAM and upper bound at the default dials; and the classifier of several critters an image."""
+    rows: dict[str, list[dict[str, Any]]] = {"cam": [], "supervised": [], "several": []}
+    prints: dict[str, str] = {}
+    for seed in SEEDS:
+        lab = Lab(profile, seed=seed)
+        rows["cam"].append(lab.scores(trained(lab)))
+        torch.manual_seed(seed)
+        told = Supervised(lab.backbone(), len(lab.classes))
+        # Masks are a harder thing to learn than labels: twice the epochs, so that the bound is not too low.
+        lab.fit(told, epochs=2 * (lab.recipe().epochs or 1))
+        rows["supervised"].append(lab.scores(told))
+        crowd = Lab(profile, seed=seed, world=World(critters=(1, 3)))
+        rows["several"].append(crowd.scores(trained(crowd)))
+        prints[f"test-{seed}"] = lab.report_on.fingerprint
+        say("world", seed, rows)
+    return {"data": {"dials": repr(World()), "rows": rows}, "fingerprint": prints}
+
+
+def dials(profile: str) -> dict[str, Any]:
+    """Plain CAM at five settings of each dial."""
+    out: dict[str, Any] = {}
+    prints: dict[str, str] = {}
+    for dial, settings in DIALS.items():
+        out[dial] = {"settings": [list(s) if isinstance(s, tuple) else s for s in settings], "cam": []}
+        for setting in settings:
+            rows = []
+            for seed in SEEDS:
+                lab = Lab(profile, seed=seed, world=replace(World(), **{dial: setting}))
+                rows.append(lab.scores(trained(lab)))
+                prints[f"{dial}-{setting}-{seed}"] = lab.report_on.fingerprint
+            out[dial]["cam"].append(rows)
+            say(f"{dial} {setting}", SEEDS[-1], {"cam": rows})
+    return {"data": out, "fingerprint": prints}
+
+
+def methods(profile: str) -> dict[str, Any]:
+    """The maps of chapters 1 and 2 on one and the same classifier."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    prints: dict[str, str] = {}
+    for seed in SEEDS:
+        lab = Lab(profile, seed=seed)
+        cam = trained(lab)
+        centred = EigenCAMConfig(centre=True, sign="mean_activation")
+        candidates: dict[str, torch.nn.Module] = {
+            "CAM": cam,
+            "Grad-CAM": GradCAM(cam, cam.backbone),
+            "Grad-CAM++": GradCAMPlusPlus(cam, cam.backbone),
+            "Eigen-CAM": EigenCAM(cam.backbone),
+            "Eigen-CAM, centred": EigenCAM(cam.backbone, config=centred),
+        }
+        for name, method in candidates.items():
+            rows.setdefault(name, []).append(lab.scores(method))
+        prints[f"test-{seed}"] = lab.report_on.fingerprint
+        say("methods", seed, rows)
+    return {"data": {"rows": rows}, "fingerprint": prints}
+
+
+def trained(lab: Lab) -> CAM:
+    """The chapters' classifier of this run."""
+    method = lab.classifier()
+    lab.fit(method)
+    return method
+
+
+def say(what: str, seed: int, rows: dict[str, list[dict[str, Any]]]) -> None:
+    """Progress on standard output."""
+    for name, values in rows.items():
+        if values:
+            last = values[-1]
+            text = ", ".join(f"{key} {last[key]:.3f}" for key in last if isinstance(last[key], float))
+            print(f"{what}, seed {seed}, {name}: {text}", flush=True)
+
+
+STUDIES: dict[str, Callable[[str], dict[str, Any]]] = {"world": world, "dials": dials, "methods": methods}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run studies and record them."""
+    parser = argparse.ArgumentParser(prog="python -m wsss_lib.studies", description="Measure, and write to results/.")
+    parser.add_argument("names", nargs="+", choices=tuple(STUDIES), help="which studies")
+    parser.add_argument("--profile", choices=("book", "smoke"), default="book", help="smoke: small, not recorded")
+    given = parser.parse_args(argv)
+    for name in given.names:
+        began = time.monotonic()
+        found = STUDIES[name](given.profile)
+        if given.profile == "book":
+            results.record(
+                name,
+                found["data"],
+                command=f"python -m wsss_lib.studies {name}",
+                fingerprint=found["fingerprint"],
+                seeds=SEEDS,
+                wall_seconds=time.monotonic() - began,
+                note="thresholds chosen on val, numbers from test, image labels given",
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
