@@ -18,7 +18,8 @@ class Site:
     """What the server holds and how it behaves; ``log`` keeps (path, Range header) of every request.
 
     ``cut`` answers stop after that many bytes of the answer, ``fail`` answers are that status, ``stall`` answers wait
-    before the body; each is used up one at a time, then the server is well again.
+    before the body; each is used up one at a time, then the server is well again. ``shift`` moves
+    the start of every partial answer.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -27,7 +28,7 @@ class Site:
     fail: list[int] = field(default_factory=list)
     stall: list[float] = field(default_factory=list)
     ranges: bool = True
-    wrong_offset: bool = False
+    shift: int | None = None
     etag: str = '"one"'
     headers: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
@@ -65,8 +66,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return None
-            if site.wrong_offset:
-                start = 0
+            if site.shift is not None:
+                start = max(0, start + site.shift)
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         else:

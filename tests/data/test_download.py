@@ -72,16 +72,38 @@ def test_cut_midway_asks_for_the_missing_bytes_only(
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-@given(cuts=st.lists(st.integers(0, 400_000), max_size=4), ranges=st.booleans(), wrong=st.booleans())
+@given(
+    cuts=st.lists(st.integers(0, 400_000), max_size=4),
+    ranges=st.booleans(),
+    shift=st.sampled_from([None, 1, -7, -(10**9)]),
+)
 def test_any_cuts_on_any_server_give_the_same_file(
-    cuts: list[int], ranges: bool, wrong: bool, site: Site, tmp_path: Path
+    cuts: list[int], ranges: bool, shift: int | None, site: Site, tmp_path: Path
 ) -> None:
     site.files["/table"] = BODY
-    site.cut, site.ranges, site.wrong_offset = list(cuts), ranges, wrong
+    site.cut, site.ranges, site.shift = list(cuts), ranges, shift
     folder = tmp_path / "out"
     shutil.rmtree(folder, ignore_errors=True)
     remote = RemoteFile(f"{site.url}/table", "t", sha256=SHA)
     assert fetch(remote, folder, patience=Patience(9, 0.0, 2, 2), sleep=no_wait).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("shift", [1, -7])
+def test_bytes_from_elsewhere_are_not_glued_on(shift: int, site: Site, tmp_path: Path) -> None:
+    """Without a checksum nothing but the server's own word says where its bytes belong."""
+    site.files["/table"], site.shift = BODY, shift
+    (tmp_path / "t.part").write_bytes(BODY[:200_000])
+    found = fetch(RemoteFile(f"{site.url}/table", "t"), tmp_path, sleep=no_wait)
+    assert found.read_bytes() == BODY
+    assert site.requests("/table") == ["bytes=200000-", None]
+
+
+def test_a_server_that_goes_to_and_fro_is_left(site: Site, remote: RemoteFile, tmp_path: Path) -> None:
+    """It knows no ranges and breaks off early and late in turn: each second try brings more than the one before."""
+    site.ranges, site.cut = False, [300_000, 100_000] * 20
+    with pytest.raises(DownloadError, match="in 3 tries: the line broke"):
+        fetch(remote, tmp_path, patience=Patience(3, 0.0, 2, 2), sleep=no_wait)
+    assert len(site.log) == 4
 
 
 def test_resumes_after_the_process_died(site: Site, remote: RemoteFile, tmp_path: Path, patience: Patience) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
-from tqdm import tqdm
+from tqdm.auto import tqdm
 from urllib3.exceptions import NewConnectionError
 
 _CHUNK = 1 << 16  # what a broken line may cost: urllib3 drops the chunk that it was filling
@@ -84,7 +84,7 @@ def fetch(
         file: What to fetch.
         folder: Where to; made if missing.
         patience: How long to try.
-        progress: Whether to show a bar; None shows one on a terminal only.
+        progress: Whether to show a bar; None shows one on a terminal and in a notebook.
         sleep: How to wait between tries.
 
     Returns:
@@ -142,8 +142,8 @@ def _download(
 ) -> None:
     """Try until ``part`` is whole, or patience ends."""
     barren = 0
+    furthest = part.stat().st_size if part.exists() else 0
     while True:
-        before = part.stat().st_size if part.exists() else 0
         try:
             _attempt(file, part, patience, progress)
             return
@@ -155,8 +155,9 @@ def _download(
                 reason, limit = "no connection to the host", min(2, patience.attempts)
         except requests.RequestException as error:
             raise DownloadError(f"{file.url} could not be fetched: {error}") from error
-        after = part.stat().st_size if part.exists() else 0
-        barren = 0 if after > before else barren + 1
+        have = part.stat().st_size if part.exists() else 0
+        barren = 0 if have > furthest else barren + 1  # further than ever, or it could go to and fro for good
+        furthest = max(furthest, have)
         if barren >= limit:
             raise DownloadError(f"{file.url} could not be fetched in {barren} tries: {reason}")
         sleep(min(30.0, patience.pause * 2 ** max(0, barren - 1)))
@@ -189,8 +190,11 @@ def _attempt(file: RemoteFile, part: Path, patience: Patience, progress: bool | 
             raise _TryLater(f"the server answered {response.status_code} {response.reason}")
         if not response.ok:
             raise DownloadError(f"{file.url} could not be fetched: {response.status_code} {response.reason}")
-        if response.status_code != 206 or not _starts_at(response, have):
-            have = 0  # the server sends the whole file, whatever was asked for
+        start = _start(response)
+        if start not in (0, have):
+            _forget(part)
+            raise _TryLater(f"the server sent the bytes from {start} on instead of those from {have}: starting again")
+        have = start  # 0 where the server sends the whole file, whatever was asked for
         total = _total(response, have)
         _check_room(file, part, (total or file.size or 0) - have)
         if (tag := response.headers.get("ETag", "")) and not tag.startswith("W/"):
@@ -205,10 +209,9 @@ def _attempt(file: RemoteFile, part: Path, patience: Patience, progress: bool | 
 def _append(
     response: requests.Response, part: Path, have: int, total: int | None, name: str, progress: bool | None
 ) -> None:
-    show = sys.stderr.isatty() if progress is None else progress
     with (
         part.open("r+b" if have else "wb") as out,
-        tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=name, disable=not show) as bar,
+        tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=name, disable=not shown(progress)) as bar,
     ):
         out.seek(have)
         try:
@@ -221,9 +224,17 @@ def _append(
             os.fsync(out.fileno())
 
 
-def _starts_at(response: requests.Response, have: int) -> bool:
-    """Whether a partial answer begins where it should (``Content-Range: bytes 100-199/200``)."""
-    return response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+def shown(progress: bool | None) -> bool:
+    """Whether to show a bar; None shows one where somebody is likely to look: on a terminal and in a notebook."""
+    return progress if progress is not None else sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def _start(response: requests.Response) -> int:
+    """Where the bytes of the answer begin (``Content-Range: bytes 100-199/200``)."""
+    if response.status_code != 206:
+        return 0
+    first = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    return int(first) if first.isdigit() else -1
 
 
 def _total(response: requests.Response, have: int) -> int | None:

@@ -46,7 +46,7 @@ def prepare(
         name: A data set of :data:`wsss_lib.data.sources.DATA_SETS`.
         splits: Which; None for all.
         root: The folder of all data (see :func:`wsss_lib.data.store.home`).
-        progress: Whether to show bars; None on a terminal only.
+        progress: Whether to show bars; None on a terminal and in a notebook.
         patience: How long to try each source.
 
     Returns:
@@ -149,26 +149,29 @@ def _from_source(
             raise
         lock["downloads"][file.url] = expected or checksum(path)
         paths.append(path)
-    lock["tables"][split] = _convert(data_set, source, split, paths, folder)
+    lock["tables"][split] = _convert(data_set, source, split, paths, folder, progress)
     store.write_lock(folder, lock)
     for other, needed in source.splits.items():  # an archive often holds several splits: not to be fetched again
         if needed == source.splits[split] and not store.tables(folder, other):
             try:
-                lock["tables"][other] = _convert(data_set, source, other, paths, folder)
+                lock["tables"][other] = _convert(data_set, source, other, paths, folder, progress)
                 store.write_lock(folder, lock)
             except _FAULTS as error:
                 _log.warning("%s/%s, from the same files, failed: %s", data_set.name, other, error)
     shutil.rmtree(downloads)
 
 
-def _convert(data_set: DataSet, source: Source, split: str, paths: list[Path], folder: Path) -> dict[str, Any]:
+def _convert(
+    data_set: DataSet, source: Source, split: str, paths: list[Path], folder: Path, progress: bool | None
+) -> dict[str, Any]:
     """Write one split's table, and say what it is."""
     scratch = folder / "unpacked"
     unchecked = folder / f"{split}.unchecked"
     try:
-        rows = write(READERS[source.reader](paths, split, scratch), unchecked)
-        if rows != data_set.splits[split]:
-            raise ValueError(f"{rows} images instead of {data_set.splits[split]}")
+        images = data_set.splits[split]
+        rows = write(READERS[source.reader](paths, split, scratch), unchecked, total=images, progress=progress)
+        if rows != images:
+            raise ValueError(f"{rows} images instead of {images}")
         os.replace(unchecked, _table(folder, split))
     finally:
         unchecked.unlink(missing_ok=True)

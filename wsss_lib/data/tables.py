@@ -24,6 +24,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tqdm.auto import tqdm
+
+from .download import shown
 
 if TYPE_CHECKING:  # importing datasets takes seconds: only where it is used
     import datasets
@@ -75,12 +78,14 @@ def schema(classes: tuple[str, ...], *, mask: bool, boxes: bool) -> datasets.Fea
     return datasets.Features(columns)
 
 
-def write(split: Rows, path: Path) -> int:
+def write(split: Rows, path: Path, *, total: int | None = None, progress: bool | None = False) -> int:
     """Write a split to one Parquet file, in one step: a half-written table never stands under the real name.
 
     Args:
         split: The rows.
         path: The file.
+        total: How many rows there will be, for the bar.
+        progress: Whether to show a bar; None shows one on a terminal and in a notebook.
 
     Returns:
         How many rows were written.
@@ -91,11 +96,15 @@ def write(split: Rows, path: Path) -> int:
     part = path.with_name(path.name + ".part")
     count = 0
     try:
-        with pq.ParquetWriter(part, arrow, compression="snappy") as writer:
+        with (
+            pq.ParquetWriter(part, arrow, compression="snappy") as writer,
+            tqdm(total=total, desc=path.stem, unit=" images", disable=not shown(progress)) as bar,
+        ):
             for chunk in _chunks(iter(split.rows)):
                 columns = {name: [_cell(name, row) for row in chunk] for name in arrow.names}
                 writer.write_table(pa.table(columns, schema=arrow))
                 count += len(chunk)
+                bar.update(len(chunk))
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
