@@ -74,7 +74,8 @@ def built_here(chapter: Chapter) -> Iterator[Problem]:
     for name in promised(number):
         if not any(d == name or d.startswith(f"{name}.") for d in declared):
             message = f"does not build {name}, whose docstring says 'Built in chapter {number}'"
-            yield chapter.problem(None, f"{message}: build it in a cell that declares mirror or derives")
+            remedy = "build it in a cell that declares mirror or derives, or write 'Used in' in the docstring"
+            yield chapter.problem(None, f"{message}: {remedy}")
 
 
 def definitions(cell: Any) -> list[Definition]:
