@@ -151,6 +151,8 @@ def test_killed_at_any_moment_of_writing_the_newest_is_intact(tmp_path: Path) ->
             warnings.simplefilter("error")  # an intact one, and no damaged one before it
             newest = checkpoint.newest(root)
         assert newest is not None, moment
+        for step in checkpoint.steps(root):  # nor do the older ones stay behind half removed
+            assert checkpoint.fault(root / f"step_{step:08d}") is None
         found.append(newest.step)
         write(root, 3, Plain(), keep=2)  # the next process gets through
         assert sorted(path.name for path in root.iterdir()) == ["step_00000002", "step_00000003"]

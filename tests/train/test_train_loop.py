@@ -16,7 +16,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import Tensor, nn
 from train_kit import Noisy, Plain, StackedToys, Toys, farthest, identical, jitter, weights
 
-from wsss_lib.data.records import Batch, batches
+from wsss_lib.data.records import Batch, Sample, batches
 from wsss_lib.train import History, TrainConfig, epoch_seed, fit, restore
 
 CONFIG = TrainConfig(epochs=2, batch_size=4, lr=0.1)
@@ -427,6 +427,23 @@ def test_the_methods_settings_and_shapes_count(tmp_path: Path) -> None:
         fit(method, Toys(4), CONFIG, out_dir=tmp_path)
 
 
+class Brighter:
+    """A transform with a setting."""
+
+    def __init__(self, by: float) -> None:
+        self.by, self.then = by, [jitter]
+
+    def __call__(self, sample: Sample) -> Sample:
+        return {**sample, "image": sample["image"] * self.by}
+
+
+def test_the_transforms_settings_count(tmp_path: Path) -> None:
+    fit(Plain(), Toys(4), CONFIG, out_dir=tmp_path, transform=Brighter(0.5))
+    assert fit(Plain(), Toys(4), CONFIG, out_dir=tmp_path, transform=Brighter(0.5)).resumed_at == [2]
+    with pytest.raises(ValueError, match=r"transform\.by is 0\.7, in the checkpoint it is 0\.5"):
+        fit(Plain(), Toys(4), CONFIG, out_dir=tmp_path, transform=Brighter(0.7))
+
+
 def test_damage_falls_back_and_ends_the_same(tmp_path: Path) -> None:
     config = replace(CONFIG, epochs=4, keep=3)
     whole = Noisy()
@@ -444,8 +461,12 @@ def test_damage_falls_back_and_ends_the_same(tmp_path: Path) -> None:
     assert identical(weights(whole), weights(again))
     for folder in (tmp_path / "checkpoints").iterdir():
         (folder / "model.safetensors").unlink()
-    with pytest.warns(UserWarning, match=r"no checkpoint in .* is intact: the run starts at step 0"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         assert fit(Noisy(), Toys(10), config, out_dir=tmp_path) == expected
+    said = [str(warning.message) for warning in caught]
+    assert len(said) == 4
+    assert f"no checkpoint in {tmp_path / 'checkpoints'} is intact: the run starts at step 0" == said[-1]
 
 
 def test_the_first_checkpoint_holds_the_first_weights(tmp_path: Path) -> None:

@@ -66,10 +66,10 @@ def newest(root: Path) -> Checkpoint | None:
     """The newest intact checkpoint, None if there is none; each damaged one that is passed over is warned of."""
     for step in steps(root):
         folder = _folder(root, step)
-        fault = _fault(folder)
-        if fault is None:
+        wrong = fault(folder)
+        if wrong is None:
             return Checkpoint(folder, step)
-        warnings.warn(f"the checkpoint {folder} is damaged ({fault}): falling back to the one before", stacklevel=2)
+        warnings.warn(f"the checkpoint {folder} is damaged ({wrong}): falling back to the one before", stacklevel=2)
     return None
 
 
@@ -176,7 +176,7 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(away)
 
 
-def _fault(folder: Path) -> str | None:
+def fault(folder: Path) -> str | None:
     """What is wrong with a checkpoint, None if nothing is."""
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()

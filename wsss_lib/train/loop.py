@@ -190,7 +190,7 @@ def _accumulate(
                 "time, with 0 for a term that is off"
             )
         values = torch.stack([terms[name].detach().float() for name in names])  # (terms,)
-        totals = totals + (values * weight if counted else torch.zeros_like(values))
+        totals = totals + values * weight
     return dict(zip(names, accelerator.reduce(totals, "sum").tolist(), strict=True))
 
 

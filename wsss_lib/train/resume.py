@@ -169,9 +169,14 @@ def _is_settings(value: Any) -> bool:
     return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
-def _describe(value: Any) -> str | None:
-    """A value in words that are the same in the next process: no memory addresses."""
-    if value is None:
-        return None
-    name = getattr(value, "__qualname__", None)
-    return str(name) if name else re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+def _describe(value: Any) -> Any:
+    """A value as JSON holds it, the same in the next process: no memory addresses, objects by their attributes."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_describe(item) for item in value]
+    if name := getattr(value, "__qualname__", None):  # functions and classes
+        return str(name)
+    if type(value).__repr__ is object.__repr__:
+        return {"class": type(value).__qualname__} | {key: _describe(item) for key, item in vars(value).items()}
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
