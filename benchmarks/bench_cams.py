@@ -210,7 +210,8 @@ def as_markdown(data: dict[str, Any]) -> str:
     peers = list(dict.fromkeys(peer for row in rows.values() for peer in row["speed"] if peer != "ours"))
     lines = ["| time / ours | " + " | ".join(peers) + " |", "|:--|" + "--:|" * len(peers)]
     for name, row in rows.items():
-        cells = [f"{row['speed'][p]['times_ours']:.2g}" if p in row["speed"] else "–" for p in peers]
+        ratios = [row["speed"][p]["times_ours"] if p in row["speed"] else None for p in peers]
+        cells = ["–" if r is None else f"{r:.0f}" if r >= 10 else f"{r:.1f}" for r in ratios]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines.append(f"\nProjection / forward pass of ResNet-50: {100 * data['share_of_forward']['median']:.2g} %.")
     return "\n".join(lines)
