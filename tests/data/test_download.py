@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import requests
 from data_kit import Site
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -133,6 +135,28 @@ def test_a_wrong_first_half_costs_one_more_download(
     (tmp_path / "table.parquet.part").write_bytes(b"x" * 200_000)
     assert fetch(remote, tmp_path, patience=patience).read_bytes() == BODY
     assert site.requests("/table") == ["bytes=200000-", None]
+
+
+def test_a_part_longer_than_the_file_where_no_checksum_tells(site: Site, tmp_path: Path) -> None:
+    site.files["/table"] = BODY
+    (tmp_path / "t.part").write_bytes(BODY + b"y")
+    assert fetch(RemoteFile(f"{site.url}/table", "t"), tmp_path, sleep=no_wait).read_bytes() == BODY
+
+
+def test_an_answer_that_ends_too_soon_without_an_error(
+    site: Site, tmp_path: Path, patience: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with versions of the libraries below that do not count the bytes themselves."""
+    site.files["/table"] = BODY
+    whole = requests.Response.iter_content
+
+    def first_chunk_only(response: requests.Response, size: int) -> Iterator[bytes]:
+        yield next(iter(whole(response, size)))
+
+    monkeypatch.setattr(requests.Response, "iter_content", first_chunk_only)
+    path = fetch(RemoteFile(f"{site.url}/table", "t"), tmp_path, patience=patience, sleep=no_wait)
+    assert path.read_bytes() == BODY
+    assert len(site.log) == 10, "64 KiB at a time"
 
 
 @pytest.mark.parametrize("extra", [0, 7])

@@ -244,6 +244,8 @@ def test_segments_objects_stuff_and_crowds(tmp_path: Path) -> None:
     assert sample["boxes"].tolist() == [[0, 0, 5, 5], [5, 0, 10, 5]], "neither stuff nor crowds have boxes"
     assert sample["box_labels"].tolist() == [DOG, PERSON]
     assert records.labels.nonzero()[:, 1].tolist() == [DOG, PERSON]
+    only = load(path, classes=("person",))[0]
+    assert (only["boxes"].tolist(), only["box_labels"].tolist()) == ([[5, 0, 10, 5]], [0]), "no box of another class"
 
 
 @pytest.mark.parametrize(
@@ -366,6 +368,13 @@ def test_the_progress_bars_of_datasets_come_back(tmp_path: Path, capfd: pytest.C
     assert "Generating" not in capfd.readouterr().err
 
 
+def test_a_table_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
+    """datasets keeps what it has read; a new table under the old name must not be answered from there."""
+    path = voc_like(tmp_path / "t.parquet")
+    assert len(load(path)) == 4
+    assert len(load(voc_like(path, MASKS[:2]))) == 2
+
+
 def test_a_table_is_picklable_for_workers(tmp_path: Path) -> None:
     import pickle
 
@@ -486,6 +495,7 @@ def test_coco_small_through_the_same_door(shared_data: Path) -> None:
     records = load(shared_data / "coco_small", split="val")
     assert isinstance(records, Table)
     assert (len(records), records.classes) == (100, COCO)
+    assert len(load("coco2014", split="train", root=shared_data / "coco_small")) == 100
     for i in range(0, 100, 12):
         sample, height, width = records[i], *records[i]["image"].shape[-2:]
         assert set(sample["box_labels"].tolist()) == set(sample["labels"].nonzero().flatten().tolist())

@@ -210,16 +210,14 @@ def _append(
     response: requests.Response, part: Path, have: int, total: int | None, name: str, progress: bool | None
 ) -> None:
     with (
-        part.open("r+b" if have else "wb") as out,
+        part.open("ab" if have else "wb") as out,
         tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=name, disable=not shown(progress)) as bar,
     ):
-        out.seek(have)
         try:
             for chunk in response.iter_content(_CHUNK):
                 out.write(chunk)
                 bar.update(len(chunk))
         finally:  # a broken line keeps what it brought
-            out.truncate()
             out.flush()
             os.fsync(out.fileno())
 
