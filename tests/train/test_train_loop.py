@@ -527,6 +527,8 @@ def test_machines_and_methods_that_do_not_fit() -> None:
         fit(nn.Linear(1, 1), Toys(4), CONFIG)
     with pytest.raises(ValueError, match="do not fill one update"):
         fit(Plain(), Toys(0), CONFIG)
+    with pytest.raises(ValueError, match="validate_every is 0"):
+        fit(Plain(), Toys(4), CONFIG, validate=lambda method: {}, validate_every=0)
 
 
 def test_history_is_saved_drawn_and_described(tmp_path: Path) -> None:

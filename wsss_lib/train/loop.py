@@ -82,6 +82,8 @@ def fit(
             f"{type(method).__name__} has no losses(batch): pass a method that returns its losses by name; a "
             "training-free one needs no fit"
         )
+    if validate_every < 1:
+        raise ValueError(f"validate_every is {validate_every}: pass a number of epochs of at least 1")
     plan = Plan.of(config, len(records))
     with accelerated(config) as accelerator, random_state.preserved(accelerator.device), _modes_restored(method):
         if config.batch_size < accelerator.num_processes:
