@@ -18,6 +18,7 @@ from train_kit import Noisy, Plain, StackedToys, Toys, farthest, identical, jitt
 
 from wsss_lib.data.records import Batch, Sample, batches
 from wsss_lib.train import History, TrainConfig, epoch_seed, fit, restore
+from wsss_lib.train.progress import epoch_line
 
 CONFIG = TrainConfig(epochs=2, batch_size=4, lr=0.1)
 
@@ -156,6 +157,13 @@ def test_a_resumed_run_prints_what_the_unbroken_one_does(tmp_path: Path, capsys:
     assert resumed.resumed_at == [6]
     fit(Plain(), Toys(10), config, out_dir=tmp_path, progress="lines")  # finished: nothing is trained, all is shown
     assert capsys.readouterr().out == lines
+
+
+def test_a_line_by_hand() -> None:
+    history = History(2, loss=[1.0, 2.0, 0.5], terms={"a": [1.0, 2.0, 0.5]}, lr=[0.1] * 3)
+    history.metrics = [{"epoch": 1, "step": 2}, {"epoch": 2, "step": 3, "iou": 0.25, "box": 1.0}]
+    assert epoch_line(history, 1, 2) == "epoch 1/2  loss 1.500"
+    assert epoch_line(history, 2, 2) == "epoch 2/2  loss 0.500  validation iou 0.250  box 1.000"
 
 
 def test_styles(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

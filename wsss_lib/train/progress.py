@@ -39,8 +39,8 @@ def epoch_line(history: History, epoch: int, epochs: int) -> str:
     text = "  ".join(f"{name} {value:.3f}" for name, value in means.items())
     for metrics in history.metrics:
         if metrics["epoch"] == epoch:
-            shown = (f"{name} {value:.3f}" for name, value in metrics.items() if name not in ("epoch", "step"))
-            text += "  validation " + "  ".join(shown)
+            shown = [f"{name} {value:.3f}" for name, value in metrics.items() if name not in ("epoch", "step")]
+            text += "  ".join(["", "validation " + shown[0], *shown[1:]]) if shown else ""
     return f"epoch {epoch}/{epochs}  {text}"
 
 
