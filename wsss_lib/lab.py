@@ -82,6 +82,7 @@ class Lab:
         self.device, self.out_dir = pick_device(device), Path(out_dir)
         self.backbone_name, self.weights = _backbone(backbone)
         self.drawn = data == "critters"
+        self._runs = 0
         if self.drawn:
             self.world = replace(world or World(), seed=self.seed)
             named: list[Records] = [self.split(name) for name in ("train", "val", "test")]
@@ -127,7 +128,10 @@ class Lab:
 
     def fit(self, method: nn.Module, records: Records | None = None, **changes: Any) -> History:
         """Train a method from image labels by the run's recipe; ``changes`` are settings of :class:`TrainConfig`."""
-        keeps = self.out_dir if self.profile in ("colab", "paper") else None
+        # One folder a run, in the order in which the chapter trains: a chapter that is run again finds its own.
+        self._runs += 1
+        folder = self.out_dir / f"{self._runs:02d}-{type(method).__name__.lower()}"
+        keeps = folder if self.profile in ("colab", "paper") else None
         transform = RandomFlip() if self.drawn else _square(224)
         config = self.recipe(**changes)
         return fit(method, records or self.train_on, config, out_dir=keeps, transform=transform, progress="lines")

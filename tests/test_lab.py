@@ -1,0 +1,83 @@
+"""The workbench: the same calls on critters and on photographs, told apart by parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from wsss_lib.backbones import backbone
+from wsss_lib.data.critters import Critters, World
+from wsss_lib.lab import COUNTS, Lab
+
+
+@pytest.fixture(autouse=True)
+def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WSSS_CACHE", "")
+
+
+def test_critters_from_labels_to_an_honest_row() -> None:
+    lab = Lab(profile="smoke", seed=3, world=World(size=48))
+    assert (len(lab.train_on), len(lab.choose_on)) == COUNTS["smoke"]
+    assert lab.world.seed == 3
+    cam = lab.classifier()
+    before = cam.head.weight.detach().clone()
+    lab.fit(cam)
+    assert not torch.equal(before, cam.head.weight)
+    row = lab.scores(cam)
+    assert 0 < row["iou"] < 1
+    assert row["choose"] != row["split"]
+    assert lab.examples(3)["images"].shape == (3, 3, 48, 48)
+
+
+def test_the_seed_decides_the_head_and_the_world() -> None:
+    first, same, other = (Lab(profile="smoke", seed=s, world=World(size=32)) for s in (0, 0, 1))
+    assert torch.equal(first.classifier().head.weight, same.classifier().head.weight)
+    assert not torch.equal(first.classifier().head.weight, other.classifier().head.weight)
+    assert first.report_on.fingerprint == same.report_on.fingerprint != other.report_on.fingerprint
+
+
+def test_a_turned_dial_keeps_everything_else() -> None:
+    lab = Lab(profile="smoke", world=World(size=32))
+    turned = lab.split("test", clutter=0.0)
+    assert torch.equal(turned.labels, lab.report_on.labels)
+    assert turned.fingerprint != lab.report_on.fingerprint
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Critters in the guise of photographs: Parquet files with VOC's columns, and a backbone's weights."""
+    for file, count in (("train", 13), ("val", 4), ("aug-0", 5), ("aug-1", 4)):
+        drawn = Critters(World(size=40, species=("fenn", "lopi")), file.replace("-", ""), count).to_datasets()
+        drawn.select_columns(["id", "image", "mask", "labels"]).to_parquet(str(tmp_path / f"{file}.parquet"))
+    torch.manual_seed(0)
+    net = backbone("mobilenet_v2")
+    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tmp_path / "mobilenet_v2.safetensors")
+    return tmp_path
+
+
+def test_photographs_through_the_same_door(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsss_lib.lab.PHOTO_CLASSES", ("fenn", "lopi"))
+    lab = Lab("smoke", data=str(photographs), backbone=str(photographs / "mobilenet_v2.safetensors"), device="cpu")
+    assert not lab.drawn
+    assert (len(lab.train_on), len(lab.choose_on), len(lab.report_on)) == (9, 12, 4), "trained on aug, cut to 12"
+    cam = lab.classifier()
+    frozen = {k: v.clone() for k, v in cam.backbone.state_dict().items()}
+    lab.fit(cam, batch_size=5)
+    assert all(torch.equal(v, frozen[k]) for k, v in cam.backbone.state_dict().items()), "only the head is trained"
+    row = lab.scores(cam)
+    assert row["choose"].endswith("/train")
+    assert row["split"].endswith("/val")
+    several = lab.scores(cam, scales=(1.0, 0.5), flip=True)
+    assert several["miou"] != row["miou"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"profile": "fast"}, "profile is 'fast'"), ({"backbone": "resnet19"}, "backbone is 'resnet19'")],
+)
+def test_mistakes_are_named(options: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Lab(**options)  # type: ignore[arg-type]
