@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_backbone import small_backbone
 from torch import Tensor, nn
 
 from wsss_lib.backbones import backbone
@@ -357,15 +358,14 @@ class TestGradient:
 
 
 def cam(seed: int = 0) -> CAM:
-    torch.manual_seed(seed)
-    return CAM(backbone("tiny_cnn", widths=(4, 4, 6, 8)), 3).double().eval()
+    return CAM(small_backbone(seed), 3).double().eval()
 
 
 class TestModule:
     images = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
     def test_the_head_does_not_matter(self) -> None:
-        model, layer = cam(), "backbone.blocks.stage4"
+        model, layer = cam(), "backbone.blocks.stage3"
         eigen, gradient = EigenCAM(model, layer), GradCAM(model, layer)
         before = eigen.localize(self.images), gradient.localize(self.images)
         nn.init.normal_(model.head.weight)
@@ -389,9 +389,9 @@ class TestModule:
         expected = (expected / expected.amax(dim=(1, 2), keepdim=True)).relu()[:, None]
         for method in (
             EigenCAM(model.backbone),
-            EigenCAM(model.backbone, "stage4"),
-            EigenCAM(model, "backbone.blocks.stage4"),
-            EigenCAM(model, model.backbone.blocks["stage4"]),
+            EigenCAM(model.backbone, "stage3"),
+            EigenCAM(model, "backbone.blocks.stage3"),
+            EigenCAM(model, model.backbone.blocks["stage3"]),
             EigenCAM(nn.Sequential(*model.backbone.blocks.values())),
         ):
             last = method.model
@@ -415,10 +415,10 @@ class TestModule:
         model = cam().train()
         state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         expected = EigenCAM(cam().backbone).localize(self.images)
-        for method in (EigenCAM(model.backbone), EigenCAM(model, "backbone.blocks.stage4")):
+        for method in (EigenCAM(model.backbone), EigenCAM(model, "backbone.blocks.stage3")):
             torch.testing.assert_close(method.localize(self.images), expected)
         with pytest.raises(ValueError, match="expected"):
-            EigenCAM(model, "backbone.blocks.stage4").localize(self.images[:, :2])
+            EigenCAM(model, "backbone.blocks.stage3").localize(self.images[:, :2])
         assert all(m.training for m in model.modules())
         assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
         assert not any(m._forward_hooks for m in model.modules())
@@ -464,4 +464,5 @@ class TestModule:
         torch.manual_seed(0)
         net = backbone("tiny_vit", dim=24, depth=2, heads=2)
         with torch.no_grad():
-            assert EigenCAM(net).localize(torch.rand(1, 3, 96, 96)).shape == (1, 1, 12, 12)
+            side = 96 // net.strides[net.stages[-1]]
+            assert EigenCAM(net).localize(torch.rand(1, 3, 96, 96)).shape == (1, 1, side, side)

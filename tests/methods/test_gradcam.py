@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from small_backbone import small_backbone
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsss_lib.backbones import backbone
 from wsss_lib.methods import CAM, CAMConfig, GradCAM, GradCAMPlusPlus
 from wsss_lib.methods.gradcam import grad_cam_plus_plus_weights, grad_cam_weights
 
-LAST = "backbone.blocks.stage4"
+LAST = "backbone.blocks.stage3"
 
 
 class Net(nn.Module):
@@ -48,8 +48,7 @@ def net(seed: int = 0, **options: Any) -> Net:
 
 
 def cam_net(config: CAMConfig | None = None) -> CAM:
-    torch.manual_seed(0)
-    return CAM(backbone("tiny_cnn", widths=(4, 4, 6, 8)), 3, config).double().eval()
+    return CAM(small_backbone(), 3, config).double().eval()
 
 
 @pytest.fixture
