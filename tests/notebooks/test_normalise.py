@@ -117,6 +117,15 @@ def test_widget_ids_do_not_depend_on_chance():
     assert "f" * 31 + "e" in cells.dumps(normalise(one))
 
 
+def test_models_that_are_not_displayed_are_numbered_by_what_they_hold():
+    def made(first, second):
+        state = {first: {"state": {"value": 1}}, second: {"state": {"value": 2}}}
+        return executed(widgets={WIDGETS: {"state": dict(sorted(state.items()))}})
+
+    one, two = made("a" * 32, "b" * 32), made("b" * 32, "a" * 32)
+    assert cells.dumps(normalise(one)) == cells.dumps(normalise(two))
+
+
 def test_the_notebook_given_is_left_alone():
     chapter = executed(v4.new_output("stream", text="0x7f12ab34cd56"))
     before = copy.deepcopy(chapter)
