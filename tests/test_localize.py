@@ -17,6 +17,7 @@ from torch import nn
 from wsss_lib import backbones
 from wsss_lib.backbones import ImageNetClassifier, StagedBackbone
 from wsss_lib.localize import PhotoLocalizer, localize_images, open_photo, photos
+from wsss_lib.localize.report import _stems
 
 SHARED = Path(os.environ.get("WSSS_SHARED", Path(__file__).parents[2] / "shared"))
 GREY, RED, BLUE = (128, 128, 128), (255, 40, 40), (40, 40, 255)
@@ -33,7 +34,7 @@ def probe() -> ImageNetClassifier:
     linear = nn.Linear(2, 4)
     linear.weight.data = torch.tensor([[9.0, -9], [-9, 9], [0, 0], [0, 0]])
     linear.bias.data = torch.tensor([0.0, 0, -9, -9])
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear)
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.9), linear)
     return ImageNetClassifier(net, head, categories=("red thing", "blue thing", "crane", "crane"))
 
 
@@ -70,6 +71,12 @@ def test_boxes_are_in_the_photos_own_pixels(
     (report,) = localize_images([tmp_path / "photo.png"], method=method, classifier=probe, threshold=0.5)
     assert (report["width"], report["height"]) == size
     near(box_of(report), truth, size)
+    found = report["objects"][0]
+    if method == "eigencam":
+        assert (found["class"], found["index"], found["score"]) == ("salient", None, None)
+    else:
+        assert (found["class"], found["index"]) == ("red thing", 0)
+        assert found["score"] == report["top"][0]["score"]
     share = (truth[2] - truth[0]) * (truth[3] - truth[1]) / (w * h)
     assert report["objects"][0]["coverage"] == pytest.approx(share, rel=0.35)
 
@@ -174,6 +181,8 @@ def test_grad_cam_is_cam_behind_average_pooling(probe: ImageNetClassifier, multi
 
 def test_multi_scale_sums_what_the_scales_see(probe: ImageNetClassifier) -> None:
     photo = picture((320, 320), ((100, 60, 200, 180), RED))
+    # Shifted by a cell, the network is not symmetric; only the mirror image's map makes the sum so.
+    probe.backbone.blocks.last.append(nn.ZeroPad2d((1, -1, 0, 0)))
     plain, summed = (PhotoLocalizer(probe, multi_scale=m)(photo).maps for m in (False, True))
     assert not torch.allclose(plain, summed, atol=1e-3)
     mirrored = PhotoLocalizer(probe, multi_scale=True)(photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)).maps
@@ -242,6 +251,13 @@ def test_files_hold_what_the_report_says(tmp_path: Path, probe: ImageNetClassifi
     assert re.search(r"red thing, probability 0\.\d\d .* from \(\d+, \d+\) to", reports[1]["objects"][0]["alt"])
 
 
+def test_no_result_overwrites_another() -> None:
+    names = ["a/cat.png", "b/Cat.png", "cat-2.jpg", "cat.jpg"]
+    stems = _stems([Path(name) for name in names])
+    assert stems == ["cat", "Cat-2", "cat-2-2", "cat-3"]
+    assert len({stem.lower() for stem in stems}) == 4
+
+
 def test_the_overlay_shows_map_box_and_contour_where_they_are(
     tmp_path: Path, probe: ImageNetClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,13 +282,16 @@ def test_the_overlay_shows_map_box_and_contour_where_they_are(
 
 def test_the_classifier_is_left_as_it_was(tmp_path: Path, probe: ImageNetClassifier) -> None:
     picture((64, 64), ((8, 8, 40, 40), RED)).save(tmp_path / "a.png")
+    probe.eval()
+    calm = localize_images([tmp_path / "a.png"], classifier=probe, short_side=96)
     probe.train()
-    probe.head.eval()
-    for method in ("cam", "gradcam++", "eigencam"):
-        localize_images([tmp_path / "a.png"], method=method, classifier=probe, short_side=96)
+    probe.backbone.eval()
+    for method in ("gradcam++", "eigencam", "cam"):
+        reports = localize_images([tmp_path / "a.png"], method=method, classifier=probe, short_side=96)
+    assert reports == calm  # dropout slept
     assert probe.training
-    assert probe.backbone.training
-    assert not probe.head.training
+    assert probe.head.training
+    assert not probe.backbone.training
     assert all(p.grad is None and p.requires_grad for p in probe.parameters())
 
 

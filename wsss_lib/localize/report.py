@@ -64,7 +64,7 @@ def localize_images(
 
     Returns:
         What the JSON files hold, photo by photo: ``image``, ``width`` and ``height`` (after the camera's orientation
-        is applied), ``objects`` (``class``, ``index``, ``score``, ``boxes`` as [x0, y0, x1, y1] in pixels of the
+        is applied), ``objects`` (``class``, ``index`` and ``score``, of Eigen-CAM "salient", None and None, ``boxes`` as [x0, y0, x1, y1] in pixels of the
         photo, right and bottom exclusive, ``coverage``: share of the pixels above the threshold, ``overlay`` and
         ``map``: file names), ``top``: the five likeliest classes, ``threshold`` and the settings and versions.
 
@@ -146,7 +146,7 @@ def describe(seen: PhotoMaps, rank: int, threshold: float, which: Literal["large
         boxes = maps.boxes(mask[None], 0.5, "largest")
     index = seen.classes[rank]
     return {
-        "class": None if index is None else seen.names[rank],
+        "class": seen.names[rank],
         "index": index,
         "score": None if index is None else round(float(seen.scores[index]), 6),
         "boxes": [box for box in boxes.int().tolist() if box[2] > box[0]],  # (0, 0, 0, 0): nothing was found
@@ -166,7 +166,7 @@ def save_overlay(
     shrink = min(1.0, LONGEST_OVERLAY / max(photo.size))
     height, width = max(1, round(photo.height * shrink)), max(1, round(photo.width * shrink))
     image = to_tensor(photo, (height, width))[0]  # (3, h, w)
-    name = found["class"] or "what stands out"
+    name = "what stands out" if found["index"] is None else found["class"]
     score = "" if found["score"] is None else f", probability {found['score']:.2f}"
     drawn_height = min(max(figures.WIDTH * height / width, 1.5), 2 * figures.WIDTH)  # inches; thin strips stay legible
     fig, ax = figures.canvas(size=(figures.WIDTH, drawn_height + 1.2))
