@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -43,3 +45,10 @@ class Supervised(nn.Module):
         """Probabilities (N, K, H, W); absent classes are zero where labels are given."""
         found = self.scores(images).sigmoid()
         return found if labels is None else found * labels[:, :, None, None]
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """Backbone and head apart, as the classifier has them."""
+        return [
+            {"name": "backbone", "params": list(self.backbone.parameters()), "lr": lr},
+            {"name": "head", "params": list(self.head.parameters())},
+        ]
