@@ -189,11 +189,11 @@ def test_growing_by_whole_numbers_repeats_the_mask_and_scales_boxes_exactly(
 
 
 def test_shrinking_averages_instead_of_skipping() -> None:
-    """Stripes of one pixel become grey; without antialiasing every other column would vanish."""
-    sample = sample_of(8, 32)
-    sample["image"] = (torch.arange(32) % 2).float().expand(3, 8, 32)
-    shrunk = Resize((8, 4))(sample)["image"]
-    assert torch.allclose(shrunk[..., 1:-1], torch.tensor(0.5), atol=0.02)
+    """One white column in eight makes an eighth of grey; without antialiasing it would vanish."""
+    sample = sample_of(8, 64)
+    sample["image"] = (torch.arange(64) % 8 == 0).float().expand(3, 8, 64)
+    shrunk = Resize((8, 8))(sample)["image"]
+    assert torch.allclose(shrunk[..., 1:-1], torch.tensor(1 / 8), atol=0.01)
 
 
 def test_nothing_to_resize() -> None:
