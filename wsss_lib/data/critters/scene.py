@@ -105,7 +105,7 @@ def _lay_out(world: World, draws: Draws, horizon: Floats) -> list[_Layer]:
         low, high = world.scale
         extent = d.uniform("scale", low=low, high=high)
         if most > 1:  # several share the room
-            extent = extent / np.maximum(1, np.float32(0.55) * count.astype(np.float32) + np.float32(0.25))
+            extent = extent / np.maximum(1, np.float32(0.45) * count.astype(np.float32) + np.float32(0.30))
         unit = extent / np.maximum(right - left, bottom - top)
         facing = np.where(d.uniform("facing") < 0.5, np.float32(-1), np.float32(1))
         reach_left = np.where(facing > 0, -left, right) * unit
