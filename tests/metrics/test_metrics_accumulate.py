@@ -98,3 +98,10 @@ def test_two_processes_count_like_one():
         for metric, state in zip(whole, answers[rank], strict=True):
             for name, values in metric.state().items():
                 assert torch.allclose(torch.tensor(state[name], dtype=values.dtype), values)
+
+
+def test_the_default_grids_are_those_of_the_docstrings():
+    assert len(E.ThresholdSweep(2).thresholds) == len(E.ForegroundSweep().thresholds) == 100
+    assert E.PixelAveragePrecision().thresholds.tolist() == [*E.threshold_grid(1000).tolist(), 1.0]
+    assert torch.equal(E.BoxSweep().thresholds, E.threshold_grid(1000))
+    assert (E.BoxSweep().deltas, E.BoxSweep().protocol) == ((0.3, 0.5, 0.7), E.MAX_BOX_ACC_V2)
