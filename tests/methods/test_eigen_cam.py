@@ -279,6 +279,10 @@ class TestNumbers:
             with pytest.raises(ValueError, match=r"image 1 of the batch \(1 in all\) are NaN or infinite"):
                 project(features, centre=centre, sign="max_abs")
 
+    def test_empty_batch(self) -> None:
+        for rule in SIGN_RULES:
+            assert project(rand(0, 5, 3, 4), sign=rule).maps.shape == (0, 3, 4)  # type: ignore[arg-type]
+
     def test_zero_features_give_zero_beside_others(self) -> None:
         features = rand(2, 4, 3, 3)
         features[0] = 0

@@ -90,6 +90,8 @@ class TestEquations:
         labels = torch.tensor([[1, 0, 1], [0, 1, 0], [0, 0, 0]])
         torch.testing.assert_close(found.localize(images, labels), cam.localize(images, labels), rtol=1e-12, atol=1e-12)
         assert cam.localize(images).amax() == 1
+        whole = GradCAM(cam, "backbone")  # its output is a dictionary of one stage
+        torch.testing.assert_close(whole.localize(images), cam.localize(images), rtol=1e-12, atol=1e-12)
 
     def test_grad_cam_plus_plus_closed_form(self, images: Tensor) -> None:
         cam = cam_net()

@@ -89,9 +89,10 @@ def _max_abs(maps: Tensor, features: Tensor) -> Tensor:
 
 
 def _border(maps: Tensor, features: Tensor) -> Tensor:
-    inner = maps[:, 1:-1, 1:-1]
-    ring = (maps.sum(dim=(1, 2)) - inner.sum(dim=(1, 2))) / (maps[0].numel() - inner[0].numel())
-    return inner.mean(dim=(1, 2)) - ring
+    _, h, w = maps.shape
+    inner = maps[:, 1:-1, 1:-1].sum(dim=(1, 2))
+    ring = maps.sum(dim=(1, 2)) - inner
+    return inner / ((h - 2) * (w - 2)) - ring / (2 * (h + w) - 4)
 
 
 SIGN_RULES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -100,7 +101,7 @@ SIGN_RULES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "max_abs": _max_abs,
     "border": _border,
 }
-"""The rules for the sign, and where each can fail.
+"""The rules for the sign, and where each can fail. A tie keeps the solver's sign.
 
 ``perron``
     The map's sum is positive. For uncentred features that are ≥ 0 (after a ReLU) the theorem of Perron and Frobenius
@@ -118,8 +119,6 @@ SIGN_RULES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 ``border``
     The rim of the grid, one cell wide, is lower on average than what it encloses. Fails for objects that are cut by the
     image's edge or surround its centre.
-
-A tie keeps the solver's sign.
 """
 
 
