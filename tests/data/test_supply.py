@@ -372,9 +372,10 @@ def test_describe(toy: DataSet, own_home: Path) -> None:
     assert list(describe("toy").present) == ["train"], "a split in parts, some missing, is not present"
 
 
-def test_imagenet_is_not_fetched(tmp_path: Path) -> None:
+def test_imagenet_is_not_fetched(tmp_path: Path, own_home: Path) -> None:
     with pytest.raises(DataUnavailable, match="agree to the terms on the Hub"):
         load("imagenet", split="validation")
+    assert not own_home.exists(), "not even a folder"
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["tench", "goldfish"])})
     rows = {"image": [{"bytes": picture(4, 6), "path": None}], "label": [1]}
     folder = tmp_path / "copy" / "data"

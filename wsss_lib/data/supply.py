@@ -59,6 +59,8 @@ def prepare(
     data_set = known(name)
     wanted = [check_split(data_set, split) for split in (data_set.splits if splits is None else splits)]
     folder = store.home(root) / name
+    if not data_set.sources and (absent := [split for split in wanted if not store.tables(folder, split)]):
+        raise DataUnavailable(unavailable(data_set, absent[0], []))
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".busy"):
         for split in wanted:
