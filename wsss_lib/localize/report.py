@@ -64,9 +64,10 @@ def localize_images(
 
     Returns:
         What the JSON files hold, photo by photo: ``image``, ``width`` and ``height`` (after the camera's orientation
-        is applied), ``objects`` (``class``, ``index`` and ``score``, of Eigen-CAM "salient", None and None, ``boxes`` as [x0, y0, x1, y1] in pixels of the
-        photo, right and bottom exclusive, ``coverage``: share of the pixels above the threshold, ``overlay`` and
-        ``map``: file names), ``top``: the five likeliest classes, ``threshold`` and the settings and versions.
+        is applied), ``objects`` (``class``, ``index`` and ``score``, which are "salient", None and None for Eigen-CAM;
+        ``boxes`` as [x0, y0, x1, y1] in pixels of the photo, right and bottom exclusive; ``coverage``: share of the
+        pixels above the threshold; with ``out`` also ``overlay``, ``map``: file names, and ``alt``: the overlay in
+        words), ``top``: the five likeliest classes, ``threshold``, and the settings and versions.
 
     Raises:
         FileNotFoundError: A photo or the weights are not there.
