@@ -190,11 +190,11 @@ def scores(choose: Measured, report_on: Measured) -> dict[str, Any]:
         report_on: The split that is reported.
 
     Returns:
-        Numbers in [0, 1] by name: ``miou`` (seeds), ``iou`` (object against background), ``box_accuracy`` (IoU ≥ 0.5,
-        images with one object), each at the threshold chosen on ``choose``; ``max_box_acc_v2`` (by its definition the
-        best threshold of the reported data), ``pxap`` (no threshold); ``mean_ap`` and ``accuracy`` of the classifier;
-        ``on_head``, ``head_area``, ``inside``. Names without a number are left out. Then ``thresholds``, ``images``,
-        ``choose`` and ``split``.
+        Numbers in [0, 1] by name: ``miou`` (seeds), ``iou`` (object against background), ``box_accuracy`` (IoU ≥ 0.5 on
+        images with one object; any contour's box counts, as in MaxBoxAccV2), each at the threshold chosen on
+        ``choose``; ``max_box_acc_v2`` (by its definition the best threshold of the reported data), ``pxap`` (no
+        threshold); ``mean_ap`` and ``accuracy`` of the classifier; ``on_head``, ``head_area``, ``inside``. Names
+        without a number are left out. Then ``thresholds``, ``images``, ``choose`` and ``split``.
 
     Raises:
         SameSplitError: Both are the same images.
