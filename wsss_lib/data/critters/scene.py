@@ -219,7 +219,7 @@ def _add(
         hidden = np.zeros_like(x)
         bush(
             scene, hidden, draws.child(f"bush {j}").take(rows), habitat[rows],
-            layer.cx[rows] + side * span, (layer.cy[rows] + layer.foot[rows]) / 2,
+            layer.cx[rows] + side * span, (layer.cy[rows] + layer.foot[rows]) * np.float32(0.5),
             span * np.float32(world.occlusion * 0.5),
         )  # fmt: skip
         own[hidden > 0.5] = 0
