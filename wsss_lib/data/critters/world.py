@@ -23,7 +23,7 @@ class World:
         scale: Smallest and largest extent of a critter (the longer side of its box) in image sides.
         clutter: Chance of each of 16 places on the ground to hold a tuft, a stone or a flower, in [0, 1].
         contrast: 1: coat, markings and contour line stand out from the ground; 0: the critter is painted like the
-            ground and nothing tells where it ends.
+            ground and little but a darker head tells where it ends.
         cooccurrence: Chance that a species' own habitat object stands beside it, in [0, 1]; beyond it an object of
             any kind appears one time in four, whatever the species.
         critters: Fewest and most critters in an image.
