@@ -470,3 +470,15 @@ class TestModule:
         with torch.no_grad():
             side = 96 // net.strides[net.stages[-1]]
             assert EigenCAM(net).localize(torch.rand(1, 3, 96, 96)).shape == (1, 1, side, side)
+
+
+def test_dead_channels_do_not_stop_the_decomposition() -> None:
+    """Most rows of the Gram matrix are zero: float32's eigh may give up on such a matrix, float64's does not."""
+    generator = torch.Generator().manual_seed(0)
+    alive = torch.rand(3, 100, 20, generator=generator)
+    matrix = torch.cat([alive, torch.zeros(3, 100, 44)], dim=2)
+    gram = matrix.mT @ matrix
+    found = eigenvector(gram, 0, "eigh")
+    assert found.dtype == gram.dtype
+    exact = torch.linalg.eigh(gram.double()).eigenvectors[..., -1].float()
+    torch.testing.assert_close((found * exact).sum(1).abs(), torch.ones(3))

@@ -43,7 +43,7 @@ class _Eigenvector(torch.autograd.Function):
         # A block of a few vectors pays only where the matrix is much larger than the block.
         if solver == "subspace" or (solver == "auto" and n >= 64 and component < n // 8):
             found = _subspace_iteration(gram, component)
-        vector = torch.linalg.eigh(gram).eigenvectors[..., n - 1 - component] if found is None else found
+        vector = _eigh(gram)[1][..., n - 1 - component] if found is None else found
         ctx.save_for_backward(gram, vector)
         ctx.component = component
         return vector
@@ -52,7 +52,7 @@ class _Eigenvector(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         gram, vector = ctx.saved_tensors
-        values, vectors = torch.linalg.eigh(gram)  # ascending
+        values, vectors = _eigh(gram)  # ascending
         own = gram.shape[-1] - 1 - ctx.component
         gap = values[:, own, None] - values  # (N, n)
         # Equal eigenvalues leave the eigenvector undetermined; there is no derivative in their directions: 0, not NaN.
@@ -61,6 +61,16 @@ class _Eigenvector(torch.autograd.Function):
         moved = (vectors @ (inverse[..., None] * (vectors.mT @ grad[..., None]))).squeeze(-1)  # (N, n)
         outer = moved[:, :, None] * vector[:, None, :]
         return (outer + outer.mT) / 2, None, None
+
+
+def _eigh(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (N, n), rising, and eigenvectors (N, n, n), computed in float64.
+
+    In float32 LAPACK gives up on some Gram matrices in which many channels are dead (rows of zeros).
+    """
+    exact = gram.cpu() if gram.device.type == "mps" else gram  # the one device without float64
+    values, vectors = torch.linalg.eigh(exact.double())
+    return values.to(gram), vectors.to(gram)
 
 
 def _subspace_iteration(gram: Tensor, component: int, rounds: int = 10, spare: int = 12) -> Tensor | None:
