@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from wsss_lib.data.critters import COMPANIONS, NURSERY, SPECIES, Critters, World, load_critters, render
 from wsss_lib.data.critters.draws import Draws, image_keys
+from wsss_lib.data.critters.scenery import Window
 from wsss_lib.data.critters.shapes import capsule, coverage, ellipse, turn, value_noise
 from wsss_lib.data.critters.species import tables
 
@@ -270,3 +271,17 @@ def test_draws_are_uniform_and_named() -> None:
     assert abs(np.histogram(a, 10, (0, 1))[0] / 400 - 1).max() < 0.2
     assert abs(np.corrcoef(a, b)[0, 1]) < 0.05
     assert np.array_equal(a, draws.uniform("a"))
+
+
+def test_a_critter_is_painted_in_a_window_that_cuts_nothing_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(critters=(1, 3), scale=(0.3, 1.0), occlusion=0.3)
+    windowed = render(world, "train", range(48))
+
+    class Whole(Window):
+        def __init__(self, rows, cx, cy, reach, size):  # type: ignore[no-untyped-def]
+            super().__init__(rows, cx, cy, (2.0, 2.0), size)
+
+    monkeypatch.setattr("wsss_lib.data.critters.scene.Window", Whole)
+    whole = render(world, "train", range(48))
+    for name in ("images", "masks", "parts", "instances"):
+        assert np.array_equal(getattr(windowed, name), getattr(whole, name)), name

@@ -26,6 +26,10 @@ class Look:
     face: Floats  # (N, 6) weights summing to 1
     coat: Floats  # (N, 3) RGB
 
+    def take(self, rows: np.ndarray) -> Look:
+        """The looks of some of the images."""
+        return Look(self.body[rows], self.head[rows], self.pattern[rows], self.face[rows], self.coat[rows])
+
     def numbers(self) -> dict[str, Floats]:
         """Every shape number by name, each (N, 1, 1)."""
         named = dict(zip(BODY_FIELDS, self.body.T, strict=True)) | dict(zip(HEAD_FIELDS, self.head.T, strict=True))

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from .animal import Look, make_look, paint
 from .draws import Draws, Floats, grain, image_keys
-from .scenery import HABITATS, background, bush, companion, ground_colour, scatter
+from .scenery import HABITATS, Window, background, bush, companion, ground_colour, scatter
 from .shapes import ellipse, turn
 from .species import COATS, COMPANIONS, PATTERNS, SPECIES, companion_of, tables
 from .world import World
 
-_CHUNK = 32  # images drawn together: their planes fit a processor's cache
+_CHUNK = 64  # images laid out together
+_GROUP = 16  # critters painted together: their planes fit a processor's cache
 _HABITAT_NAMES = tuple(HABITATS)
 _MIN_VISIBLE = 0.12  # share of a critter that must be seen for it to count as being in the image
 
@@ -154,11 +155,6 @@ def _draw(world: World, keys: NDArray[np.uint64]) -> Scenes:
         foot = layer.foot - np.float32(0.05)
         companion(image, COMPANIONS, layer.companion, layer.with_companion, layer.cx + side, foot)
 
-    grid: Floats = ((np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)).astype(np.float32)
-    xs, ys = (
-        np.broadcast_to(grid[None, None, :], (n, size, size)),
-        np.broadcast_to(grid[None, :, None], (n, size, size)),
-    )
     owner = np.zeros((n, size, size), np.uint8)  # which layer is seen at each pixel, 0 none
     parts = np.zeros((n, size, size), np.uint8)
     full = np.zeros((n, len(layers)), np.int64)
@@ -169,7 +165,7 @@ def _draw(world: World, keys: NDArray[np.uint64]) -> Scenes:
             turn_now = (order[:, rank] == j) & layer.present
             rows = np.flatnonzero(turn_now)
             if len(rows):
-                _add(world, image, owner, parts, full, j, layer, rows, xs, ys, habitat, Draws(keys))
+                _add(world, image, owner, parts, full, j, layer, rows, habitat, draws)
     visible = np.stack([(owner == j + 1).sum((1, 2)) for j in range(len(layers))], 1)
     kept = np.stack([layer.present for layer in layers], 1) & (visible >= np.maximum(_MIN_VISIBLE * full, 4))
 
@@ -181,50 +177,77 @@ def _draw(world: World, keys: NDArray[np.uint64]) -> Scenes:
 
 def _add(
     world: World, image: Floats, owner: NDArray[np.uint8], parts: NDArray[np.uint8], full: NDArray[np.int64], j: int,
-    layer: _Layer, rows: NDArray[np.int64], xs: Floats, ys: Floats, habitat: NDArray[np.int64], draws: Draws,
+    layer: _Layer, rows: NDArray[np.int64], habitat: NDArray[np.int64], draws: Draws,
 ) -> None:  # fmt: skip
     """Paint layer ``j`` of the images ``rows`` over what is there: shadow, critter, and the bush before it."""
-    look = Look(**{f.name: getattr(layer.look, f.name)[rows] for f in fields(Look)})
-    unit, facing = layer.unit[rows, None, None], layer.facing[rows, None, None]
-    x, y = xs[rows], ys[rows]
-    dx, dy = (x - layer.cx[rows, None, None]) * facing, y - layer.cy[rows, None, None]
-    tilt = draws.child(f"tilt {j}").uniform("angle", low=-0.10, high=0.10)[rows, None, None]
-    c, s = turn(tilt)
-    u = ((dx * c + dy * s) / unit).astype(np.float32, copy=False)
-    v = ((dy * c - dx * s) / unit).astype(np.float32, copy=False)
-    reach = look.body[:, 0][:, None, None] * unit
-    shade = ellipse(
-        x,
-        y,
-        layer.cx[rows, None, None],
-        layer.foot[rows, None, None],
-        reach * np.float32(1.25),
-        reach * np.float32(0.22),
-    )
-    dark = np.clip(np.float32(0.5) - shade / (reach * np.float32(0.22)), 0, 1) * np.float32(0.38)
-    scene = image[rows] * (1 - dark[:, None])
-    pixel = np.float32(1 / world.size) / unit
-    outline = 0.65 * world.contrast
-    done = paint(u, v, look, pixel, outline, ground_colour(habitat[rows]), world.contrast)
-    scene += (done.colour - scene) * done.alpha[:, None]
-    inside = np.minimum(done.body, done.head) < 0
-    full[rows, j] = inside.sum((1, 2))
-    own, part = owner[rows], parts[rows]
-    own[inside] = j + 1
-    part[inside] = 1
-    part[done.head < 0] = 2
+    tilt = draws.child(f"tilt {j}").uniform("angle", low=-0.10, high=0.10)
+    # Critters of about one size share a window: it need be no larger than the largest of them.
+    by_size = rows[np.argsort(layer.extent[rows], kind="stable")]
+    for group in np.array_split(by_size, -(-len(rows) // _GROUP)):
+        _shade(image, layer, group)
+        window = _room(layer, group, world.size)
+        x, y = _positions(window, world.size)
+        unit = layer.unit[group, None, None]
+        dx, dy = (x - layer.cx[group, None, None]) * layer.facing[group, None, None], y - layer.cy[group, None, None]
+        c, s = turn(tilt[group, None, None])
+        u = ((dx * c + dy * s) / unit).astype(np.float32, copy=False)
+        v = ((dy * c - dx * s) / unit).astype(np.float32, copy=False)
+        look = layer.look.take(group)
+        pixel = np.float32(1 / world.size) / unit
+        done = paint(u, v, look, pixel, 0.65 * world.contrast, ground_colour(habitat[group]), world.contrast)
+        window.lay(image, done.colour, done.alpha)
+        inside = np.minimum(done.body, done.head) < 0
+        full[group, j] = inside.sum((1, 2))
+        at = window.rows, window.lines, window.columns
+        owner[at] = np.where(inside, j + 1, owner[at])
+        parts[at] = np.where(done.head < 0, 2, np.where(inside, 1, parts[at]))
     if world.occlusion > 0:
-        side = draws.child(f"bush {j}").uniform("place", low=-0.35, high=0.35)[rows]
+        d = draws.child(f"bush {j}")
+        side = d.uniform("place", low=-0.35, high=0.35)[rows]
         span = layer.extent[rows]
-        hidden = np.zeros_like(x)
+        scene, hidden = image[rows], np.zeros((len(rows), world.size, world.size), np.float32)
         bush(
-            scene, hidden, draws.child(f"bush {j}").take(rows), habitat[rows],
+            scene, hidden, d.take(rows), habitat[rows],
             layer.cx[rows] + side * span, (layer.cy[rows] + layer.foot[rows]) * np.float32(0.5),
             span * np.float32(world.occlusion * 0.5),
         )  # fmt: skip
-        own[hidden > 0.5] = 0
-        part[hidden > 0.5] = 0
-    image[rows], owner[rows], parts[rows] = scene, own, part
+        image[rows] = scene
+        owner[rows] = np.where(hidden > 0.5, 0, owner[rows])
+        parts[rows] = np.where(hidden > 0.5, 0, parts[rows])
+
+
+def _positions(window: Window, size: int) -> tuple[Floats, Floats]:
+    """Where the pixels of a window are, in image sides: (R, 1, w) and (R, h, 1)."""
+    grid = ((np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)).astype(np.float32)
+    return grid[window.columns], grid[window.lines]
+
+
+def _shade(image: Floats, layer: _Layer, rows: NDArray[np.int64]) -> None:
+    """Darken the ground under the critters, in place."""
+    reach = layer.look.body[rows, 0] * layer.unit[rows]
+    r = reach[:, None, None]
+    # The penumbra ends where the distance is 0.11 reach, at most 1.6 reach to the side and 0.34 above and below.
+    window = Window(rows, layer.cx[rows], layer.foot[rows], (1.6 * reach.max(), 0.34 * reach.max()), image.shape[-1])
+    x, y = _positions(window, image.shape[-1])
+    cx, foot = layer.cx[rows, None, None], layer.foot[rows, None, None]
+    distance = ellipse(x, y, cx, foot, r * np.float32(1.25), r * np.float32(0.22))
+    dark = np.clip(np.float32(0.5) - distance / (r * np.float32(0.22)), 0, 1) * np.float32(0.38)
+    for channel in range(3):
+        image[window.rows, channel, window.lines, window.columns] *= 1 - dark
+
+
+def _room(layer: _Layer, rows: NDArray[np.int64], size: int) -> Window:
+    """A window that holds each of these critters whole, turned by up to 0.1 rad and with its outline."""
+    left, top, right, bottom = (edge[rows] * layer.unit[rows] for edge in layer.look.extent())
+    lower, upper = np.where(layer.facing[rows] > 0, left, -right), np.where(layer.facing[rows] > 0, right, -left)
+    half_width, half_height = (right - left) / 2, (bottom - top) / 2
+    # Ears, tails and feet may reach a little beyond the nominal extent.
+    slack = np.float32(0.06) * layer.extent[rows] + np.float32(2 / size)
+    reach_x = (half_width + np.float32(0.1) * np.maximum(-top, bottom) + slack).max()
+    reach_y = (half_height + np.float32(0.1) * np.maximum(-left, right) + slack).max()
+    middle_x = (layer.cx[rows] + (lower + upper) / 2).astype(np.float32)
+    middle_y = (layer.cy[rows] + (top + bottom) / 2).astype(np.float32)
+    return Window(rows, middle_x, middle_y, (float(reach_x), float(reach_y)), size)
 
 
 def _account(

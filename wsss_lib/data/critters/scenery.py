@@ -65,23 +65,31 @@ def background(draws: Draws, habitat: NDArray[np.int64], horizon: Floats, size: 
 
 
 class Window:
-    """A square patch in each of some images, so that a small thing costs its own area and not the whole picture's."""
+    """A patch in each of some images, so that a small thing costs its own area and not the whole picture's."""
 
-    def __init__(self, rows: NDArray[np.int64], cx: Floats, cy: Floats, reach: float, size: int) -> None:
-        """Windows of half-width ``reach`` (image sides) around (cx, cy), each (R,), in the images ``rows`` (R,)."""
-        side = min(size, int(2 * reach * size) + 3)
-        left = np.clip(np.floor(cx * size - side / 2), 0, size - side).astype(np.int64)
-        top = np.clip(np.floor(cy * size - side / 2), 0, size - side).astype(np.int64)
-        cells = np.arange(side)
+    def __init__(
+        self, rows: NDArray[np.int64], cx: Floats, cy: Floats, reach: float | tuple[float, float], size: int
+    ) -> None:
+        """Windows around (cx, cy), each (R,), in the images ``rows`` (R,), pushed inside where they would stick out.
+
+        ``reach`` is half their width and height in image sides: one number for a square, or (horizontal, vertical).
+        """
+        across, down = reach if isinstance(reach, tuple) else (reach, reach)
+
+        def cells(centre: Floats, half: float) -> NDArray[np.int64]:
+            side = min(size, int(2 * half * size) + 3)
+            first = np.clip(np.floor(centre * size - side / 2), 0, size - side).astype(np.int64)
+            return first[:, None] + np.arange(side)
+
         self.rows = rows[:, None, None]
-        self.lines = (top[:, None] + cells)[:, :, None]
-        self.columns = (left[:, None] + cells)[:, None, :]
+        self.lines = cells(cy, down)[:, :, None]
+        self.columns = cells(cx, across)[:, None, :]
         scale = np.float32(1 / size)
-        self.x = (self.columns.astype(np.float32) + np.float32(0.5)) * scale - cx[:, None, None]
-        self.y = (self.lines.astype(np.float32) + np.float32(0.5)) * scale - cy[:, None, None]
+        self.x: Floats = (self.columns.astype(np.float32) + np.float32(0.5)) * scale - cx[:, None, None]
+        self.y: Floats = (self.lines.astype(np.float32) + np.float32(0.5)) * scale - cy[:, None, None]
 
     def lay(self, image: Floats, colour: Floats, alpha: Floats) -> None:
-        """Blend ``colour``, (R, 3) or (R, 3, s, s), into ``image`` in place, where ``alpha`` (R, s, s) says."""
+        """Blend ``colour``, (R, 3) or (R, 3, h, w), into ``image`` in place, where ``alpha`` (R, h, w) says."""
         full = colour if colour.ndim == 4 else colour[:, :, None, None]
         for c in range(3):
             old = image[self.rows, c, self.lines, self.columns]
