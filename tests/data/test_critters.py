@@ -281,7 +281,8 @@ def test_a_critter_is_painted_in_a_window_that_cuts_nothing_off(monkeypatch: pyt
         def __init__(self, rows, cx, cy, reach, size):  # type: ignore[no-untyped-def]
             super().__init__(rows, cx, cy, (2.0, 2.0), size)
 
-    monkeypatch.setattr("wsss_lib.data.critters.scene.Window", Whole)
+    monkeypatch.setattr("wsss_lib.data.critters.scene.Window", Whole)  # shadows
+    monkeypatch.setattr("wsss_lib.data.critters.layout.Window", Whole)  # critters
     whole = render(world, "train", range(48))
     for name in ("images", "masks", "parts", "instances"):
         assert np.array_equal(getattr(windowed, name), getattr(whole, name)), name

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .animal import Look, make_look, paint
+from .animal import paint
 from .draws import Draws, Floats, grain, image_keys
+from .layout import Layer, lay_out
 from .scenery import HABITATS, Window, background, bush, companion, ground_colour, scatter
 from .shapes import ellipse, turn
-from .species import COATS, COMPANIONS, PATTERNS, SPECIES, companion_of, tables
+from .species import COATS, COMPANIONS, PATTERNS, SPECIES
 from .world import World
 
 _CHUNK = 64  # images laid out together
@@ -73,75 +74,6 @@ def render(
     return Scenes(**joined)
 
 
-@dataclass
-class _Layer:
-    """The j-th critter of every image: who, how it looks, where it stands."""
-
-    species: NDArray[np.int64]  # (N,) class
-    look: Look
-    coat: NDArray[np.int64]
-    present: NDArray[np.bool_]
-    extent: Floats  # (N,) longer side of its box, image sides
-    unit: Floats  # (N,) image sides per body unit
-    cx: Floats  # (N,) where the body's origin is, image sides
-    cy: Floats
-    foot: Floats  # (N,) y of its feet: who stands lower is nearer
-    facing: Floats  # (N,) 1 right, -1 left
-    companion: NDArray[np.int64]
-    with_companion: NDArray[np.bool_]
-
-
-def _lay_out(world: World, draws: Draws, horizon: Floats) -> list[_Layer]:
-    kinds = len(world.species)
-    table = tables(world.species)
-    fewest, most = world.critters
-    count = fewest + draws.integers("count", count=most - fewest + 1)
-    layers = []
-    shelf = draws.uniform("shelf")  # where the first stands; the others stand beside it
-    for j in range(most):
-        d = draws.child(f"critter {j}")
-        species = d.integers("species", count=kinds)
-        look = make_look(d, table, species, world.head_evidence, world.body_evidence)
-        left, top, right, bottom = look.extent()
-        low, high = world.scale
-        extent = d.uniform("scale", low=low, high=high)
-        if most > 1:  # several share the room
-            extent = extent / np.maximum(1, np.float32(0.45) * count.astype(np.float32) + np.float32(0.30))
-        unit = extent / np.maximum(right - left, bottom - top)
-        facing = np.where(d.uniform("facing") < 0.5, np.float32(-1), np.float32(1))
-        reach_left = np.where(facing > 0, -left, right) * unit
-        reach_right = np.where(facing > 0, right, -left) * unit
-        slot = (
-            d.uniform("x") if most == 1 else (shelf + (j + d.uniform("x", low=-0.2, high=0.2)) / count) % np.float32(1)
-        )
-        margin = np.float32(0.02)
-        cx = reach_left + margin + slot * np.maximum(1 - 2 * margin - reach_left - reach_right, 0)
-        height = (bottom - top) * unit
-        lowest = np.maximum(horizon + np.float32(0.06), height + margin)
-        foot = lowest + d.uniform("depth") * np.maximum(np.float32(0.97) - lowest, 0)
-        foot = np.minimum(foot, np.float32(0.97))
-        own = np.array([COMPANIONS.index(companion_of(s)) for s in world.species])
-        follows = d.uniform("follows") < np.float32(world.cooccurrence)
-        strays = d.uniform("strays") < np.float32(0.25)
-        layers.append(
-            _Layer(
-                species=species,
-                look=look,
-                coat=d.integers("coat", count=len(COATS)),
-                present=j < count,
-                extent=extent,
-                unit=unit,
-                cx=cx,
-                cy=foot - bottom * unit,
-                foot=foot,
-                facing=facing,
-                companion=np.where(follows, own[species], d.integers("stray kind", count=len(COMPANIONS))),
-                with_companion=(j < count) & (follows | strays),
-            )
-        )
-    return layers
-
-
 def _draw(world: World, keys: NDArray[np.uint64]) -> Scenes:
     size, n = world.size, len(keys)
     draws = Draws(keys)
@@ -149,7 +81,7 @@ def _draw(world: World, keys: NDArray[np.uint64]) -> Scenes:
     horizon = draws.uniform("horizon", low=0.22, high=0.45)
     image = background(draws, habitat, horizon, size)
     scatter(image, draws, habitat, horizon, world.clutter)
-    layers = _lay_out(world, draws, horizon)
+    layers = lay_out(world, draws, horizon)
     for j, layer in enumerate(layers):
         side = draws.child(f"companion {j}").uniform("side", low=-0.42, high=0.42)
         foot = layer.foot - np.float32(0.05)
@@ -177,7 +109,7 @@ def _draw(world: World, keys: NDArray[np.uint64]) -> Scenes:
 
 def _add(
     world: World, image: Floats, owner: NDArray[np.uint8], parts: NDArray[np.uint8], full: NDArray[np.int64], j: int,
-    layer: _Layer, rows: NDArray[np.int64], habitat: NDArray[np.int64], draws: Draws,
+    layer: Layer, rows: NDArray[np.int64], habitat: NDArray[np.int64], draws: Draws,
 ) -> None:  # fmt: skip
     """Paint layer ``j`` of the images ``rows`` over what is there: shadow, critter, and the bush before it."""
     tilt = draws.child(f"tilt {j}").uniform("angle", low=-0.10, high=0.10)
@@ -185,7 +117,7 @@ def _add(
     by_size = rows[np.argsort(layer.extent[rows], kind="stable")]
     for group in np.array_split(by_size, -(-len(rows) // _GROUP)):
         _shade(image, layer, group)
-        window = _room(layer, group, world.size)
+        window = layer.room(group, world.size)
         x, y = _positions(window, world.size)
         unit = layer.unit[group, None, None]
         dx, dy = (x - layer.cx[group, None, None]) * layer.facing[group, None, None], y - layer.cy[group, None, None]
@@ -222,7 +154,7 @@ def _positions(window: Window, size: int) -> tuple[Floats, Floats]:
     return grid[window.columns], grid[window.lines]
 
 
-def _shade(image: Floats, layer: _Layer, rows: NDArray[np.int64]) -> None:
+def _shade(image: Floats, layer: Layer, rows: NDArray[np.int64]) -> None:
     """Darken the ground under the critters, in place."""
     reach = layer.look.body[rows, 0] * layer.unit[rows]
     r = reach[:, None, None]
@@ -236,22 +168,8 @@ def _shade(image: Floats, layer: _Layer, rows: NDArray[np.int64]) -> None:
         image[window.rows, channel, window.lines, window.columns] *= 1 - dark
 
 
-def _room(layer: _Layer, rows: NDArray[np.int64], size: int) -> Window:
-    """A window that holds each of these critters whole, turned by up to 0.1 rad and with its outline."""
-    left, top, right, bottom = (edge[rows] * layer.unit[rows] for edge in layer.look.extent())
-    lower, upper = np.where(layer.facing[rows] > 0, left, -right), np.where(layer.facing[rows] > 0, right, -left)
-    half_width, half_height = (right - left) / 2, (bottom - top) / 2
-    # Ears, tails and feet may reach a little beyond the nominal extent.
-    slack = np.float32(0.06) * layer.extent[rows] + np.float32(2 / size)
-    reach_x = (half_width + np.float32(0.1) * np.maximum(-top, bottom) + slack).max()
-    reach_y = (half_height + np.float32(0.1) * np.maximum(-left, right) + slack).max()
-    middle_x = (layer.cx[rows] + (lower + upper) / 2).astype(np.float32)
-    middle_y = (layer.cy[rows] + (top + bottom) / 2).astype(np.float32)
-    return Window(rows, middle_x, middle_y, (float(reach_x), float(reach_y)), size)
-
-
 def _account(
-    world: World, layers: list[_Layer], owner: NDArray[np.uint8], parts: NDArray[np.uint8], kept: NDArray[np.bool_],
+    world: World, layers: list[Layer], owner: NDArray[np.uint8], parts: NDArray[np.uint8], kept: NDArray[np.bool_],
     full: NDArray[np.int64], visible: NDArray[np.int64], habitat: NDArray[np.int64], pixels: NDArray[np.uint8],
 ) -> Scenes:  # fmt: skip
     """Masks, boxes, labels and attributes of what can be seen."""
