@@ -539,10 +539,7 @@ def test_machines_and_methods_that_do_not_fit() -> None:
         fit(Plain(), Toys(4), CONFIG, validate=lambda method: {}, validate_every=0)
 
 
-def test_history_is_saved_drawn_and_described(tmp_path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
+def test_history_is_saved_and_described(tmp_path: Path) -> None:
     history = fit(Plain(), Toys(10), CONFIG, validate=lambda method: {"iou": 1 / 3})
     history.save(tmp_path / "history.json")
     again = History.load(tmp_path / "history.json")
@@ -553,12 +550,3 @@ def test_history_is_saved_drawn_and_described(tmp_path: Path) -> None:
     assert history.describe() == f"training loss from {first:.3f} in the first to {last:.3f} in the last of 2 epochs"
     assert repr(history) == f"History(6 steps, 2 epochs, {history.describe()})"
     assert History(3).describe() == "no updates yet"
-    axes = history.plot()
-    labels = [line.get_label() for line in axes.get_lines()]
-    assert labels == ["each update", "epoch mean", "classification", "size"]
-    assert axes.get_lines()[0].get_ydata().tolist() == history.loss
-    assert axes.get_lines()[1].get_xdata().tolist() == [3, 6]
-    import matplotlib.pyplot as plt
-
-    assert history.plot(plt.figure().subplots()).get_lines()
-    plt.close("all")

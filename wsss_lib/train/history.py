@@ -1,14 +1,11 @@
-"""What happened in a training run: a number for each step, kept in the checkpoints and easily drawn."""
+"""What happened in a training run: a number for each step, kept in the checkpoints, drawn by ``figures.loss_curve``."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from typing import Any
 
 
 @dataclass
@@ -66,26 +63,6 @@ class History:
         if len(means) == 1:
             return f"training loss from {self.loss[0]:.3f} to {self.loss[-1]:.3f} over {len(self)} updates"
         return f"training loss from {means[0]:.3f} in the first to {means[-1]:.3f} in the last of {len(means)} epochs"
-
-    def plot(self, axes: Axes | None = None) -> Axes:
-        """Draw the loss of each update, each epoch's mean, and the terms' means where there are several.
-
-        Args:
-            axes: Where to draw; None makes a figure.
-        """
-        import matplotlib.pyplot as plt
-
-        axes = plt.subplots(figsize=(6, 3.2), layout="constrained")[1] if axes is None else axes
-        ends = [min((e + 1) * self.steps_per_epoch, len(self)) for e in range(self.epochs)]
-        axes.plot(range(1, len(self) + 1), self.loss, color="0.6", linewidth=0.8, label="each update")
-        axes.plot(ends, self.epoch_means(), color="C0", marker="o", label="epoch mean")
-        if len(self.terms) > 1:
-            markers = "svd^x+*"  # told apart without colour
-            for number, (name, values) in enumerate(self.terms.items(), start=1):
-                axes.plot(ends, self.epoch_means(values), f"C{number}--", marker=markers[number % 7], label=name)
-        axes.set(xlabel="update", ylabel="training loss")
-        axes.legend()
-        return axes
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
