@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from wsss_lib.backbones import backbone
 from wsss_lib.data.critters import Critters, World
@@ -72,6 +73,48 @@ def test_photographs_through_the_same_door(photographs: Path, monkeypatch: pytes
     assert row["split"].endswith("/val")
     several = lab.scores(cam, scales=(1.0, 0.5), flip=True)
     assert several["miou"] != row["miou"]
+
+
+class Other(nn.Module):
+    """A method of another kind, with a setting."""
+
+    def __init__(self, backbone: nn.Module, classes: int, scale: float) -> None:
+        super().__init__()
+        self.backbone, self.scale = backbone, scale
+        self.new = nn.Linear(backbone.channels[backbone.stages[-1]], classes)  # type: ignore[index, call-overload]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.new(next(iter(self.backbone(images).values())).mean((2, 3))) * self.scale
+
+    def losses(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"loss": nn.functional.binary_cross_entropy_with_logits(self(batch["images"]), batch["labels"])}
+
+    def parameter_groups(self, lr: float) -> list[dict[str, object]]:
+        body = [p for p in self.backbone.parameters() if p.requires_grad]
+        return [{"name": "head", "params": list(self.new.parameters())}, {"params": body, "lr": lr}]
+
+
+@pytest.mark.parametrize("fine_tune", [False, True])
+def test_photographs_train_the_backbone_only_where_it_is_said(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, fine_tune: bool
+) -> None:
+    monkeypatch.setattr("wsss_lib.lab.PHOTO_CLASSES", ("fenn", "lopi"))
+    weights = str(photographs / "mobilenet_v2.safetensors")
+    lab = Lab("smoke", str(photographs), weights, device="cpu", fine_tune=fine_tune, side=64)
+    other = lab.build(Other, 0.5)
+    assert other.scale == 0.5
+    assert torch.equal(other.new.weight, lab.build(Other, 0.5).new.weight), "the seed decides fresh weights"
+    assert other.backbone.strides["final"] == (16 if fine_tune else 32)
+    assert lab.build(Other, 0.5, output_stride=8).backbone.strides["final"] == 8
+    before = {k: v.clone() for k, v in other.backbone.state_dict().items()}
+    config = lab.recipe()
+    lab.fit(other, batch_size=3)
+    moved = {k for k, v in other.backbone.state_dict().items() if not torch.equal(v, before[k])}
+    assert bool(moved) == fine_tune
+    norms = {n for n, m in other.backbone.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    assert not any(k.rsplit(".", 1)[0] in norms for k in moved), "batch norm stays frozen"
+    assert (config.head_lr > 1) == fine_tune
+    assert lab.examples(2)["images"].shape[-2:] == (64, 64)
 
 
 @pytest.mark.parametrize(

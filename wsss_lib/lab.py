@@ -4,6 +4,7 @@
     cam = lab.classifier()
     lab.fit(cam)
     row = lab.scores(cam)
+    other = lab.build(Method, settings)  # any other kind: the same backbone, seed, recipe and protocol
 
 On critters a method is trained on ``train``, thresholds are chosen on ``val`` and ``test`` is reported. On photographs
 in VOC's form it is trained on ``aug`` where there is one (else ``train``), from image labels; thresholds are chosen on
@@ -13,29 +14,36 @@ in VOC's form it is trained on ``aug`` where there is one (else ``train``), from
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
 
-from wsss_lib.backbones import IMAGENET_NAMES, NAMES, Backbone, backbone
+from wsss_lib.backbones import CAM_NAMES, IMAGENET_NAMES, NAMES, Backbone, backbone
 from wsss_lib.data import load
 from wsss_lib.data.critters import Critters, World, cache_folder
 from wsss_lib.data.records import Batch, Records, collate
-from wsss_lib.data.transforms import RandomFlip, Resize
+from wsss_lib.data.transforms import Compose, RandomFlip, Resize
 from wsss_lib.evaluate import Measured, measure, scores
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.notebooks.session import pick_device
 from wsss_lib.train import History, TrainConfig, fit
 
 Profile = Literal["smoke", "book", "colab", "paper"]
+M = TypeVar("M", bound=nn.Module)
 
 DRAWN = TrainConfig(epochs=4, optimiser="adamw", lr=1e-3, head_lr=5, weight_decay=1e-2, schedule="cosine")
 """How a method is trained on critters, from the shipped backbone."""
 PHOTOS = TrainConfig(epochs=3, optimiser="adamw", lr=1e-3, weight_decay=1e-4, schedule="cosine")
 """How a head is trained on photographs, over a frozen ImageNet backbone."""
+FINE_TUNED = TrainConfig(
+    epochs=2, batch_size=16, optimiser="adamw", lr=1e-4, head_lr=10, weight_decay=1e-2, schedule="cosine"
+)
+"""How a whole network is trained on photographs, batch norm frozen: small steps for the backbone, long ones for what is
+new."""
 PAPER = TrainConfig(epochs=5, batch_size=16, lr=0.1, head_lr=10, momentum=0.0, weight_decay=1e-4, schedule="poly")
 """IRN's recipe for VOC (Ahn et al. 2019, released code): momentum-free SGD, see the notes of ``TrainConfig``."""
 
@@ -57,6 +65,9 @@ class Lab:
         device: As :func:`wsss_lib.notebooks.pick_device` takes it.
         out_dir: Where checkpoints go, for the profiles that keep them (``colab``, ``paper``).
         world: Dials of the drawn world.
+        fine_tune: Whether the backbone learns on photographs too, at an output stride of 16; if not, only what is new
+            on top of it does. (On critters, and in profile ``paper``, it always learns.)
+        side: Photographs are squeezed to squares of so many pixels for training, and for figures.
 
     Attributes:
         drawn: Whether the data are critters, of which masks, parts and dials are known.
@@ -75,6 +86,8 @@ class Lab:
         device: str = "auto",
         out_dir: str | Path = "out",
         world: World | None = None,
+        fine_tune: bool = False,
+        side: int = 224,
     ) -> None:
         if profile not in COUNTS:
             raise ValueError(f"profile is {profile!r}, expected one of {', '.join(COUNTS)}: choose one of them")
@@ -82,6 +95,7 @@ class Lab:
         self.device, self.out_dir = pick_device(device), Path(out_dir)
         self.backbone_name, self.weights = _backbone(backbone)
         self.drawn = data == "critters"
+        self.fine_tune, self.side = fine_tune, side
         self._runs = 0
         if self.drawn:
             self.world = replace(world or World(), seed=self.seed)
@@ -109,19 +123,36 @@ class Lab:
         """A backbone with its weights; a pretrained one of ImageNet has its batch norm frozen (trap S4)."""
         if self.backbone_name in IMAGENET_NAMES:
             options = {"frozen_bn": True} | options
+        if self.fine_tune and not self.drawn and self.backbone_name in CAM_NAMES:
+            options = {"output_stride": 16} | options
         return backbone(self.backbone_name, weights=self.weights, **options)
 
-    def classifier(self, config: CAMConfig | None = None, **options: Any) -> CAM:
-        """A classifier with a fresh head; on photographs its backbone is frozen, so that only the head is trained."""
+    def build(self, kind: Callable[..., M], *settings: Any, **options: Any) -> M:
+        """A method of any kind, fresh weights drawn from the run's seed.
+
+        Args:
+            kind: Called as ``kind(backbone, number of classes, *settings)``; what it returns calls the backbone
+                ``.backbone``.
+            settings: What the method takes besides, such as its configuration.
+            options: Of the backbone, such as ``output_stride``.
+
+        Returns:
+            The method on the run's device. On photographs its backbone is frozen, unless the lab fine-tunes.
+        """
         torch.manual_seed(self.seed)
-        method = CAM(self.backbone(**options), len(self.classes), config)
-        if not self.drawn and self.profile != "paper":
-            method.backbone.requires_grad_(False)
+        method = kind(self.backbone(**options), len(self.classes), *settings)
+        if not (self.drawn or self.fine_tune or self.profile == "paper"):
+            method.get_submodule("backbone").requires_grad_(False)
         return method.to(self.device)
 
+    def classifier(self, config: CAMConfig | None = None, **options: Any) -> CAM:
+        """Chapter 1's classifier: :meth:`build` for a CAM."""
+        return self.build(CAM, config, **options)
+
     def recipe(self, **changes: Any) -> TrainConfig:
-        """The training settings of this run."""
-        config = DRAWN if self.drawn else PAPER if self.profile == "paper" else PHOTOS
+        """The training settings of this run, the same for every method."""
+        tuned = FINE_TUNED if self.fine_tune else PHOTOS
+        config = DRAWN if self.drawn else PAPER if self.profile == "paper" else tuned
         if self.profile == "smoke":
             config = replace(config, epochs=1)
         return replace(config, seed=self.seed, device=str(self.device), **changes)
@@ -132,7 +163,7 @@ class Lab:
         self._runs += 1
         folder = self.out_dir / f"{self._runs:02d}-{type(method).__name__.lower()}"
         keeps = folder if self.profile in ("colab", "paper") else None
-        transform = RandomFlip() if self.drawn else _square(224)
+        transform = RandomFlip() if self.drawn else Compose([Resize((self.side, self.side)), RandomFlip()])
         config = self.recipe(**changes)
         return fit(method, records or self.train_on, config, out_dir=keeps, transform=transform, progress="lines")
 
@@ -146,17 +177,11 @@ class Lab:
         return scores(self.measure(method, "choose", **options), self.measure(method, "report", **options))
 
     def examples(self, count: int, start: int = 0) -> Batch:
-        """Some images of the reported split for figures; photographs are squeezed to 224 × 224 px."""
+        """Some images of the reported split for figures; photographs are squeezed to squares."""
         at = range(start, min(start + count, len(self.report_on)))
-        shape = Resize((224, 224))
+        shape = Resize((self.side, self.side))
         batch = collate([self.report_on[i] if self.drawn else shape(self.report_on[i]) for i in at])
         return batch
-
-
-def _square(side: int) -> Any:
-    from wsss_lib.data.transforms import Compose
-
-    return Compose([Resize((side, side)), RandomFlip()])
 
 
 def _backbone(text: str) -> tuple[str, str | Path]:
