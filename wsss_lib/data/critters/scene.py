@@ -17,8 +17,8 @@ from .shapes import ellipse, turn
 from .species import COATS, COMPANIONS, PATTERNS, SPECIES
 from .world import World
 
-_CHUNK = 64  # images laid out together
-_GROUP = 16  # critters painted together: their planes fit a processor's cache
+# Pixels of the images drawn together: with smaller planes, two threads wait for each other more than they draw.
+_PIXELS = 2_000_000
 _HABITAT_NAMES = tuple(HABITATS)
 _MIN_VISIBLE = 0.12  # share of a critter that must be seen for it to count as being in the image
 
@@ -62,7 +62,8 @@ def render(
     """
     where = np.asarray(indices, dtype=np.int64)
     keys = image_keys(world.seed, split, where)
-    chunks = [keys[i : i + _CHUNK] for i in range(0, len(keys), _CHUNK)]
+    together = max(8, _PIXELS // world.size**2)
+    chunks = [keys[i : i + together] for i in range(0, len(keys), together)]
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         drawn = list(pool.map(lambda k: _draw(world, k), chunks))
     if not drawn:
@@ -115,7 +116,7 @@ def _add(
     tilt = draws.child(f"tilt {j}").uniform("angle", low=-0.10, high=0.10)
     # Critters of about one size share a window: it need be no larger than the largest of them.
     by_size = rows[np.argsort(layer.extent[rows], kind="stable")]
-    for group in np.array_split(by_size, -(-len(rows) // _GROUP)):
+    for group in np.array_split(by_size, min(4, len(rows))):
         _shade(image, layer, group)
         window = layer.room(group, world.size)
         x, y = _positions(window, world.size)
