@@ -37,6 +37,7 @@ def environment(work: Path, cache: Path, *, one_thread: bool, offline: bool) -> 
         "IPYTHONDIR": str(work / "ipython"),
         "MPLCONFIGDIR": str(cache / "matplotlib"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "WSSS_STORED_OUTPUTS": "1",  # controls store plain HTML: a widget without its kernel is dead
     }
     if one_thread:
         kept |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")

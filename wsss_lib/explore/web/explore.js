@@ -1,0 +1,152 @@
+(function () {
+  "use strict";
+  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const make = (tag, name) => { const e = document.createElement(tag); if (name) e.className = name; return e; };
+  const NS = "http://www.w3.org/2000/svg";
+  // From which side of a cell to which the contour runs (0 top, 1 right, 2 bottom, 3 left), by the corners that are
+  // above it (8 top left, 4 top right, 2 bottom right, 1 bottom left); what is above lies to the right of the way.
+  const WAYS = {1: [[3, 2]], 2: [[2, 1]], 3: [[3, 1]], 4: [[1, 0]], 5: [[3, 2], [1, 0]], 6: [[2, 0]], 7: [[3, 0]],
+    8: [[0, 3]], 9: [[0, 2]], 10: [[0, 3], [2, 1]], 11: [[0, 1]], 12: [[1, 3]], 13: [[1, 2]], 14: [[2, 3]]};
+
+  // The lines at `level` of a grid of values, closed at its border, as an SVG path.
+  function contour(values, width, height, level) {
+    const W = width + 2, next = new Map(), point = new Map();
+    const at = (x, y) => (x < 1 || y < 1 || x > width || y > height ? level - 1 : values[(y - 1) * width + x - 1]);
+    const clip = (v, most) => Math.min(Math.max(v, 0.3), most - 0.3);
+    function crossing(x0, y0, x1, y1) {
+      const a = at(x0, y0), b = at(x1, y1), s = (level - a) / (b - a);
+      const x = clip(x0 + s * (x1 - x0) - 0.5, width), y = clip(y0 + s * (y1 - y0) - 0.5, height);
+      return x.toFixed(1) + " " + y.toFixed(1);
+    }
+    for (let y = 0; y <= height; y++) for (let x = 0; x <= width; x++) {
+      const tl = at(x, y), tr = at(x + 1, y), br = at(x + 1, y + 1), bl = at(x, y + 1);
+      const ways = WAYS[8 * (tl > level) + 4 * (tr > level) + 2 * (br > level) + (bl > level)];
+      if (!ways) continue;
+      const names = [2 * (y * W + x), 2 * (y * W + x + 1) + 1, 2 * ((y + 1) * W + x), 2 * (y * W + x) + 1];
+      const ends = [[x, y, x + 1, y], [x + 1, y, x + 1, y + 1], [x, y + 1, x + 1, y + 1], [x, y, x, y + 1]];
+      for (const [from, to] of ways) {
+        next.set(names[from], names[to]);
+        for (const k of [from, to]) if (!point.has(names[k])) point.set(names[k], crossing(...ends[k]));
+      }
+    }
+    let path = "";
+    while (next.size) {
+      const first = next.keys().next().value, loop = [];
+      for (let k = first; next.has(k);) { loop.push(point.get(k)); const to = next.get(k); next.delete(k); k = to; }
+      path += "M" + loop.join("L") + "Z";
+    }
+    return path;
+  }
+
+  function drawing(width, height) {
+    const svg = document.createElementNS(NS, "svg");
+    svg.setAttribute("viewBox", "0 0 " + width + " " + height);
+    svg.setAttribute("preserveAspectRatio", "none");
+    svg.setAttribute("aria-hidden", "true");
+    const add = (attributes) => {
+      const path = document.createElementNS(NS, "path");
+      path.setAttribute("vector-effect", "non-scaling-stroke");
+      for (const [name, value] of Object.entries(attributes)) path.setAttribute(name, value);
+      svg.appendChild(path);
+      return path;
+    };
+    const line = (colour, dashes) => [add({fill: "none", stroke: "#1a1a1a", "stroke-width": 4}),
+      add({fill: "none", stroke: colour, "stroke-width": 2, "stroke-dasharray": dashes})];
+    return {svg, add, line};
+  }
+
+  const KINDS = {
+    threshold(root) {
+      const [width, height] = root.dataset.size.split(" ").map(Number), data = root.dataset;
+      const heights = bytes(data.heights), colours = bytes(data.colours), packed = bytes(data.truth);
+      const scores = bytes(data.scores), areas = bytes(data.areas), names = data.names.split("|");
+      const truth = Array.from({length: width * height}, (_, k) => (packed[k >> 3] >> (7 - (k & 7))) & 1);
+      const live = root.querySelector(".wx-live"), photo = live.querySelector(".wx-photo"), alt = photo.alt;
+      const outline = contour(truth, width, height, 0.5), pair = make("div", "wx-pair"), lines = [];
+      let shade;
+      pair.setAttribute("role", "img");
+      for (const side of ["map", "seed"]) {
+        const layer = make("div", "wx-layer"), picture = photo.cloneNode(), art = drawing(width, height);
+        picture.alt = "";
+        picture.className = side === "map" ? "wx-grey" : "";
+        layer.appendChild(picture);
+        if (side === "map") {
+          const canvas = make("canvas"), pen = canvas.getContext("2d");
+          canvas.width = width;
+          canvas.height = height;
+          const heat = pen.createImageData(width, height);
+          heights.forEach((h, k) => { heat.data.set(colours.subarray(3 * h, 3 * h + 3), 4 * k); heat.data[4 * k + 3] = 153; });
+          pen.putImageData(heat, 0, 0);
+          layer.appendChild(canvas);
+        } else shade = art.add({fill: "#000", "fill-opacity": 0.7, "fill-rule": "evenodd"});
+        for (const path of art.line("#fff", "none")) path.setAttribute("d", outline);
+        lines.push(...art.line("#ffb000", "7 4"));
+        layer.appendChild(art.svg);
+        pair.appendChild(layer);
+      }
+      live.replaceChild(pair, photo);
+      live.hidden = false;
+      return (k) => {
+        const path = contour(heights, width, height, k + 0.5);
+        for (const one of lines) one.setAttribute("d", path);
+        shade.setAttribute("d", "M0 0H" + width + "V" + height + "H0Z" + path);
+        const value = (v) => (v === 255 ? "–" : (v / 100).toFixed(2));
+        const text = names.map((name, i) => name + " " + value(scores[names.length * k + i])).join(" · ");
+        pair.setAttribute("aria-label", alt + " The seed is " + areas[k] + "% of the image.");
+        return {say: (k / 100).toFixed(2), words: text};
+      };
+    },
+    steps(root) {
+      const frames = [...root.querySelectorAll(".wx-frame")];
+      return (k) => {
+        frames.forEach((frame, i) => frame.classList.toggle("wx-now", i === k));
+        const now = frames[k];
+        return {say: now.dataset.say, words: now.dataset.words, alt: now.querySelector("img").alt};
+      };
+    },
+    curtain(root, slider) {
+      const said = root.dataset.say.split("|"), last = said.length - 1;
+      for (const panel of root.querySelectorAll(".wx-panel")) {
+        panel.querySelector(".wx-edge").hidden = false;
+        const follow = (event) => {
+          if (event.type === "pointermove" && !event.buttons) return;
+          const box = panel.getBoundingClientRect(), share = (event.clientX - box.left) / box.width;
+          slider.value = Math.round(Math.min(Math.max(share, 0), 1) * last);
+          slider.dispatchEvent(new Event("input"));
+        };
+        panel.addEventListener("pointerdown", follow);
+        panel.addEventListener("pointermove", follow);
+        panel.addEventListener("dragstart", (event) => event.preventDefault());
+      }
+      return (k) => {
+        root.style.setProperty("--wx-share", 100 * k / last + "%");
+        return {say: said[k], words: ""};
+      };
+    },
+  };
+
+  function wake(root) {
+    if (root.classList.contains("wx-on")) return;
+    const slider = root.querySelector("input"), readout = root.querySelector(".wx-readout");
+    const show = KINDS[root.dataset.kind](root, slider);
+    const update = () => {
+      const now = show(Number(slider.value));
+      slider.setAttribute("aria-valuetext", now.say);
+      readout.textContent = [now.say, now.words].filter(Boolean).join(" · ");
+      if (now.alt) {
+        const heard = make("span", "wx-heard");
+        heard.textContent = " " + now.alt;
+        readout.appendChild(heard);
+      }
+    };
+    root.classList.add("wx-on");
+    root.querySelector(".wx-controls").hidden = false;
+    slider.value = root.dataset.start;
+    slider.addEventListener("input", update);
+    update();
+  }
+
+  const all = () => document.querySelectorAll(".wsss-explore").forEach(wake);
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", all);
+  all();
+})();
