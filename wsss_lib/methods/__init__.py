@@ -4,9 +4,21 @@ Each is a ``torch.nn.Module`` with ``localize(images, labels=None) -> (N, K, h, 
 ``losses(batch) -> {name: scalar}``. Read a file alone, from top to bottom.
 """
 
+from wsss_lib.methods.bas import BAS, BASConfig
 from wsss_lib.methods.base import Localiser, Method
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
 from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
 
-__all__ = ["CAM", "CAMConfig", "EigenCAM", "EigenCAMConfig", "GradCAM", "GradCAMPlusPlus", "Localiser", "Method"]
+__all__ = [
+    "BAS",
+    "CAM",
+    "BASConfig",
+    "CAMConfig",
+    "EigenCAM",
+    "EigenCAMConfig",
+    "GradCAM",
+    "GradCAMPlusPlus",
+    "Localiser",
+    "Method",
+]

@@ -1,0 +1,299 @@
+"""BAS: a part of the object satisfies the cross-entropy; the activation that the rest keeps shows what is missing.
+
+Wu, Zhai and Cao, *Background Activation Suppression for Weakly Supervised Object Localization*, CVPR 2022, and its
+extension to segmentation, IJCV 2023. Built in chapter 3.
+
+A classifier is cut in two: f₁ gives features F, f₂ class maps P, whose spatial means are the scores s. A generator, one
+convolution on F, draws the mask M of a class c, and learns from what the *complement* of its mask still says:
+
+    S  = ReLU(s_c)                          all that the image says for the class, held fixed
+    Sᵇ = ReLU(⟨f₂(F ⊙ (1 − M))⟩_c)          what it says outside the mask; F and f₂'s parameters held fixed
+    L_bas = Sᵇ / S                          1, a constant, where Sᵇ > S
+    L_ac  = ⟨M⟩                             the mask's area
+    L_frg = classification of ⟨P ⊙ M⟩       what lies under the mask must still be of the class
+    L     = L_cls + α L_frg + β L_ac + L_bas
+
+What is held fixed is the method: were f₂ free in Sᵇ, silencing it would be cheaper than to find the object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from wsss_lib.backbones import Backbone, StagedBackbone
+from wsss_lib.data.records import Batch
+from wsss_lib.methods.base import Normalisation, check_labels, evaluating, finish
+
+Classification = Literal["multilabel", "softmax", "against_absent"]
+
+
+@dataclass(frozen=True)
+class BASConfig:
+    """Settings of :class:`BAS`; the defaults are the book's.
+
+    Attributes:
+        stage: Where the network is cut: the backbone's stage whose features the generator reads. None: the last but
+            one.
+        alpha: α, weight of the foreground term.
+        beta: β, weight of the mask's area. A cell is worth covering where its share of the activation exceeds β times
+            the mean, so β sets how large the masks are; published values do not carry over to another network.
+        suppression: Weight of L_bas; 1 but for ablations.
+        loss: ``"multilabel"``: each class is a question of its own. ``"softmax"``: images of exactly one class.
+            ``"against_absent"``: a softmax of each present class against the absent ones (IJCV).
+        detach_foreground: Whether L_frg teaches the generator alone (IJCV) or the class maps too (CVPR).
+        copy_norm: Batch norm inside Sᵇ: ``"batch"`` by the statistics of the masked features, as the released code
+            does in training, ``"running"`` by the running ones. Frozen batch norm knows no difference.
+        head: Channels of two 3 × 3 convolutions with ReLU before the classifier; None for none: then the classifier
+            is that of CAM.
+        bias: Whether generator and classifier have biases, zero at first.
+        pool: Max pooling between F and f₂, 1 for none.
+        top_k: The map is the mean over this many predicted classes; 1: each class has its own.
+        normalisation: See :func:`wsss_lib.methods.base.finish`.
+    """
+
+    stage: str | None = None
+    alpha: float = 0.5
+    beta: float = 0.5
+    suppression: float = 1.0
+    loss: Classification = "multilabel"
+    detach_foreground: bool = False
+    copy_norm: Literal["batch", "running"] = "running"
+    head: int | None = None
+    bias: bool = False
+    pool: int = 1
+    top_k: int = 1
+    normalisation: Normalisation = "max"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("loss", ("multilabel", "softmax", "against_absent")),
+            ("copy_norm", ("batch", "running")),
+            ("normalisation", ("max", "minmax")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {allowed}: choose one of them")
+        for name in ("alpha", "beta", "suppression"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a weight ≥ 0: a weight of 0 switches off")
+        for name in ("pool", "top_k"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+
+    @classmethod
+    def paper(cls, task: Literal["localisation", "segmentation"] = "localisation") -> BASConfig:
+        """The released settings for a ResNet-50 (code of the extension, IJCV 2023).
+
+        ``"localisation"``: CUB-200, backbone at output stride 8 (224 px: F of 28 × 28) and a max pooling behind F; maps
+        of the 200 classes averaged, for all are birds. ILSVRC: α = 1, β = 2, top_k = 1. ``"segmentation"``: VOC,
+        output stride 16.
+        """
+        if task == "segmentation":
+            loss: Classification = "against_absent"
+            return cls("layer3", alpha=0.2, beta=1.2, loss=loss, detach_foreground=True, copy_norm="batch")
+        told: dict[str, Any] = {"loss": "softmax", "copy_norm": "batch", "normalisation": "minmax"}
+        return cls("layer3", alpha=0.5, beta=1.5, head=1024, bias=True, pool=2, top_k=200, **told)
+
+
+def draw_class(labels: Tensor) -> Tensor:
+    """One present class an image, each as likely as the other: (N, K) multi-hot → (N,) int64; class 0 where none is.
+
+    Draws from torch's generator. Built in chapter 3.
+    """
+    present = (labels > 0).float()
+    return torch.multinomial(present + (present.sum(dim=1, keepdim=True) == 0), 1)[:, 0]
+
+
+def of_class(values: Tensor, classes: Tensor) -> Tensor:
+    """The entries of one class an image: (N, K, …) and (N,) → (N, …). Built in chapter 3."""
+    return values[torch.arange(len(values), device=values.device), classes]
+
+
+def suppression_loss(background: Tensor, whole: Tensor) -> Tensor:
+    """L_bas of each image: Sᵇ / (S + 10⁻⁸), and the constant 1 where Sᵇ > S.
+
+    Args:
+        background: Sᵇ (N,), ≥ 0.
+        whole: S (N,), ≥ 0, without gradient.
+
+    Returns:
+        (N,) in [0, 1]. Wu et al. 2022, eq. 4; the constant is that of the extension's code. Built in chapter 3.
+    """
+    return torch.where(background > whole, torch.ones_like(whole), background / (whole + 1e-8))
+
+
+def classification_loss(logits: Tensor, present: Tensor, loss: Classification, only: Tensor | None = None) -> Tensor:
+    """How wrong the scores are, for each image.
+
+    Args:
+        logits: (N, K).
+        present: (N, K) bool.
+        loss: See :class:`BASConfig`.
+        only: (N,) one present class: the others that are present are no question then, because a mask of one class
+            should silence them.
+
+    Returns:
+        (N,) ≥ 0. Used in chapter 3.
+
+    Raises:
+        ValueError: ``"softmax"`` where an image has no class or several.
+    """
+    if loss == "softmax" and not bool((present.sum(dim=1) == 1).all()):
+        raise ValueError(
+            "the softmax loss got labels with no class or several in one image, expected exactly one: "
+            'use loss="multilabel" or "against_absent"'
+        )
+    wanted = present if only is None else present & F.one_hot(only, logits.shape[1]).bool()  # (N, K)
+    if loss == "multilabel":
+        asked = wanted | ~present
+        each = F.binary_cross_entropy_with_logits(logits, wanted.to(logits), reduction="none")  # (N, K)
+        return (each * asked).sum(dim=1) / asked.sum(dim=1)
+    absent = logits.masked_fill(present, -torch.inf).logsumexp(dim=1, keepdim=True)  # (N, 1), −∞ where none is absent
+    return ((torch.logaddexp(logits, absent) - logits) * wanted).sum(dim=1)
+
+
+class BAS(nn.Module):
+    """A classifier cut in two and a mask generator between the halves.
+
+    Args:
+        backbone: A convolutional one, see :func:`wsss_lib.backbones.backbone`. Up to ``config.stage`` it is f₁; the
+            rest and the head are f₂.
+        num_classes: K.
+        config: The settings.
+
+    Attributes:
+        generator: 3 × 3 convolution from F's channels to K; its sigmoid is the masks.
+        head: 1 × 1 convolution to K (behind two 3 × 3 ones, if ``config.head``).
+    """
+
+    def __init__(self, backbone: Backbone, num_classes: int, config: BASConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or BASConfig()
+        if not isinstance(backbone, StagedBackbone):
+            raise ValueError(f"{backbone.name} cannot be cut in two by its stages: choose a convolutional backbone")
+        stage = self.config.stage or backbone.stages[-2]
+        if stage not in backbone.stages:
+            raise ValueError(f"{backbone.name} has no stage {stage!r}; its stages are {', '.join(backbone.stages)}.")
+        self.backbone, self.stage = backbone, stage
+        width, bias = backbone.channels[backbone.stages[-1]], self.config.bias
+        self.generator = nn.Conv2d(backbone.channels[stage], num_classes, 3, padding=1, bias=bias)
+        self.head = nn.Sequential()
+        if self.config.head is not None:
+            for inputs in (width, self.config.head):
+                self.head.extend([nn.Conv2d(inputs, self.config.head, 3, padding=1), nn.ReLU()])
+            width = self.config.head
+        self.head.append(nn.Conv2d(width, num_classes, 1, bias=bias))
+        for new in (self.generator, *self.head):
+            if isinstance(new, nn.Conv2d):
+                nn.init.xavier_uniform_(new.weight)
+                if new.bias is not None:
+                    nn.init.zeros_(new.bias)
+
+    def features(self, images: Tensor) -> Tensor:
+        """F (N, C, h, w) of images (N, 3, H, W) in [0, 1]: f₁."""
+        return self.backbone(images, stages=(self.stage,))[self.stage]
+
+    def tail(self) -> nn.Sequential:
+        """f₂ as one module, which shares its layers with the backbone and the head."""
+        behind = self.backbone.stages[self.backbone.stages.index(self.stage) + 1 :]
+        pool = [nn.MaxPool2d(self.config.pool)] if self.config.pool > 1 else []
+        return nn.Sequential(*pool, *(self.backbone.blocks[name] for name in behind), *self.head)
+
+    def masks(self, features: Tensor) -> Tensor:
+        """The generator's masks (N, K, h, w) in (0, 1) of features F."""
+        return self.generator(features).sigmoid()
+
+    def background(self, features: Tensor, mask: Tensor) -> Tensor:
+        """The scores that the complement of a mask keeps, ⟨f₂(F ⊙ (1 − M))⟩, with all but the mask held fixed.
+
+        Instead of a copy of f₂, its own layers are run with detached parameters; buffers are cloned, so that batch norm
+        does not remember the masked features.
+
+        Args:
+            features: F (N, C, h, w).
+            mask: (N, h, w) in [0, 1], one class an image.
+
+        Returns:
+            (N, K), with a gradient to ``mask`` only.
+        """
+        tail = self.tail()
+        fixed = {name: p.detach() for name, p in tail.named_parameters()}
+        fixed |= {name: b.clone() for name, b in tail.named_buffers()}
+        masked = features.detach() * (1 - mask)[:, None]  # (N, C, h, w)
+        if self.config.copy_norm == "batch":
+            return functional_call(tail, fixed, masked).mean(dim=(2, 3))
+        with evaluating(tail):
+            return functional_call(tail, fixed, masked).mean(dim=(2, 3))
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The four terms, weighted, of a batch with ``images`` and ``labels``; means over the images.
+
+        An image without any class counts in the classification only. Draws one class an image from torch's generator.
+
+        Returns:
+            ``classification``, ``suppression``, ``area`` and ``foreground``; scalars.
+        """
+        config, present = self.config, check_labels(batch["labels"], batch["images"])
+        drawn, some = draw_class(present), present.any(dim=1)  # (N,) both
+        features = self.features(batch["images"])  # (N, C, h, w)
+        class_maps = self.tail()(features)  # P (N, K, h', w')
+        logits = class_maps.mean(dim=(2, 3))  # (N, K)
+        mask = of_class(self.masks(features), drawn)  # M (N, h, w)
+
+        whole = of_class(logits.detach(), drawn).relu()  # S (N,)
+        kept = of_class(self.background(features, mask), drawn).relu()  # Sᵇ (N,)
+        under = F.adaptive_avg_pool2d(mask[:, None], class_maps.shape[-2:])  # (N, 1, h', w')
+        foreground = (class_maps.detach() if config.detach_foreground else class_maps) * under
+        terms = {
+            "suppression": config.suppression * suppression_loss(kept, whole),
+            "area": config.beta * mask.mean(dim=(1, 2)),
+            "foreground": config.alpha
+            * classification_loss(foreground.mean(dim=(2, 3)), present, config.loss, only=drawn),
+        }
+        classification = classification_loss(logits, present, config.loss).mean()
+        return {"classification": classification} | {name: (term * some).mean() for name, term in terms.items()}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores s (N, K) of images (N, 3, H, W) in [0, 1]."""
+        return self.tail()(self.features(images)).mean(dim=(2, 3))
+
+    def raw_maps(self, images: Tensor) -> Tensor:
+        """The generator's masks (N, K, h, w) in (0, 1), as they are; or their mean over the ``top_k`` best classes."""
+        features = self.features(images)
+        masks = self.masks(features)
+        if self.config.top_k == 1:
+            return masks
+        scores = self.tail()(features).mean(dim=(2, 3))
+        best = scores.topk(min(self.config.top_k, scores.shape[1]), dim=1).indices  # (N, k)
+        mean = torch.stack([of_class(masks, classes) for classes in best.T]).mean(dim=0)  # (N, h, w)
+        return mean[:, None].expand_as(masks)
+
+    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Where each class is, at the resolution of F.
+
+        Runs in evaluation mode and restores the mode.
+
+        Args:
+            images: (N, 3, H, W) in [0, 1].
+            labels: (N, K) multi-hot; maps of absent classes become zero. Say so when you report numbers. None keeps
+                every class.
+
+        Returns:
+            (N, K, h, w) in [0, 1].
+        """
+        with evaluating(self):
+            maps = self.raw_maps(images)
+        present = None if labels is None else check_labels(labels, images, maps.shape[1])
+        return finish(maps, self.config.normalisation, present)
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """The backbone's parameters at ``lr``; generator and head, which are new, as the group ``"head"``."""
+        new = [*self.generator.parameters(), *self.head.parameters()]
+        backbone = [p for p in self.backbone.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [{"name": "backbone", "params": backbone, "lr": lr}]
+        return [group for group in (*groups, {"name": "head", "params": new}) if group["params"]]
