@@ -107,7 +107,7 @@ def test_options_reach_the_runner(monkeypatch, tmp_path):
               "--out", str(tmp_path), "--force", "--timeout", "9"])  # fmt: skip
     assert seen == {
         "names": ["cam", "2"], "profile": "smoke", "given": {"seed": "1", "data": "x"}, "jobs": 1, "out": tmp_path,
-        "in_place": False, "force": True, "timeout": 9,
+        "store": "no", "force": True, "timeout": 9,
     }  # fmt: skip
 
 

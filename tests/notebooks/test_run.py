@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from notebook_kit import PARAMETERS, notebook, put, skeleton
 
+import wsss_lib
 from wsss_lib.notebooks import cells
 from wsss_lib.notebooks.parameters import ParameterError
 from wsss_lib.notebooks.project import ProjectError, chapters, find_root
@@ -13,8 +14,9 @@ from wsss_lib.notebooks.run import run
 
 GOOD = [
     "import os, sys\nprint(profile, seed, data, sorted(os.listdir()))\nprint(os.environ.get('OMP_NUM_THREADS'))",
-    "print('PYTHONPATH' in os.environ, os.environ.get('MPLBACKEND'), os.environ['HF_HUB_OFFLINE'], sys.prefix)",
+    "e = os.environ\nprint('nowhere' in e['PYTHONPATH'], e.get('MPLBACKEND'), e['HF_HUB_OFFLINE'], sys.prefix)",
     "import ipywidgets\nprint(os.getcwd())\nipywidgets.interact(lambda x=1: print(x), x=(0, 3));",
+    "import hashlib, wsss_lib\nprint(hashlib.sha256(wsss_lib.__file__.encode()).hexdigest())",
 ]
 BOOM = "import ipywidgets\nipywidgets.interact(lambda x=1: 1 / 0, x=(0, 3));"
 
@@ -52,11 +54,19 @@ def test_a_chapter_runs_in_an_empty_folder_with_a_bare_environment(ran):
     assert out[3] == "…\n"
 
 
+def test_a_kernel_imports_the_library_that_runs_it(ran):
+    import hashlib
+
+    root, _, _ = ran
+    mine = hashlib.sha256(wsss_lib.__file__.encode()).hexdigest()
+    assert texts(root / "_build/run/book/01_good.ipynb")[4] == f"{mine}\n"
+
+
 def test_the_page_shows_the_parameters_that_were_used_and_no_injected_cell(ran):
     root, _, _ = ran
     chapter = cells.read(root / "_build/run/book/01_good.ipynb")
     assert "seed = 3" in cells.code_cells(chapter)[0].source
-    assert [cells.tags(cell) for cell in chapter.cells] == [[], ["parameters"], [], [], []]
+    assert [cells.tags(cell) for cell in chapter.cells] == [[], ["parameters"], [], [], [], []]
 
 
 def test_what_is_written_is_normalised(ran):
@@ -112,7 +122,7 @@ def test_only_what_changed_runs_again(tmp_path):
     assert executions() == 2, "a changed library executes"
 
     (root / "results" / "cam.json").write_text("{}")
-    assert executions(in_place=True) == 3, "changed results execute"
+    assert executions(store="outputs") == 3, "changed results execute"
     assert cells.code_cells(cells.read(path))[-1].execution_count == 2, "--in-place stores the outputs"
 
     chapter = cells.read(path)
@@ -148,7 +158,7 @@ def test_one_chapter_without_the_tag_stops_all_before_anything_runs(clone):
 def test_in_place_stores_only_what_the_chapter_itself_computes(clone, options):
     put(clone, "01_cam", "print(1)", begin=False)
     with pytest.raises(ProjectError, match="--in-place"):
-        run(clone, in_place=True, **options)
+        run(clone, store="outputs", **options)
 
 
 def test_outputs_are_not_given_to_code_that_changed_meanwhile():

@@ -7,7 +7,7 @@ import pytest
 from notebook_kit import put
 
 from wsss_lib.notebooks import cells, validate
-from wsss_lib.notebooks.tolerance import agree
+from wsss_lib.notebooks.guards.compare import agree
 
 SANITIZE = Path(__file__).resolve().parents[1] / "sanitize.cfg"
 

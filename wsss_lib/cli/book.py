@@ -35,6 +35,7 @@ examples:
   wsss run 1 --profile smoke        chapter 1 in a few seconds
   wsss run cam -p seed=7 --out /tmp/seed7
   wsss run cam --in-place           store the outputs in book/chapters, as an author does before committing
+  wsss run --confirm                after a change of the library: compare with what is stored, renew book/stamps.json
 exit codes: 0 all chapters ran; 1 at least one failed; 2 refused before anything ran.
 """,
     )
@@ -43,7 +44,11 @@ exit codes: 0 all chapters ran; 1 at least one failed; 2 refused before anything
     parser.add_argument("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
     parser.add_argument("--jobs", type=positive, default=2, help="kernels side by side (default: 2)")
     parser.add_argument("--out", type=Path, help="folder for the executed notebooks (default: _build/run/PROFILE)")
-    parser.add_argument("--in-place", action="store_true", help="also store the outputs in the chapters themselves")
+    stored = parser.add_mutually_exclusive_group()
+    stored.add_argument("--in-place", action="store_true", help="also store the outputs in the chapters themselves")
+    stored.add_argument(
+        "--confirm", action="store_true", help="leave the stored outputs, and renew their stamp if they agree"
+    )
     parser.add_argument("--force", action="store_true", help="execute although nothing changed")
     parser.add_argument("--timeout", type=positive, help="seconds that one cell may take")
     parser.set_defaults(action=_run)
@@ -60,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
         given=parameters.from_arguments(options.parameters),
         jobs=options.jobs,
         out=options.out,
-        in_place=options.in_place,
+        store="outputs" if options.in_place else "confirm" if options.confirm else "no",
         force=options.force,
         timeout=options.timeout,
     )

@@ -1,7 +1,8 @@
 """Execute one prepared notebook with papermill; run as ``python -m wsss_lib.notebooks.execute JOB``.
 
 A process of its own for each chapter, with a bare environment: a user's start-up files, matplotlibrc or PYTHONPATH
-change nothing. Lines of JSON on standard output tell the parent how far it is.
+change nothing, and the library is the one that is running. Lines of JSON on standard output tell the parent how far
+it is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 from wsss_lib.notebooks import cells
 
 KERNEL = "wsss-current-environment"
+LIBRARY = Path(__file__).resolve().parents[2]
+"""The folder that holds this very package: kernels import the library that runs them, also from a second worktree."""
 _REMOVED = ("PYTHON", "JUPYTER", "IPYTHON", "MPL", "PAPERMILL", "PYTEST")
 
 
@@ -30,6 +33,7 @@ def environment(work: Path, cache: Path, *, one_thread: bool, offline: bool) -> 
     kept = {k: v for k, v in os.environ.items() if not k.startswith(_REMOVED)}
     kept |= {
         "PYTHONHASHSEED": "0",
+        "PYTHONPATH": str(LIBRARY),
         "JUPYTER_PATH": str(work / "jupyter"),
         "JUPYTER_NO_CONFIG": "1",
         "JUPYTER_CONFIG_DIR": str(work / "jupyter-config"),
@@ -59,7 +63,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     """Execute ``job["input"]`` in ``job["folder"]`` into ``job["output"]``.
 
     Returns:
-        ``{"ok": True}``, or the failure: ``error``, and ``where`` (``cell k/n``) when a cell failed.
+        ``{"ok": True, "memory_mb": …}``, or the failure: ``error``, and ``where`` (``cell k/n``) when a cell failed.
     """
     import nbclient.exceptions
     import papermill
@@ -95,7 +99,17 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         return {"error": "the kernel died, often for want of memory", "where": f"cell {at['cell']}/{len(places)}"}
     for where, what in cells.errors(cells.read(Path(job["output"]))):
         return {"error": what, "where": where}
-    return {"ok": True}
+    return {"ok": True, "memory_mb": _peak_memory_mb()}
+
+
+def _peak_memory_mb() -> float:
+    """Peak memory of the kernel, which has ended by now, in MiB; 0 where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB here
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 2**20
 
 
 def _tell(message: dict[str, Any]) -> None:

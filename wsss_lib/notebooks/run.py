@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss_lib.notebooks import cells, execute, key, parameters
+from wsss_lib.notebooks.guards import settle
 from wsss_lib.notebooks.normalise import normalise
 from wsss_lib.notebooks.progress import Progress, clock
 from wsss_lib.notebooks.project import ProjectError, chapters
@@ -41,6 +42,8 @@ class Job:
     cached: bool = False
     failure: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+    """What the run knows of itself, for the chapter's stamp: date, seconds, memory, machine."""
 
     @property
     def record(self) -> Path:
@@ -56,7 +59,7 @@ def run(
     given: Mapping[str, str] | None = None,
     jobs: int = 2,
     out: Path | None = None,
-    in_place: bool = False,
+    store: settle.Store = "no",
     force: bool = False,
     timeout: int | None = None,
     typed_in: Path | None = None,
@@ -71,7 +74,8 @@ def run(
         given: Further parameters as typed.
         jobs: Kernels at a time.
         out: Folder of the executed notebooks; ``_build/run/<profile>`` by default.
-        in_place: Store the outputs in the chapters themselves, as an author does.
+        store: ``"outputs"``: put them into the chapters themselves, as an author does. ``"confirm"``: leave what is
+            stored and renew its stamp, if what was computed agrees; a chapter that does not has failed.
         force: Execute although nothing changed.
         timeout: Seconds a cell may take; the profile's by default.
         typed_in: Folder that relative paths in ``given`` start from; the current one by default.
@@ -86,25 +90,27 @@ def run(
     given = dict(given or {})
     if "profile" in given:
         raise parameters.ParameterError("-p profile=… was given: use --profile, which also sets limits and folders")
-    if in_place and (given or profile != "book"):
-        raise ProjectError("--in-place stores what a chapter computes as it stands: give no -p and no other profile")
+    if store != "no" and (given or profile != "book"):
+        raise ProjectError(
+            "--in-place and --confirm are about what a chapter computes as it stands: give no -p and no other profile"
+        )
     folder = out or root / "_build" / "run" / profile
     plan = prepare(root, chapters(root, names), profile, given, folder, typed_in or Path.cwd())
     for job in plan:
-        job.cached = not force and _stored_key(job) == job.key
+        stored = _stored(job)
+        job.cached = not force and stored.get("key") == job.key and (store == "no" or "date" in stored)
+        job.about = stored if job.cached else {}
     due = sorted((job for job in plan if not job.cached), key=lambda job: (-job.seconds, job.name))
     limit = timeout or TIMEOUTS[profile]
     for job in plan:
         if job.cached:
-            tell(f"{job.name}: unchanged")
-            _finish(job, cells.read(job.target), job.key, in_place, ())
+            _finish(job, cells.read(job.target), store, ())
+            tell(job.failure or f"{job.name}: unchanged")
     if due:
         offline = profile in ("smoke", "book") and not {"data", "backbone"} & set(given)
         with Progress(tell) as progress, ThreadPoolExecutor(max(1, jobs)) as pool:
             running: list[subprocess.Popen[str]] = []
-            work = [
-                pool.submit(_execute, job, root, limit, profile, offline, in_place, progress, running) for job in due
-            ]
+            work = [pool.submit(_execute, job, root, limit, profile, offline, store, progress, running) for job in due]
             try:
                 for future in work:
                     future.result()
@@ -172,7 +178,7 @@ def _execute(
     limit: int | None,
     profile: str,
     offline: bool,
-    in_place: bool,
+    store: settle.Store,
     progress: Progress,
     running: list[subprocess.Popen[str]],
 ) -> None:
@@ -211,8 +217,10 @@ def _execute(
         job.seconds = time.monotonic() - started
         hidden = [str(work / "empty"), str(work), str(root), sys.prefix, str(Path.home()), tempfile.gettempdir()]
         if answer.get("ok"):
-            _finish(job, cells.read(work / "out.ipynb"), job.key, in_place, hidden)
-            progress.end(job.name, f"{job.name}: done in {clock(job.seconds)}")
+            result = cells.read(work / "out.ipynb")
+            job.about = settle.about(result, profile, job.seconds, answer["memory_mb"], one_thread)
+            _finish(job, result, store, hidden)
+            progress.end(job.name, job.failure or f"{job.name}: done in {clock(job.seconds)}")
             return
         failed = job.target.with_suffix(".failed.ipynb")
         if (work / "out.ipynb").is_file():
@@ -224,14 +232,16 @@ def _execute(
         progress.end(job.name, job.failure)
 
 
-def _finish(job: Job, executed: cells.Notebook, key_: str, in_place: bool, hidden: Sequence[str]) -> None:
-    """Write the normalised result beside its key, and into the chapter itself when asked."""
+def _finish(job: Job, executed: cells.Notebook, store: settle.Store, hidden: Sequence[str]) -> None:
+    """Write the normalised result beside its key, and settle it with the chapter itself when asked."""
     result = normalise(carry_over(job.shown, executed), hidden)
     cells.write(result, job.target)
     job.target.with_suffix(".failed.ipynb").unlink(missing_ok=True)
-    job.record.write_text(json.dumps({"key": key_}) + "\n", encoding="utf-8")
-    if in_place:
+    job.record.write_text(json.dumps({**job.about, "key": job.key}) + "\n", encoding="utf-8")
+    if store == "outputs":
         cells.write(normalise(carry_over(cells.read(job.source), result)), job.source)
+    if store != "no":
+        job.failure = settle.settle(job.source, result, job.about)
 
 
 def _known_data(name: str) -> str:
@@ -246,10 +256,10 @@ def _known_data(name: str) -> str:
     return json.dumps([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(tables)])
 
 
-def _stored_key(job: Job) -> str:
+def _stored(job: Job) -> dict[str, Any]:
     if not (job.record.is_file() and job.target.is_file()):
-        return ""
-    return str((_message(job.record.read_text(encoding="utf-8")) or {}).get("key", ""))
+        return {}
+    return _message(job.record.read_text(encoding="utf-8")) or {}
 
 
 def _message(text: str) -> dict[str, Any] | None:

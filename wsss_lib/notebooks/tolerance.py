@@ -1,28 +1,15 @@
-"""A tolerance for nbval, which compares texts: decimals that are close count as equal.
+"""A plugin for nbval, which compares texts to the letter and skips pictures: numbers and figures within a tolerance.
 
-The same machine and thread count give the same bits; another processor's vector units round otherwise, training
-amplifies it, and a printed accuracy moves in its second or third decimal. Whole numbers, words and the order of
-everything are still compared exactly. Loaded by :mod:`wsss_lib.notebooks.validate` as a pytest plugin.
+What agrees, and how a cell states a tolerance of its own, is said in :mod:`wsss_lib.notebooks.guards.compare`.
+Loaded by :mod:`wsss_lib.notebooks.validate` as a pytest plugin.
 """
 
 from __future__ import annotations
 
 import copy
-import re
 from typing import Any
 
-ABSOLUTE, RELATIVE = 0.03, 0.05
-"""Two decimals agree within 0.03, or within 5 % of the stored one."""
-
-DECIMAL = re.compile(r"(?<![\w.])[-+−]?\d+\.\d*(?:[eE][-+]?\d+)?(?!\.?[\w])")
-
-
-def agree(text: str, stored: str) -> bool:
-    """Whether two texts are equal but for white space and decimals within the tolerance."""
-    if _masked(text) != _masked(stored):
-        return False
-    pairs = zip(_numbers(text), _numbers(stored), strict=True)
-    return all(abs(a - b) <= max(ABSOLUTE, RELATIVE * abs(b)) for a, b in pairs)
+from wsss_lib.notebooks.guards.compare import TEXTS, Tolerance, agree, pictured, tolerance
 
 
 def pytest_configure(config: Any) -> None:
@@ -33,14 +20,20 @@ def pytest_configure(config: Any) -> None:
     if getattr(exact, "tolerant", False):
         return
 
-    def compare_outputs(cell: Any, test: Any, ref: Any, skip_compare: Any = None) -> Any:
-        return exact(cell, _snapped(cell, test, ref), ref, skip_compare)
+    def compare_outputs(cell: Any, test: Any, ref: Any, skip_compare: Any = None) -> bool:
+        within = tolerance(cell.cell)
+        if not exact(cell, _snapped(cell, test, ref, within), ref, skip_compare):
+            return False
+        why = pictured(test, ref, within)
+        if why:
+            cell.comparison_traceback.append(f"the cell {why}: look at both, then run `wsss run NAME --in-place`")
+        return not why
 
     compare_outputs.tolerant = True  # type: ignore[attr-defined]
     IPyNbCell.compare_outputs = compare_outputs
 
 
-def _snapped(cell: Any, test: Any, ref: Any) -> Any:
+def _snapped(cell: Any, test: Any, ref: Any, within: Tolerance) -> Any:
     if len(test) != len(ref):
         return test
     result = copy.deepcopy(test)
@@ -48,16 +41,10 @@ def _snapped(cell: Any, test: Any, ref: Any) -> Any:
         if mine.get("output_type") != theirs.get("output_type"):
             continue
         here, there = (mine.get("data", mine), theirs.get("data", theirs))
-        for name in ("text", "text/plain", "text/markdown", "text/html", "text/latex"):
+        for name in ("text", *TEXTS):
             texts = (here.get(name), there.get(name))
-            if all(isinstance(text, str) for text in texts) and agree(*map(cell.sanitize, texts)):
+            if not all(isinstance(text, str) for text in texts):
+                continue
+            if agree(cell.sanitize(texts[0]), cell.sanitize(texts[1]), within):
                 here[name] = there[name]
     return result
-
-
-def _masked(text: str) -> str:
-    return " ".join(DECIMAL.sub("#", text).split())
-
-
-def _numbers(text: str) -> list[float]:
-    return [float(match.replace("−", "-")) for match in DECIMAL.findall(text)]
