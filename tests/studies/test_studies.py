@@ -12,6 +12,7 @@ from wsss_lib import results
 from wsss_lib.backbones import backbone
 from wsss_lib.data.critters import Critters, World
 from wsss_lib.studies import __main__ as studies
+from wsss_lib.studies.spine import MaxPooled
 from wsss_lib.studies.supervised import Supervised
 
 
@@ -40,7 +41,7 @@ def test_absent_classes_are_silent_where_labels_are_given() -> None:
 
 
 def test_max_pooling_asks_one_cell_only() -> None:
-    method = studies.MaxPooled(backbone("tiny_cnn", widths=(4, 4, 4, 4)), 6).eval()
+    method = MaxPooled(backbone("tiny_cnn", widths=(4, 4, 4, 4)), 6).eval()
     images = torch.rand(2, 3, 32, 32)
     features = method.features(images)
     torch.testing.assert_close(method(images), features.flatten(2).max(2).values @ method.head.weight.T)
