@@ -9,10 +9,12 @@ from wsss_lib.methods.base import Localiser, Method
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
 from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
+from wsss_lib.methods.seam import SEAM, SEAMConfig
 
 __all__ = [
     "BAS",
     "CAM",
+    "SEAM",
     "BASConfig",
     "CAMConfig",
     "EigenCAM",
@@ -21,4 +23,5 @@ __all__ = [
     "GradCAMPlusPlus",
     "Localiser",
     "Method",
+    "SEAMConfig",
 ]
