@@ -160,9 +160,8 @@ def hard_mean(errors: Tensor, share: float, channels: Tensor | int) -> Tensor:
     flat = errors.flatten(1).sort(dim=1, descending=True).values  # (N, C·h·w)
     cells = errors.shape[2] * errors.shape[3]
     kept = (torch.as_tensor(channels, device=errors.device) * cells * share + 1e-6).floor().clamp_min(1)
-    kept = kept.expand(len(flat))[:, None]  # (N, 1)
-    among = torch.arange(flat.shape[1], device=errors.device) < kept  # (N, C·h·w)
-    return ((flat * among).sum(1, keepdim=True) / kept).mean()
+    among = torch.arange(flat.shape[1], device=errors.device) < kept.expand(len(flat))[:, None]
+    return ((flat * among).sum(1) / kept).mean()
 
 
 def darkest_quarter(maps: Tensor) -> Tensor:
@@ -255,7 +254,7 @@ class SEAM(nn.Module):
         shown = labels[:, :, None, None]  # (N, K, 1, 1)
         c1 = max_norm(first.raw) * shown
         c2 = resized(max_norm(second.raw), c1.shape[2:]) * shown
-        zero = images.new_zeros(())
+        zero = c1.new_zeros(())
         return {
             "classification": sum((multilabel_soft_margin(s, labels) for s in scores), zero) / 2,
             "equivariance": settings.equivariance * (c1 - c2).abs().mean(),
@@ -268,14 +267,13 @@ class SEAM(nn.Module):
         shown = F.pad(labels, (1, 0), value=1.0)[:, :, None, None]  # (N, K + 1, 1, 1): the background always is
         r1, r2 = max_norm(first.refined) * shown, resized(max_norm(second.refined), c1.shape[2:]) * shown
         channels = shown.sum((1, 2, 3)) if self.config.count == "present" else shown.shape[1]
-        pairs = [(c2, r1), (c1, r2)]
-        errors = [(keep_strongest(add_background(c.detach())) - r).abs() for c, r in pairs]  # (N, K + 1, h, w)
+        errors = [(keep_strongest(add_background(c.detach())) - r).abs() for c, r in ((c2, r1), (c1, r2))]
         return hard_mean(errors[0], self.config.hard, channels) + hard_mean(errors[1], self.config.hard, channels)
 
     def dark(self, first: Branch, second: Branch, labels: Tensor) -> Tensor:
         """L_rvmin, the mean of both views."""
-        views = [darkest_quarter(view.refined[:, 1:] * labels[:, :, None, None]) for view in (first, second)]
-        return (views[0] + views[1]) / 2
+        both = [darkest_quarter(view.refined[:, 1:] * labels[:, :, None, None]) for view in (first, second)]
+        return (both[0] + both[1]) / 2
 
     def raw_maps(self, images: Tensor) -> Tensor:
         """Maps (N, K, h, w) to be summed over scales: class maps c, or refined maps r less each one's minimum."""
