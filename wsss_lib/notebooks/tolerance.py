@@ -7,9 +7,30 @@ Loaded by :mod:`wsss_lib.notebooks.validate` as a pytest plugin.
 from __future__ import annotations
 
 import copy
+import json
+import os
+from pathlib import Path
 from typing import Any
 
 from wsss_lib.notebooks.guards.compare import TEXTS, Tolerance, agree, pictured, tolerance
+
+REPORT = "WSSS_NBVAL_REPORT"
+"""Environment variable: the file that gets how many cells passed and failed, by chapter."""
+
+_cells: dict[str, dict[str, int]] = {}
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    """Count the cells of each chapter by how they went."""
+    if report.when == "call" or report.outcome != "passed":
+        counts = _cells.setdefault(Path(report.nodeid.partition("::")[0]).stem, {})
+        counts[report.outcome] = counts.get(report.outcome, 0) + 1
+
+
+def pytest_sessionfinish(session: Any) -> None:
+    """Write the counts, once: where cells are spread over processes, the first of them hears of all."""
+    if REPORT in os.environ and not hasattr(session.config, "workerinput"):
+        Path(os.environ[REPORT]).write_text(json.dumps(_cells), encoding="utf-8")
 
 
 def pytest_configure(config: Any) -> None:
