@@ -7,12 +7,23 @@ from pathlib import Path
 
 from wsss_lib.notebooks import cells, checks, drift, site
 from wsss_lib.notebooks.checks import Chapter, Problem
+from wsss_lib.notebooks.guards import compare, elsewhere, prose, references, whole
 from wsss_lib.notebooks.project import ProjectError, chapters
 from wsss_lib.notebooks.requirements import requirements
 
-OF_A_CHAPTER = (*checks.CHECKS, *drift.CHECKS)
+OF_A_CHAPTER = (
+    *checks.CHECKS,
+    *drift.CHECKS,
+    *whole.CHECKS,
+    *compare.CHECKS,
+    *prose.CHECKS,
+    *elsewhere.CHECKS,
+)
 OF_THE_PROJECT: tuple[Callable[[Path], Iterator[Problem]], ...] = (
     requirements,
+    references.references,
+    prose.typed_pages,
+    elsewhere.sources,
     site.links,
     site.externals,
     site.images,

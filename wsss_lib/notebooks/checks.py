@@ -131,6 +131,10 @@ def alt_text(chapter: Chapter) -> Iterator[Problem]:
             for alt in _html_alts("".join(output.get("data", {}).get("text/html", ""))):
                 if not is_description(alt):
                     yield chapter.problem(cell, f"has an <img> whose alt is {alt!r}: describe what it shows")
+            if _unnamed_drawing("".join(output.get("data", {}).get("text/html", ""))):
+                yield chapter.problem(
+                    cell, "has an <svg> without a name: give it role=img and aria-label, or a <title>"
+                )
         if cell.cell_type == "markdown":
             for alt in re.findall(r"!\[([^\]]*)\]\(", cell.source):
                 if not is_description(alt):
@@ -138,8 +142,9 @@ def alt_text(chapter: Chapter) -> Iterator[Problem]:
 
 
 def is_description(alt: str) -> bool:
-    """Whether alternative text is at least three words and no file name."""
-    return len(alt.split()) >= 3 and not re.search(r"\.(png|svg|jpe?g|gif)\b|^[0-9a-f]{16,}", alt)
+    """Whether alternative text has at least three words of letters, and neither a file name nor a hash."""
+    words = re.findall(r"[^\W\d_]{2,}|\b[aAI]\b", alt)
+    return len(words) >= 3 and not re.search(r"\.(png|svg|jpe?g|gif|webp)\b|[0-9a-f]{16,}", alt)
 
 
 def tags_known(chapter: Chapter) -> Iterator[Problem]:
@@ -222,6 +227,11 @@ def _output_text(cell: Any) -> str:
         for mime in ("text/plain", "text/markdown"):
             parts.append("".join(output.get("data", {}).get(mime, "")))
     return "\n".join(parts)
+
+
+def _unnamed_drawing(html: str) -> bool:
+    drawings = re.findall(r"<svg\b[^>]*>(?:\s*<title\b[^>]*>[^<]+)?", html)
+    return any(not re.search(r"aria-label|aria-hidden|<title", drawing) for drawing in drawings)
 
 
 def _html_alts(html: str) -> list[str]:

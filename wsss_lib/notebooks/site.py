@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from wsss_lib.notebooks.checks import Problem, is_description
+from wsss_lib.notebooks.guards import elsewhere
 
 HTML = Path("_build", "html")
 
@@ -22,6 +24,7 @@ class Page:
     links: list[str] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
     alts: list[tuple[str, str | None]] = field(default_factory=list)
+    needed: list[str] = field(default_factory=list)
 
 
 def links(root: Path) -> Iterator[Problem]:
@@ -42,21 +45,22 @@ def links(root: Path) -> Iterator[Problem]:
 
 
 def externals(root: Path) -> Iterator[Problem]:
-    """No page fetches a script, style, font or picture from another host."""
+    """No page fetches a script, style, font, picture or data from another host."""
     base = root / HTML
-    for path, page in _pages(base):
-        for source in page.fetched:
-            if urllib.parse.urlsplit(source).netloc:
-                message = f"fetches {source} from another host: serve it from book/assets"
-                yield Problem(str(path.relative_to(base)), message)
+    found = [(path, source) for path, page in _pages(base) for source in page.needed]
+    styles = sorted((base / "_static").rglob("*.css"))
+    found += [(path, source) for path in styles for source in elsewhere.needed(path.read_text(encoding="utf-8"))]
+    for path, source in found:
+        yield Problem(str(path.relative_to(base)), f"fetches {source} from another host: serve it from book/assets")
 
 
 def images(root: Path) -> Iterator[Problem]:
-    """Every picture of a page has an alternative text that is no file name; decorations have an empty one."""
+    """Every figure of a page is described in words, and no picture by a file name; decorations say nothing."""
     base = root / HTML
     for path, page in _pages(base):
         for source, alt in page.alts:
-            if alt is None or (alt and not is_description(alt) and "/" in alt):
+            figure = "_images/" in source  # what authors put in; the rest is the theme's furniture
+            if alt is None or (not is_description(alt) and (figure or re.search(r"/|\.\w{3,4}$|[0-9a-f]{16}", alt))):
                 message = f"shows {Path(source).name} with the alternative text {alt!r}: describe it"
                 yield Problem(str(path.relative_to(base)), message)
 
@@ -98,5 +102,7 @@ def _read(path: Path) -> Page:
 @lru_cache(maxsize=512)
 def _parse(path: Path, _modified: int) -> Page:
     reader = _Reader()
-    reader.feed(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    reader.feed(text)
+    reader.page.needed = list(elsewhere.needed(text))
     return reader.page

@@ -1,0 +1,74 @@
+import nbformat
+import pytest
+from notebook_kit import notebook
+
+from wsss_lib.notebooks import cells
+from wsss_lib.notebooks.guards.references import references
+
+GOOD = """\
+(here)=
+## A part
+
+$$
+x = 1
+$$ (eq-one)
+
+See [the terms](../glossary), [a part](#here), [the other](02_eigen_cam.ipynb), [a page](../results), [a label](here),
+[outside](https://example.org/), {cite:t}`zhou2016cam`, {cite:p}`zhou2016cam,jo2023mars`, {term}`CAM`,
+{term}`maps <activation map>`, {eq}`eq-one`, {ref}`here`, `[no](link)`, {download}`x`.
+"""
+
+
+@pytest.fixture
+def book(clone):
+    """A clone with two chapters, a glossary, and whatever Markdown the first chapter holds."""
+    (clone / "_toc.yml").write_text("root: book/welcome\nchapters:\n- file: book/results\n")
+    (clone / "book" / "references.bib").write_text("@article{zhou2016cam,\n}\n@article{jo2023mars,\n}\n")
+    glossary = "# Terms\n\n```{glossary}\nCAM\nactivation map\n  A map.\n```\n"
+    (clone / "book" / "glossary.md").write_text(glossary)
+    cells.write(notebook("02_eigen_cam"), clone / "book/chapters/02_eigen_cam.ipynb")
+
+    def told(text: str, output: str = "") -> list[str]:
+        made = notebook("01_cam", "say()")
+        made.cells.append(nbformat.v4.new_markdown_cell(text, id="prose"))
+        made.cells[-2].outputs = [nbformat.v4.new_output("display_data", {"text/markdown": output})]
+        cells.write(made, clone / "book/chapters/01_cam.ipynb")
+        return [str(problem) for problem in references(clone)]
+
+    return told
+
+
+def test_what_leads_somewhere_is_no_problem(book):
+    assert book(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("../glossary)", "../glosary)", "links to ../glosary, which does not exist"),
+        ("02_eigen_cam.ipynb", "03_bas.ipynb", "links to 03_bas.ipynb"),
+        ("](#here)", "](#her)", "links to #her"),
+        ("../results", "../reults", "links to ../reults"),
+        ("{cite:t}`zhou2016cam`", "{cite:t}`zhou2017cam`", "cites zhou2017cam, which does not exist: add it to book"),
+        ("zhou2016cam,jo2023mars", "zhou2016cam,jo", "cites jo,"),
+        ("{term}`CAM`", "{term}`KAM`", "uses the term KAM"),
+        ("<activation map>", "<activation maps>", "uses the term activation maps"),
+        ("{eq}`eq-one`", "{eq}`eq-two`", "refers to eq-two"),
+        ("{ref}`here`", "{ref}`there`", "refers to there"),
+    ],
+)
+def test_what_leads_nowhere_is_found_with_its_cell(book, old, new, reason):
+    assert old in GOOD
+    told = book(GOOD.replace(old, new))
+    assert len(told) == 1
+    assert told[0].startswith("01_cam, cell 5 (prose: (here)=): ")
+    assert reason in told[0]
+
+
+def test_sentences_that_a_cell_computed_are_read_too(book):
+    assert "cites nobody" in book(GOOD, "By {cite:t}`nobody`.")[0]
+
+
+def test_pages_are_read_too(book, clone):
+    (clone / "book" / "welcome.md").write_text("# Hello\n\n[lost](nowhere.md), [found](chapters/01_cam.ipynb)\n")
+    assert book(GOOD) == ["book/welcome.md: links to nowhere.md, which does not exist: correct the link"]
