@@ -2,7 +2,7 @@
 # Needs Python >= 3.11, git and make; uv installs itself into .tools, everything else into .venv.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env book run test lint format requirements bench clean
+.PHONY: help env book run test alone lint format requirements bench clean
 
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
@@ -22,6 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV
 help:
 	@echo "make book          the environment, every chapter, the book as HTML"
 	@echo "make test          style, types, tests, chapters against their stored outputs"
+	@echo "make alone         every chapter in an empty folder, against the built wheel (PROFILE=smoke by default)"
 	@echo "make run           only execute the chapters that changed (PROFILE=smoke for seconds each)"
 	@echo "make env           only the environment"
 	@echo "make lint          style and types;  make format mends the style"
@@ -53,6 +54,9 @@ book: env
 
 test: env
 	@JOBS=$(JOBS) .ci/steps
+
+alone: env
+	@$(BIN)/python -m wsss_lib.notebooks.guards.alone --all
 
 lint: env
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -125,6 +125,25 @@ def test_defects_are_not_dressed_up_as_advice(monkeypatch):
         cli.main(["build"])
 
 
+def test_an_error_that_another_package_worded_says_how_to_see_more(monkeypatch, capsys):
+    import json
+
+    monkeypatch.delenv("WSSS_TRACEBACK", raising=False)
+    monkeypatch.setattr("wsss_lib.notebooks.project.find_root", lambda: json.loads("no json"))
+    assert cli.main(["build"]) == 1
+    assert capsys.readouterr().err.endswith("(WSSS_TRACEBACK=1 shows where)\n")
+    monkeypatch.setenv("WSSS_TRACEBACK", "1")
+    with pytest.raises(json.JSONDecodeError):
+        cli.main(["build"])
+
+
+def test_critters_are_kept_in_no_other_folder_and_have_three_splits(capsys, tmp_path):
+    assert cli.main(["data", "prepare", "critters", "--root", str(tmp_path)]) == 1
+    assert "WSSS_CACHE" in capsys.readouterr().err
+    assert cli.main(["data", "prepare", "critters", "--split", "tra"]) == 1
+    assert "choose among train, val, test" in capsys.readouterr().err
+
+
 def test_a_package_that_is_absent_is_named_with_the_remedy(monkeypatch, capsys):
     def absent(*arguments, **options):
         raise ModuleNotFoundError("No module named 'papermill'", name="papermill")

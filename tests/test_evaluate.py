@@ -84,8 +84,20 @@ def test_several_scales_need_raw_maps(pair: tuple[Critters, Critters]) -> None:
 
 def test_the_mode_is_restored(pair: tuple[Critters, Critters]) -> None:
     method = Oracle(pair[0]).train()
+    method.frozen = nn.Dropout().eval()  # a part that its owner keeps in evaluation mode
     measure(method, pair[0])
     assert method.training
+    assert not method.frozen.training
+
+
+def test_one_map_for_all_classes_needs_the_labels(pair: tuple[Critters, Critters]) -> None:
+    class Salient(nn.Module):
+        def localize(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+            return torch.ones(len(images), 1 if labels is None else labels.shape[1], 4, 4)
+
+    assert measure(Salient(), pair[0]).images == 12
+    with pytest.raises(ValueError, match=r"Salient gave 1 map.*labels_given=True"):
+        measure(Salient(), pair[0], labels_given=False)
 
 
 def test_images_of_unlike_size_are_taken_one_by_one(pair: tuple[Critters, Critters]) -> None:

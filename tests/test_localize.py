@@ -324,6 +324,8 @@ def test_transformers_too(tmp_path: Path, method: str) -> None:
         ({"threshold": 1.0}, "at least 0 and below 1"),
         ({"which": "some"}, "choose 'largest' or 'all'"),
         ({"short_side": 8}, "at least 96"),
+        ({"device": "gpu"}, "no device 'gpu': leave the device out"),
+        ({"device": "cuda:99"}, "no device 'cuda:99'"),
     ],
 )
 def test_mistakes_in_settings(tmp_path: Path, probe: ImageNetClassifier, options: dict, message: str) -> None:
@@ -352,6 +354,8 @@ def test_files_that_are_no_photos(tmp_path: Path, probe: ImageNetClassifier) -> 
         localize(tmp_path / "empty")
     with pytest.raises(FileNotFoundError, match=r"There are no photos"):
         localize()
+    with pytest.raises(ValueError, match=r"good\.jpg, which is a file: name a folder"):
+        localize_images([good], classifier=probe, out=good)
 
 
 def test_missing_weights_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from wsss_lib import maps, metrics
 from wsss_lib.data.records import Batch, Records, collate, to_device
+from wsss_lib.methods.base import evaluating
 
 THRESHOLDS = 100
 """Steps of every threshold sweep: 0, 0.01, …, 0.99."""
@@ -91,10 +92,11 @@ def measure(
         device: Where to compute; None: where the method is.
 
     Returns:
-        The counts.
+        The counts. The method runs in evaluation mode, and each of its modules returns to the mode it was in.
 
     Raises:
-        ValueError: Records without masks, or several scales for a method without ``raw_maps``.
+        ValueError: Records without masks, several scales for a method without ``raw_maps``, or a method whose maps are
+            not one a class.
     """
     several = tuple(scales) != (1.0,) or flip
     if several and not hasattr(method, "raw_maps"):
@@ -114,9 +116,7 @@ def measure(
         pixels=metrics.PixelAveragePrecision(),
     )
     logits: list[Tensor] = []
-    training = method.training
-    method.eval()
-    try:
+    with evaluating(method):
         for batch in _batches(records, batch_size):
             batch = to_device(batch, where)
             if "masks" not in batch:
@@ -127,11 +127,14 @@ def measure(
                 found = maps.multi_scale(method.raw_maps, images, scales, flip, labels)  # type: ignore[arg-type]
             else:
                 found = maps.resize(method.localize(images, labels), (size[0], size[1]))  # type: ignore[operator]
+            if found.shape[1] != count:
+                raise ValueError(
+                    f"{type(method).__name__} gave {found.shape[1]} map(s) an image for the {count} classes of "
+                    f"{done.split}: give it the labels (labels_given=True), or a method built on these classes"
+                )
             _count(done, batch, found)
             if isinstance(score := _logits(method, images, count), Tensor):
                 logits.append(score.cpu())
-    finally:
-        method.train(training)
     if logits:
         done.logits, done.labels = torch.cat(logits), records.labels
     return done

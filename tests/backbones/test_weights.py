@@ -49,6 +49,15 @@ def test_a_backbones_own_state_dict_comes_back(tmp_path: Path, name: str) -> Non
     assert all(torch.equal(a, b) for a, b in zip(net(images).values(), again(images).values(), strict=True))
 
 
+def test_a_file_that_may_not_be_read_is_not_called_unsafe(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("wsss_lib.backbones.weights.load_file", refused)
+    with pytest.raises(ValueError, match=r"cannot be opened .*Permission denied.* may read it"):
+        backbones.backbone("mobilenet_v3_small", weights=folder)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -222,6 +222,16 @@ def test_one_label_and_one_box_per_image(tmp_path: Path) -> None:
     assert (len(only), only[0]["box_labels"].tolist()) == (1, [0])
 
 
+def test_more_classes_than_a_mask_can_hold(tmp_path: Path) -> None:
+    table(
+        tmp_path / "train.parquet", {"image": [picture(12, 16)] * 2, "label": [255, 999]},
+        image=datasets.Image(), label=datasets.ClassLabel(names=[f"class {i}" for i in range(1000)]),
+    )  # fmt: skip
+    records = load(tmp_path, split="train")
+    assert records.labels.argmax(1).tolist() == [255, 999]
+    assert records[1]["labels"].argmax() == 999
+
+
 def test_segments_objects_stuff_and_crowds(tmp_path: Path) -> None:
     """As COCO's panoptic tables: a picture of numbered segments, each with a category."""
     segments = mask_of((1, 0, 0, 5, 5), (2, 5, 0, 10, 5), (3, 0, 6, 16, 12), (4, 12, 0, 16, 4))

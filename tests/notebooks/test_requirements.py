@@ -64,7 +64,7 @@ def steps(tmp_path):
 
 CALLS = [
     "ruff check .", "ruff format --check .", "mypy ", "wsss check --only requirements", "python -m pytest -n 2",
-    "python -m wsss_lib.notebooks.validate", "wsss check",
+    "python -m wsss_lib.notebooks.validate", "python -m wsss_lib.notebooks.guards.alone", "wsss check",
 ]  # fmt: skip
 
 

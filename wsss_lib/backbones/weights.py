@@ -52,6 +52,8 @@ def read(name: str, weights: str | Path) -> dict[str, Tensor]:
         raise ValueError(
             f"{path} cannot be read as a file of tensors ({_brief(error)}); give a .safetensors file."
         ) from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be opened ({_brief(error)}); see that you may read it.") from error
     except Exception as error:  # pickle's own errors share no base class with the others
         raise ValueError(f"{path} holds more than tensors and was not loaded ({_brief(error)}).") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

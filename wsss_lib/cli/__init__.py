@@ -18,13 +18,14 @@ EPILOG = """\
 examples:
   wsss run                                    every chapter that changed, two side by side
   wsss run cam eigen_cam --profile smoke      two chapters, a few seconds each
-  wsss run cam -p seed=1 -p data=./my_photos  one chapter on your own data
+  wsss run cam -p seed=1                      one chapter with other parameters
   wsss build                                  the book as HTML, from the executed chapters
   wsss check --fix                            are the chapters as they should be? mend what can be mended
   wsss localize cat.jpg --out where/          what is where in a photograph, and how sure
   wsss data list                              data sets, and how to get each
 
 exit codes: 0 all went well; 1 a chapter, a check or the work itself failed; 2 the command was not understood.
+With WSSS_TRACEBACK=1 in the environment an error shows where it comes from.
 `wsss COMMAND --help` explains each command.
 """
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("WSSS_TRACEBACK") or not _expected(error):
             raise
-        print(f"wsss: {_sentence(error)}", file=sys.stderr)
+        print(f"wsss: {_sentence(error)}{_more(error)}", file=sys.stderr)
         return USAGE if type(error).__name__ in ("ParameterError", "ProjectError", "UsageError") else FAILED
 
 
@@ -63,6 +64,15 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("wsss_lib"):
         return f"the package {error.name!r} is not installed: pip install 'wsss-lib[book]'"
     return str(error)
+
+
+def _more(error: Exception) -> str:
+    """How to see more of an error that another package worded: it may be a defect of ours."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    ours = place is None or str(place.tb_frame.f_globals.get("__name__")).startswith("wsss_lib")
+    return "" if ours or isinstance(error, (OSError, ModuleNotFoundError)) else " (WSSS_TRACEBACK=1 shows where)"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
         "data sets: list them, look at one, fetch one",
         """\
 Critters are drawn on this machine. Photographs are fetched from the first source that answers, checked by their
-SHA-256, and kept as Parquet in $WSSS_DATA (by default in the user's cache folder).
+SHA-256, and kept as Parquet in $WSSS_DATA (by default in the user's cache folder; critters in $WSSS_CACHE).
 
 examples:
   wsss data list
@@ -81,6 +81,12 @@ def _prepare(options: argparse.Namespace) -> int:
         from wsss_lib.data import load
         from wsss_lib.data.critters.dataset import COUNTS
 
+        if options.root is not None:
+            raise ValueError(
+                "critters are kept where load('critters') looks: leave --root out, or set WSSS_CACHE to another folder"
+            )
+        if unknown := [split for split in options.split or () if split not in COUNTS]:
+            raise ValueError(f"{WORLD} has no split {unknown[0]!r} to prepare: choose among {', '.join(COUNTS)}")
         for split in options.split or COUNTS:
             print(f"{WORLD}/{split}: {len(load(WORLD, split=split)):,} images")
         return OK

@@ -221,8 +221,8 @@ def _chosen(classes: Sequence[str], every: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _mask_values(count: int, keep: Tensor, others: int) -> Tensor:
-    """What each value of a stored mask becomes, (256,)."""
-    values = torch.zeros(256, dtype=torch.int64)
+    """What each value of a stored mask becomes, (256,), or more where there are more classes (and hence no masks)."""
+    values = torch.zeros(max(IGNORE, count) + 1, dtype=torch.int64)
     values[1 : count + 1] = others
     values[keep + 1] = torch.arange(1, len(keep) + 1)
     values[IGNORE] = IGNORE

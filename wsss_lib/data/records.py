@@ -130,8 +130,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
         return plane if (h, w) == (height, width) else F.pad(plane, (0, width - w, 0, height - h), value=value)
 
     def pad_image(image: Tensor) -> Tensor:
-        mean = image.mean()
-        return pad(image - mean, 0.0) + mean if image.shape[-2:] != (height, width) else image
+        if image.shape[-2:] == (height, width):
+            return image
+        canvas = mean_colour(image).repeat(1, height, width)  # (3, height, width)
+        canvas[:, : image.shape[-2], : image.shape[-1]] = image
+        return canvas
 
     batch: Batch = {
         "images": torch.stack([pad_image(s["image"]) for s in samples]),
@@ -149,6 +152,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
     if "objects" in samples[0]:
         batch["objects"] = [s["objects"] for s in samples]
     return batch
+
+
+def mean_colour(image: Tensor) -> Tensor:
+    """The mean of each channel of an image (3, H, W), as (3, 1, 1)."""
+    return image.mean(dim=(1, 2), keepdim=True)
 
 
 def batches(

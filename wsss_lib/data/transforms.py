@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .records import IGNORE, Sample
+from .records import IGNORE, Sample, mean_colour
 
 Transform = Callable[..., Sample]
 """``transform(sample, generator=None) -> sample``."""
@@ -163,7 +163,7 @@ def _target(height: int, width: int, size: int | tuple[int, int]) -> tuple[int, 
 def _resized(sample: Sample, size: tuple[int, int]) -> Sample:
     height, width = sample["image"].shape[-2:]
 
-    def plane(values: Tensor, _: float) -> Tensor:
+    def plane(values: Tensor, _: Tensor) -> Tensor:
         if values.shape[-2:] == size:
             return values
         if values.is_floating_point():  # (3, H, W) -> (3, h, w)
@@ -187,8 +187,8 @@ def _flipped(sample: Sample) -> Sample:
 def _cropped(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
     """The window from (top, left), which may begin before or end after the image."""
 
-    def plane(values: Tensor, fill: float) -> Tensor:
-        window = values.new_full((*values.shape[:-2], height, width), fill)
+    def plane(values: Tensor, fill: Tensor) -> Tensor:
+        window = fill.to(values).expand(*values.shape[:-2], height, width).clone()
         y, x = max(0, top), max(0, left)
         part = values[..., y : top + height, x : left + width]
         window[..., y - top : y - top + part.shape[-2], x - left : x - left + part.shape[-1]] = part
@@ -206,9 +206,9 @@ def _cropped(sample: Sample, top: int, left: int, height: int, width: int) -> Sa
     return cropped
 
 
-def _moved(sample: Sample, plane: Callable[[Tensor, float], Tensor], box: Callable[[Tensor], Tensor]) -> Sample:
+def _moved(sample: Sample, plane: Callable[[Tensor, Tensor], Tensor], box: Callable[[Tensor], Tensor]) -> Sample:
     """A new sample, every field moved; ``plane`` gets the values and what to fill with."""
-    fill = {"image": float(sample["image"].mean()), "mask": float(IGNORE), "parts": 0.0}
+    fill = {"image": mean_colour(sample["image"]), "mask": torch.tensor(IGNORE), "parts": torch.tensor(0)}
     new = {key: value for key, value in sample.items() if key != "objects"}
     for key in ("image", "mask", "parts"):
         if key in new:

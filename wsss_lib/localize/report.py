@@ -80,6 +80,10 @@ def localize_images(
         )
     if which not in ("largest", "all"):
         raise ValueError(f"There are no boxes {which!r}; choose 'largest' or 'all'.")
+    folder = None if out is None else Path(out)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise ValueError(f"The results cannot go to {folder}, which is a file: name a folder, old or new.")
+    where = None if device is None else _device(device)
     files = photo_files(paths)
     for file in files:  # an unreadable photo shows before anything is computed
         check_photo(file)
@@ -89,11 +93,11 @@ def localize_images(
             raise no_cam(backbone)  # before 500 MB are fetched in vain
         classifier = imagenet_classifier(backbone, "published" if weights is None else weights)
         provenance |= {"backbone": backbone, **_weights(backbone, weights)}
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        where = where or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     else:
         provenance |= {"backbone": classifier.backbone.name, "weights": "given"}
-    if device is not None:
-        classifier.to(device)
+    if where is not None:
+        classifier.to(where)
     localizer = PhotoLocalizer(
         classifier, method, top_k=top_k, classes=classes, multi_scale=multi_scale, short_side=short_side
     )
@@ -101,7 +105,6 @@ def localize_images(
         "multi_scale": multi_scale,
         "versions": {"wsss-lib": __version__, "torch": torch.__version__, "torchvision": version("torchvision")},
     }
-    folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     rule = "the largest 8-connected component" if which == "largest" else "each 8-connected component, holes filled"
@@ -187,6 +190,14 @@ def save_overlay(
         f"{method} map of {name}{score} over the photo in grey; {found['coverage']:.0%} of the pixels exceed the "
         f"threshold {threshold:g}, boxes in pixels: {where}."
     )
+
+
+def _device(name: str) -> torch.device:
+    """The device of that name, if this machine has it."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise ValueError(f"This machine has no device {name!r}: leave the device out, or say 'cpu'.") from error
 
 
 def _top(scores: Tensor, categories: Sequence[str]) -> list[dict[str, Any]]:

@@ -9,23 +9,19 @@ from wsss_lib.methods.base import Localiser, Method
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
 from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
-from wsss_lib.methods.sat import SAT, SATConfig
-from wsss_lib.methods.ts_cam import TSCAM, ClassToken, TSCAMConfig
+from wsss_lib.methods.seam import SEAM, SEAMConfig
 
 __all__ = [
     "BAS",
     "CAM",
-    "SAT",
-    "TSCAM",
+    "SEAM",
     "BASConfig",
     "CAMConfig",
-    "ClassToken",
     "EigenCAM",
     "EigenCAMConfig",
     "GradCAM",
     "GradCAMPlusPlus",
     "Localiser",
     "Method",
-    "SATConfig",
-    "TSCAMConfig",
+    "SEAMConfig",
 ]

@@ -7,6 +7,7 @@ published conventions. Everything adds up over chunks and processes (:class:`Acc
 from wsss_lib.metrics.accumulate import Accumulator, threshold_grid
 from wsss_lib.metrics.boxes import box_iou, centre_crop_boxes, resize_boxes
 from wsss_lib.metrics.classification import accuracy, average_precision, mean_average_precision, top_k_correct
+from wsss_lib.metrics.equivariance import equivariance_error
 from wsss_lib.metrics.foreground import (
     ForegroundSweep,
     MassShare,
@@ -65,6 +66,7 @@ __all__ = [
     "centre_gaussian",
     "choose_threshold",
     "confusion",
+    "equivariance_error",
     "foreground_iou",
     "gt_known",
     "iou",

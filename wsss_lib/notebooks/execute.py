@@ -50,11 +50,11 @@ def environment(work: Path, cache: Path, *, one_thread: bool, offline: bool) -> 
     return kept
 
 
-def specify_kernel(work: Path) -> None:
-    """Write a kernel specification for this very interpreter; one named ``python3`` may belong to another."""
+def specify_kernel(work: Path, python: Path | None = None) -> None:
+    """Write a kernel specification for this very interpreter (or another); ``python3`` may belong to anyone."""
     folder = work / "jupyter" / "kernels" / KERNEL
     folder.mkdir(parents=True)
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    command = [str(python or sys.executable), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     specification = {"argv": command, "display_name": "Python 3", "language": "python"}
     (folder / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
 

@@ -24,15 +24,24 @@ def export(root: Path) -> str:
     Raises:
         ProjectError: uv is absent or refuses the lock.
     """
-    local = root / ".tools" / "bin" / "uv"
-    uv = str(local) if local.is_file() else shutil.which("uv")
-    if uv is None:
-        raise ProjectError("uv is not here, so requirements.txt cannot be compared with the lock: run `make env` first")
-    command = [uv, *EXPORT, *EXTRAS, "--quiet", "--offline"]
+    command = [find_uv(root), *EXPORT, *EXTRAS, "--quiet", "--offline"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ProjectError(f"uv could not export the lock ({done.stderr.strip()}): run `uv lock`")
     return HEADER + done.stdout
+
+
+def find_uv(root: Path) -> str:
+    """The uv that `make env` installed, else one on the path.
+
+    Raises:
+        ProjectError: There is none.
+    """
+    local = root / ".tools" / "bin" / "uv"
+    uv = str(local) if local.is_file() else shutil.which("uv")
+    if uv is None:
+        raise ProjectError("uv is not here, so neither the lock nor a wheel can be looked at: run `make env` first")
+    return uv
 
 
 def requirements(root: Path) -> Iterator[Problem]:

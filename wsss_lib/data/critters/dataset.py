@@ -158,7 +158,7 @@ def cache_folder() -> Path | None:
     named = os.environ.get("WSSS_CACHE")
     if named is not None:
         return Path(named) if named else None
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "wsss_lib"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsss_lib"
 
 
 def load_critters(
