@@ -26,15 +26,23 @@ Picture = NDArray[np.uint8]
 
 
 def picture(
-    image: Array | None, map: Array | None = None, *, threshold: float | None = None, truth: Array | None = None
+    image: Array | None,
+    map: Array | None = None,
+    *,
+    threshold: float | None = None,
+    truth: Array | None = None,
+    cmap: str = "viridis",
+    scale: tuple[float, float] = (0.0, 1.0),
 ) -> Picture:
     """An image with a map, drawn as :func:`wsss_lib.figures.overlay` draws it, without margins.
 
     Args:
         image: (3, H, W) or (H, W) in [0, 1]; None draws the map alone.
-        map: (h, w) in [0, 1]; None draws the image alone.
+        map: (h, w) on ``scale``; None draws the image alone.
         threshold: Where the map has a dashed contour.
         truth: (H, W) integers or booleans, outlined; 0 is background, 255 ignored.
+        cmap: A perceptually uniform colour map; for a signed map ``"RdBu_r"`` with a symmetric scale.
+        scale: Values at the two ends of the colour map.
 
     Returns:
         (H', W', 3) uint8, its longer side 320 pixels.
@@ -46,7 +54,7 @@ def picture(
         fig.set_layout_engine("none")
         ax = fig.add_axes((0, 0, 1, 1))
         ax.set_axis_off()
-    overlay(ax, image, map, threshold=threshold)
+    overlay(ax, image, map, threshold=threshold, cmap=cmap, scale=scale)
     if truth is not None:
         mask_outline(ax, truth)
     ax.set(position=(0, 0, 1, 1), aspect="auto")
