@@ -212,7 +212,8 @@ def test_widths_are_a_parameter_and_the_seed_is_the_callers() -> None:
         ("vgg16", {"output_stride": 32}, "coarser than the network's own 16"),
         ("resnet18", {"output_stride": 12}, "not a power of two"),
         ("tiny_vit", {"output_stride": 4}, "output stride is 8 and cannot be 4"),
-        ("tiny_vit", {"dim": 100}, "multiple of 3"),
+        ("tiny_vit", {"dim": 90}, "multiple of 4"),
+        ("tiny_vit", {"patch": 6}, "stride of the convolutions"),
         ("tiny_vit", {"image_size": 100}, "not a multiple of the patch"),
     ],
 )

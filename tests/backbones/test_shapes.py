@@ -24,7 +24,7 @@ CHANNELS = {
     "mobilenet_v3_small": {"stage1": 16, "stage2": 16, "stage3": 24, "stage4": 48, "stage5": 96, "final": 576},
     "mobilenet_v3_large": {"stage1": 16, "stage2": 24, "stage3": 40, "stage4": 112, "stage5": 160, "final": 960},
     "tiny_cnn": {"stage1": 16, "stage2": 24, "stage3": 40, "stage4": 64},
-    "tiny_vit": {"block1": 96, "norm": 96},
+    "tiny_vit": {"block1": 64, "norm": 64},
     "deit_tiny": {"block12": 192, "norm": 192},
     "deit_small": {"block1": 384, "norm": 384},
 }
@@ -169,14 +169,14 @@ def test_vit_grid_is_in_raster_order_and_tokens_agree_with_it() -> None:
     images = torch.rand(2, 3, 32, 48)
     with torch.no_grad():
         grid, tokens = net(images)["norm"], net.tokens(images)
-    assert tokens.shape == (2, 1 + 4 * 6, 96)
+    assert tokens.shape == (2, 1 + 4 * 6, 64)
     for row, column in ((0, 0), (1, 4), (3, 5)):
         torch.testing.assert_close(grid[:, :, row, column], tokens[:, 1 + row * 6 + column])
 
 
 def test_attention_is_the_one_the_blocks_use() -> None:
     torch.manual_seed(5)
-    net = backbones.backbone("tiny_vit").eval()
+    net = backbones.tiny_vit(dim=96, heads=3).eval()
     images = torch.rand(2, 3, 32, 48)
     with torch.no_grad():
         weights = net.attention(images)
@@ -209,3 +209,20 @@ def test_vit_names_the_patch_when_a_side_does_not_divide() -> None:
     with pytest.raises(ValueError, match=r"33 × 32 px.* multiples of 8"):
         backbones.backbone("tiny_vit")(torch.rand(1, 3, 33, 32))
     assert vit.NAMES == ("deit_tiny", "deit_small")
+
+
+def test_the_tiny_transformer_cuts_its_patches_from_the_convolutions() -> None:
+    net, images = backbones.tiny_vit().eval(), torch.rand(2, 3, 96, 96)
+    cnn = backbones.tiny_cnn().eval()
+    for number, stage in enumerate(vit.STEM):
+        cnn.get_submodule(f"blocks.{stage}").load_state_dict(net.vit.patch_embed.proj[number].state_dict())
+    features = cnn(images, stages=["stage3"])["stage3"]  # (2, 40, 24, 24)
+    weight, bias = net.vit.patch_embed.proj[-1].weight, net.vit.patch_embed.proj[-1].bias
+    patches = torch.stack(
+        [features[:, :, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2] for y in range(12) for x in range(12)], 1
+    )
+    tokens = torch.einsum("npcyx,dcyx->npd", patches, weight) + bias
+    sequence, size = net.embed(net.normalise(images))
+    assert size == (12, 12)
+    torch.testing.assert_close(sequence[:, 1:], tokens + net.vit.pos_embed[:, 1:], rtol=1e-4, atol=1e-4)
+    assert len({tuple(row.tolist()) for row in net.vit.pos_embed[0, 1:]}) == 144  # waves: each place its own

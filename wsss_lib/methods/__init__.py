@@ -9,19 +9,26 @@ from wsss_lib.methods.base import Localiser, Method
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
 from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
+from wsss_lib.methods.sat import SAT, SATConfig
 from wsss_lib.methods.seam import SEAM, SEAMConfig
+from wsss_lib.methods.ts_cam import TSCAM, ClassToken, TSCAMConfig
 
 __all__ = [
     "BAS",
     "CAM",
+    "SAT",
     "SEAM",
+    "TSCAM",
     "BASConfig",
     "CAMConfig",
+    "ClassToken",
     "EigenCAM",
     "EigenCAMConfig",
     "GradCAM",
     "GradCAMPlusPlus",
     "Localiser",
     "Method",
+    "SATConfig",
     "SEAMConfig",
+    "TSCAMConfig",
 ]

@@ -1,0 +1,59 @@
+"""Chapter 4's studies: same recipe for all rows, what a step keeps in memory, what is recorded."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from wsss_lib.lab import Lab
+from wsss_lib.studies import sat as study
+from wsss_lib.studies.__main__ import STUDIES
+
+
+def test_the_studies_are_registered() -> None:
+    assert STUDIES["sat"] is study.sat
+    assert {"sat_ablation", "sat_dial"} <= set(STUDIES)
+
+
+def test_ablation_changes_one_setting_a_row_and_begins_with_the_papers_rows() -> None:
+    rows = list(study.ABLATION)
+    assert rows[:4] == ["gate only", "gate + area", "gate + normalisation", "gate + area + normalisation"]
+    full = vars(study.ABLATION[rows[3]])
+    assert full == vars(study.SATConfig())
+    for name in rows[4:]:
+        changed = [key for key, value in vars(study.ABLATION[name]).items() if value != full[key]]
+        assert len(changed) == 1, name
+
+
+class Squares(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(10))
+
+    def losses(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        scaled = batch["images"] * self.weight  # keeps the images (for the weight's gradient); not the weight itself
+        return {"loss": (scaled * scaled).sum()}  # keeps scaled, twice, in one storage
+
+
+def test_saved_counts_each_activation_once_and_no_parameter() -> None:
+    assert study.saved(Squares(), {"images": torch.rand(6, 10)}) == 2 * 6 * 10 * 4
+
+
+def test_every_method_is_trained_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(study, "SEEDS", (0,))
+    monkeypatch.setattr(study, "cost", dict)
+    monkeypatch.setattr(Lab, "backbone", lambda self, **o: study_backbone())
+    monkeypatch.setattr(Lab, "fit", lambda self, method, **changes: asked.append(changes))
+    monkeypatch.setattr(Lab, "scores", lambda self, method: {"pxap": 0.5})
+    found = study.sat("smoke")
+    assert asked == [study.RECIPE | {"epochs": 1}] * 3
+    assert list(found["data"]["rows"]) == ["class-token attention", "TS-CAM", "patch scores alone", "SAT"]
+    assert set(found["data"]["rows"]["SAT"][0]) == {"pxap", "area", "area_sd", "worst"}
+
+
+def study_backbone() -> nn.Module:
+    from wsss_lib.backbones import tiny_vit
+
+    return tiny_vit(dim=8, depth=2, heads=2)

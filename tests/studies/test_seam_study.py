@@ -1,0 +1,67 @@
+"""What chapter 5's study counts: errors over scales, one threshold kept over the dial, what a step keeps in memory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from wsss_lib.evaluate import measure
+from wsss_lib.lab import Lab
+from wsss_lib.methods.seam import SEAM, SEAMConfig
+from wsss_lib.studies import __main__ as studies
+from wsss_lib.studies import seam
+
+
+@pytest.fixture(scope="module")
+def lab() -> Lab:
+    return Lab("smoke", seed=0)
+
+
+def test_it_is_registered() -> None:
+    assert {"seam", "seam_weight"} <= set(studies.STUDIES)
+
+
+def test_reading_other_maps_shares_the_network(lab: Lab) -> None:
+    method = lab.build(SEAM, SEAMConfig())
+    other = seam.reading(method, "cam")
+    images = lab.examples(2)["images"]
+    assert other.config == SEAMConfig(read="cam")
+    assert method.config.read == "pcm"
+    torch.testing.assert_close(other.raw_maps(images), method.branch(images).raw)
+
+
+def test_equivariance_is_measured_at_every_scale_and_restores_the_mode(lab: Lab) -> None:
+    method = lab.build(SEAM, SEAMConfig()).train()
+    found = seam.equivariance(lab, method, images=4)
+    assert method.training
+    for values in found.values():
+        assert len(values) == len(seam.SCALES)
+        assert all(0 < value < 2 for value in values)
+    assert found["relative"] > found["absolute"]
+
+
+def test_the_dial_keeps_the_threshold_of_the_default_world(lab: Lab) -> None:
+    method = lab.classifier()
+    val = measure(method, lab.choose_on.subset(range(20)))
+    tests = [measure(method, lab.split("test", scale=extent).subset(range(20))) for extent in seam.EXTENTS[:2]]
+    found = seam.turned(val, tests)
+    at = float(val.miou().thresholds[int(val.miou().values.argmax())])
+    for test, kept, best in zip(tests, found["kept threshold"], found["best threshold"], strict=True):
+        curve = test.miou()
+        assert kept == pytest.approx(float(curve.values[(curve.thresholds - at).abs().argmin()]))
+        assert kept <= best
+
+
+def test_what_a_step_keeps_counts_each_tensor_once() -> None:
+    class Square(torch.nn.Module):
+        def losses(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            x = batch["images"] * 1.0
+            x.requires_grad_()
+            return {"a": (x * x).sum(), "b": (x * x).sum()}
+
+    images = torch.rand(1, 3, 10, 10)
+    assert seam.saved(Square(), {"images": images}) == 3 * 10 * 10 * 4
+
+
+def test_steps_of_a_run(lab: Lab) -> None:
+    assert seam.steps(lab) == 5  # 160 images in batches of 32

@@ -1,0 +1,166 @@
+"""The maps that a vision transformer has without a token for them: chapter 4's baselines, on SAT's own backbone.
+
+    ClassToken   the class token classifies; the map is how strongly it looks at each patch (softmax attention)
+    TSCAM        the patch tokens classify; the map is their class scores times that attention
+
+Gao et al., *TS-CAM: Token Semantic Coupled Attention Map for Weakly Supervised Object Localization*, ICCV 2021. Used in
+chapter 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from wsss_lib.data.records import Batch
+from wsss_lib.methods.base import check_labels, evaluating, finish
+from wsss_lib.methods.cam import global_average_pool, multilabel_soft_margin, softmax_cross_entropy
+from wsss_lib.methods.transformers import check_transformer, copied, transformer_groups
+
+if TYPE_CHECKING:
+    from wsss_lib.backbones import TransformerBackbone
+
+
+@dataclass(frozen=True)
+class TSCAMConfig:
+    """Settings of :class:`TSCAM` and :class:`ClassToken`; the defaults are the book's.
+
+    Attributes:
+        blocks: How many of the last blocks' attention is averaged; None: all of them, as TS-CAM does.
+        coupled: Whether :class:`TSCAM` multiplies its scores by the attention.
+        loss: ``"multilabel"`` where an image may show several classes, ``"softmax"`` where it shows exactly one.
+    """
+
+    blocks: int | None = None
+    coupled: bool = True
+    loss: Literal["multilabel", "softmax"] = "multilabel"
+
+    def __post_init__(self) -> None:
+        if self.blocks is not None and self.blocks < 1:
+            raise ValueError(f"blocks is {self.blocks}, expected at least 1, or None for all: attention is averaged")
+        if self.loss not in ("multilabel", "softmax"):
+            raise ValueError(f"loss is {self.loss!r}, expected 'multilabel' or 'softmax': choose one of them")
+
+    @classmethod
+    def paper(cls) -> TSCAMConfig:
+        """Gao et al. 2021: all blocks, coupled, one class an image."""
+        return cls(loss="softmax")
+
+
+def class_attention(attention: list[Tensor], size: tuple[int, int], blocks: int | None = None) -> Tensor:
+    """How strongly the class token looks at each patch, averaged over heads and blocks.
+
+    Args:
+        attention: Each block's softmax attention (N, H, 1 + hw, 1 + hw), as ``TransformerBackbone.attention`` gives it.
+        size: (h, w).
+        blocks: How many of the last blocks; None for all.
+
+    Returns:
+        (N, 1, h, w) ≥ 0, with a sum below 1: the rest goes to the class token itself. Used in chapter 4.
+    """
+    used = attention if blocks is None else attention[-blocks:]
+    rows = torch.stack([block[:, :, 0, 1:].mean(dim=1) for block in used])  # (blocks, N, hw)
+    return rows.mean(dim=0)[:, None].unflatten(2, size)  # (N, 1, h, w)
+
+
+class ClassToken(nn.Module):
+    """The plain vision transformer: a linear layer on the class token, whose attention is the map.
+
+    Args:
+        backbone: A transformer of :func:`wsss_lib.backbones.backbone`.
+        num_classes: K.
+        config: The settings.
+
+    Raises:
+        ValueError: A backbone without tokens.
+    """
+
+    def __init__(self, backbone: TransformerBackbone, num_classes: int, config: TSCAMConfig | None = None) -> None:
+        super().__init__()
+        check_transformer(backbone, type(self).__name__)
+        if num_classes < 1:
+            raise ValueError(f"num_classes is {num_classes}, expected at least 1: count the foreground classes only")
+        self.config = config or TSCAMConfig()
+        self.backbone = backbone
+        self.head = self.make_head(backbone.channels[backbone.stages[-1]], num_classes)
+
+    def make_head(self, dim: int, num_classes: int) -> nn.Module:
+        """The layer that turns tokens of width ``dim`` into class scores."""
+        return nn.Linear(dim, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K) of images (N, 3, H, W) in [0, 1]."""
+        return self.head(self.backbone.tokens(images)[:, 0])  # (N, K)
+
+    def attention_map(self, images: Tensor) -> Tensor:
+        """:func:`class_attention` of images, (N, 1, h, w)."""
+        patch = self.backbone.patch
+        size = (images.shape[-2] // patch, images.shape[-1] // patch)
+        return class_attention(self.backbone.attention(images), size, self.config.blocks)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """``{"classification": scalar}`` of a batch with ``images`` and ``labels``."""
+        loss = multilabel_soft_margin if self.config.loss == "multilabel" else softmax_cross_entropy
+        return {"classification": loss(self(batch["images"]), batch["labels"])}
+
+    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Where the class token looks, stretched from minimum to maximum; the same for every class.
+
+        Runs in evaluation mode and restores the mode.
+
+        Args:
+            images: (N, 3, H, W) in [0, 1], sides multiples of the patch.
+            labels: (N, K) multi-hot; each present class gets a copy, the others zero.
+
+        Returns:
+            (N, K, h, w) in [0, 1]; (N, 1, h, w) without labels.
+        """
+        with evaluating(self):
+            maps = finish(self.attention_map(images), "minmax")  # (N, 1, h, w)
+        return maps if labels is None else copied(maps, check_labels(labels, images))
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """Backbone, head, and what is spared weight decay because it is a bias or a scale."""
+        return transformer_groups(self.backbone, self.head.parameters(), lr)
+
+
+class TSCAM(ClassToken):
+    """Patch tokens classify through a 3 × 3 convolution and average pooling; scores and attention meet in the map.
+
+    Arguments as for :class:`ClassToken`. The attention is that of a class token which no loss touches here: it is what
+    pretraining left.
+    """
+
+    def make_head(self, dim: int, num_classes: int) -> nn.Module:
+        """A 3 × 3 convolution over the grid of patch tokens."""
+        return nn.Conv2d(dim, num_classes, 3, padding=1)
+
+    def raw_maps(self, images: Tensor) -> Tensor:
+        """The patch tokens' class scores (N, K, h, w), signed; their mean over the grid is the logit."""
+        return self.head(self.backbone(images)["norm"])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K) of images (N, 3, H, W) in [0, 1]."""
+        return global_average_pool(self.raw_maps(images))
+
+    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Class scores times class-token attention (if ``coupled``), each stretched from minimum to maximum.
+
+        Runs in evaluation mode and restores the mode.
+
+        Args:
+            images: (N, 3, H, W) in [0, 1], sides multiples of the patch.
+            labels: (N, K) multi-hot; maps of absent classes become zero. None keeps every class.
+
+        Returns:
+            (N, K, h, w) in [0, 1].
+        """
+        with evaluating(self):
+            maps = self.raw_maps(images)  # (N, K, h, w)
+            if self.config.coupled:
+                maps = maps * self.attention_map(images)
+        present = None if labels is None else check_labels(labels, images, maps.shape[1])
+        return finish(maps, "minmax", present)

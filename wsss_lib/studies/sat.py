@@ -1,0 +1,154 @@
+"""Chapter 4's measurements: SAT against the maps that the same transformer has without it.
+
+    python -m wsss_lib.studies sat            # SAT, class-token attention, TS-CAM; the cost of a step
+    python -m wsss_lib.studies sat_ablation   # losses, gated blocks, λ, the area term
+    python -m wsss_lib.studies sat_dial       # SAT and TS-CAM while the body's evidence is turned
+
+Same backbone, images, updates, optimiser and threshold rule in all rows; see :data:`RECIPE`.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wsss_lib.data.critters import World
+from wsss_lib.lab import Lab
+from wsss_lib.methods.sat import SAT, SATConfig
+from wsss_lib.methods.ts_cam import TSCAM, ClassToken, TSCAMConfig
+from wsss_lib.studies.common import SEEDS, Study
+
+RECIPE: dict[str, Any] = {"epochs": 2, "lr": 3e-4, "head_lr": 5.0}
+"""How a transformer is fine-tuned on critters, whatever the method; the rest is the lab's own recipe."""
+DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Settings of ``body_evidence``."""
+
+BASELINES: dict[str, tuple[Callable[..., Any], Any]] = {
+    "class-token attention": (ClassToken, TSCAMConfig()),
+    "TS-CAM": (TSCAM, TSCAMConfig()),
+}
+ABLATION: dict[str, SATConfig] = {
+    "gate only": SATConfig(area_weight=0, norm_weight=0),
+    "gate + area": SATConfig(norm_weight=0),
+    "gate + normalisation": SATConfig(area_weight=0),
+    "gate + area + normalisation": SATConfig(),
+}
+"""Rows in the paper's order, then ours: gated blocks, λ, what the area term averages over."""
+
+
+def sat(profile: str) -> dict[str, Any]:
+    """SAT and the baselines at the default dials, and what a training step of each costs."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    prints: dict[str, str] = {}
+    for seed in SEEDS:
+        lab = Lab(profile, backbone="tiny_vit", seed=seed)
+        for name, (kind, config) in {**BASELINES, "SAT": (SAT, SATConfig())}.items():
+            method = lab.build(kind, config)
+            lab.fit(method, **recipe(lab))
+            rows.setdefault(name, []).append(scored(lab, method))
+            if isinstance(method, TSCAM):  # the same network, read without the attention
+                bare = lab.build(TSCAM, TSCAMConfig(coupled=False))
+                bare.load_state_dict(method.state_dict())
+                rows.setdefault("patch scores alone", []).append(scored(lab, bare))
+            tell("sat", seed, name, rows[name][-1])
+        prints[f"test-{seed}"] = lab.report_on.fingerprint
+    data = {"rows": rows, "cost": cost(), "recipe": {"blocks": SATConfig().blocks, "prior": SATConfig().prior} | RECIPE}
+    return {"data": data, "fingerprint": prints}
+
+
+def sat_ablation(profile: str) -> dict[str, Any]:
+    """One setting changed at a time."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    prints: dict[str, str] = {}
+    for seed in SEEDS:
+        lab = Lab(profile, backbone="tiny_vit", seed=seed)
+        for name, config in ABLATION.items():
+            method = lab.build(SAT, config)
+            lab.fit(method, **recipe(lab))
+            rows.setdefault(name, []).append(scored(lab, method))
+            tell("sat_ablation", seed, name, rows[name][-1])
+        prints[f"test-{seed}"] = lab.report_on.fingerprint
+    settings = {name: repr(config) for name, config in ABLATION.items()}
+    return {"data": {"rows": rows, "settings": settings, "recipe": RECIPE}, "fingerprint": prints}
+
+
+def sat_dial(profile: str) -> dict[str, Any]:
+    """SAT and TS-CAM, each trained anew at every setting of the body's evidence."""
+    curves: dict[str, list[list[dict[str, Any]]]] = {"TS-CAM": [], "SAT": []}
+    prints: dict[str, str] = {}
+    for setting in DIAL:
+        for rows in curves.values():
+            rows.append([])
+        for seed in SEEDS:
+            lab = Lab(profile, backbone="tiny_vit", seed=seed, world=World(body_evidence=setting))
+            for name, kind, config in (("TS-CAM", TSCAM, TSCAMConfig()), ("SAT", SAT, SATConfig())):
+                method: nn.Module = lab.build(kind, config)
+                lab.fit(method, **recipe(lab))
+                curves[name][-1].append(scored(lab, method))
+                tell(f"sat_dial {setting}", seed, name, curves[name][-1][-1])
+            prints[f"{setting}-{seed}"] = lab.report_on.fingerprint
+    return {"data": {"dial": "body_evidence", "settings": list(DIAL), "rows": curves}, "fingerprint": prints}
+
+
+def recipe(lab: Lab) -> dict[str, Any]:
+    """:data:`RECIPE`, with one epoch where nothing is claimed."""
+    return RECIPE | ({"epochs": 1} if lab.profile == "smoke" else {})
+
+
+def scored(lab: Lab, method: nn.Module) -> dict[str, Any]:
+    """The honest row; of SAT also the mean area of its maps on ``test`` and how it spreads over the images."""
+    row = lab.scores(method)
+    if isinstance(method, SAT):
+        row |= method.area_spread(lab.examples(200)["images"].to(lab.device))
+    return row
+
+
+def cost(batch: int = 32, side: int = 96, rounds: int = 7) -> dict[str, dict[str, float]]:
+    """Seconds of a forward and backward pass, and what it keeps for the backward pass (MiB), on this machine's CPU."""
+    generator = torch.Generator().manual_seed(0)
+    given = {
+        "images": torch.rand(batch, 3, side, side, generator=generator),
+        "labels": torch.eye(6)[torch.arange(batch) % 6],
+    }
+    lab = Lab("smoke", backbone="tiny_vit", device="cpu")
+    found: dict[str, dict[str, float]] = {}
+    for name, (kind, config) in {**BASELINES, "SAT": (SAT, SATConfig())}.items():
+        method = lab.build(kind, config).train()
+        seconds = []
+        for _ in range(rounds):
+            began = time.process_time()
+            sum(method.losses(given).values()).backward()
+            seconds.append(time.process_time() - began)
+        found[name] = {"seconds": statistics.median(seconds[1:]), "saved_mib": saved(method, given) / 2**20}
+    return found
+
+
+def saved(method: nn.Module, batch: Any) -> int:
+    """Bytes of the activations that autograd keeps for the backward pass, each storage once, parameters not counted."""
+    own = {p.untyped_storage().data_ptr() for p in (*method.parameters(), *method.buffers())}
+    sizes: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        terms = sum(method.losses(batch).values())  # type: ignore[operator]
+    del terms
+    return sum(sizes.values())
+
+
+def tell(what: str, seed: int, name: str, row: dict[str, Any]) -> None:
+    """Progress on standard output."""
+    text = ", ".join(f"{key} {value:.3f}" for key, value in row.items() if isinstance(value, float))
+    print(f"{what}, seed {seed}, {name}: {text}", flush=True)
+
+
+STUDIES: dict[str, Study] = {"sat": sat, "sat_ablation": sat_ablation, "sat_dial": sat_dial}

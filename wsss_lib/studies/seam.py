@@ -1,0 +1,189 @@
+"""Chapter 5's measurements: SEAM beside the same CAM, its ablation, its loss's weight, the dial of scale, its price."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wsss_lib import metrics
+from wsss_lib.data.records import Batch, to_device
+from wsss_lib.evaluate import Measured, measure, scores
+from wsss_lib.lab import Lab
+from wsss_lib.methods.seam import SEAM, SEAMConfig
+from wsss_lib.studies.common import SEEDS, Study, say, trained
+
+SCALES = (0.3, 0.5, 0.75, 1.5, 2.0)
+"""At which the equivariance error is measured."""
+WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""Of the equivariance loss, tried on val."""
+EXTENTS = ((0.25, 0.35), (0.35, 0.45), (0.45, 0.55), (0.55, 0.65), (0.65, 0.75), (0.75, 0.85), (0.85, 0.95))
+"""Extents of the critters at which methods trained at the default ones are tested."""
+VIEWS: dict[str, dict[str, Any]] = {
+    "0.5": {"scales": (0.5,)},
+    "1": {"scales": (1.0,)},
+    "1.5": {"scales": (1.5,)},
+    "2": {"scales": (2.0,)},
+    "all + flip": {"scales": (0.5, 1.0, 1.5, 2.0), "flip": True},
+}
+"""Sizes of the image at which maps are read: the columns of the paper's second table."""
+OFF = SEAMConfig(equivariance=0.0, cross=0.0, background=0.0, read="cam")
+"""Classification of both views and nothing else: what the second view alone is worth."""
+
+
+def seam(profile: str) -> dict[str, Any]:
+    """The ablation, three seeds; the equivariance error over scales; single scales; the dial."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    errors: dict[str, list[dict[str, list[float]]]] = {}
+    views: dict[str, list[dict[str, float]]] = {}
+    dial: dict[str, list[dict[str, list[float]]]] = {}
+    prints: dict[str, str] = {}
+    for seed in SEEDS:
+        lab = Lab(profile, seed=seed)
+        prints[f"test-{seed}"] = lab.report_on.fingerprint
+        sizes = [lab.split("test", scale=extent) for extent in EXTENTS]
+        for name, method in ablation(lab).items():
+            val, test = lab.measure(method, "choose"), lab.measure(method)
+            rows.setdefault(name, []).append(scores(val, test))
+            errors.setdefault(name, []).append(equivariance(lab, method))
+            if name in ("CAM", "SEAM"):
+                views.setdefault(name, []).append(single_scales(lab, method))
+                dial.setdefault(name, []).append(turned(val, [measure(method, size) for size in sizes]))
+        say("seam", seed, rows)
+    data: dict[str, Any] = {"rows": rows, "scales": SCALES, "equivariance": errors, "views": views}
+    data |= {"extents": EXTENTS, "dial": dial, "config": repr(SEAMConfig()), "steps": steps(lab)}
+    return {"data": data, "fingerprint": prints}
+
+
+def ablation(lab: Lab) -> dict[str, nn.Module]:
+    """The paper's rows in its order, after the same classifier trained on both sizes without SEAM's losses.
+
+    The cross regularisation gives the class maps no gradient: the row "+ ER" is read from the network of "+ PCM".
+    """
+    settings = SEAMConfig()
+    two, pcm, full = (lab.build(SEAM, config) for config in (OFF, replace(settings, hard=1.0), settings))
+    cam = trained(lab)
+    for method in (two, pcm, full):
+        lab.fit(method)
+    return {
+        "CAM": cam,
+        "CAM, two sizes": two,
+        "+ ER": reading(pcm, "cam"),
+        "+ PCM": pcm,
+        "SEAM": full,
+    }
+
+
+def reading(method: SEAM, read: str) -> SEAM:
+    """The same network, of which other maps are read."""
+    other = SEAM(method.backbone, method.head.out_features, replace(method.config, read=read))  # type: ignore[arg-type]
+    other.head, other.embed, other.join = method.head, method.embed, method.join
+    return other.to(next(method.parameters()).device).train(method.training)
+
+
+@torch.no_grad()
+def equivariance(lab: Lab, method: nn.Module, images: int = 100) -> dict[str, list[float]]:
+    """E(s) over :data:`SCALES`, absolute and relative, on the first images of the reported split."""
+    batch = to_device(examples(lab, images), lab.device)
+    labels, modes = batch["labels"], method.training
+    method.eval()
+    before: Tensor = method.raw_maps(batch["images"])  # type: ignore[operator]
+    found: dict[str, list[float]] = {"absolute": [], "relative": []}
+    for scale in SCALES:
+        seen = F.interpolate(batch["images"], scale_factor=scale, mode="bicubic", antialias=True).clamp(0, 1)
+        parts = seen.split(10)  # the module's affinities grow with the fourth power of the scale
+        after = torch.cat([method.raw_maps(part) for part in parts])  # type: ignore[operator]
+        for name in found:
+            error = metrics.equivariance_error(before, after, seen.shape[2:], labels, relative=name == "relative")
+            found[name].append(float(error.mean()))
+    method.train(modes)
+    return found
+
+
+def examples(lab: Lab, count: int) -> Batch:
+    """The first images of the reported split, at most so many."""
+    return lab.examples(min(count, len(lab.report_on)))
+
+
+def single_scales(lab: Lab, method: nn.Module, images: int = 200) -> dict[str, float]:
+    """Seeds' mIoU with maps read at one size of the image, and at all of them with mirror images."""
+    choose, report_on = (part.subset(range(min(images, len(part)))) for part in (lab.choose_on, lab.report_on))
+    found = {}
+    for name, options in VIEWS.items():
+        row = scores(*(measure(method, part, batch_size=10, **options) for part in (choose, report_on)))
+        found[name] = row["miou"]
+    return found
+
+
+def turned(val: Measured, tests: list[Measured]) -> dict[str, list[float]]:
+    """mIoU at each setting of the dial: at the one threshold of the default world, and at the setting's own best."""
+    picked = metrics.choose_threshold(val.miou())
+    curves = [test.miou() for test in tests]
+    kept = [metrics.report(curve, picked).value for curve in curves]
+    return {"kept threshold": kept, "best threshold": [float(curve.values.max()) for curve in curves]}
+
+
+def seam_weight(profile: str) -> dict[str, Any]:
+    """The equivariance loss's weight on val, one seed, with the module left as it was drawn; and what a step costs."""
+    lab = Lab(profile, seed=SEEDS[0])
+    found: dict[str, list[float]] = {"class maps": [], "module, untrained": [], "equivariance error": []}
+    for weight in WEIGHTS:
+        method = lab.build(SEAM, replace(OFF, equivariance=weight))
+        lab.fit(method)
+        for name, read in (("class maps", "cam"), ("module, untrained", "pcm")):
+            found[name].append(float(lab.measure(reading(method, read), "choose").miou().values.max()))
+        found["equivariance error"].append(equivariance(lab, method)["absolute"][SCALES.index(0.5)])
+        print(f"weight {weight}:", {name: round(values[-1], 3) for name, values in found.items()}, flush=True)
+    data = {"weights": WEIGHTS, "found": found, "cost": costs(lab)}
+    note = "best mIoU over thresholds on val, one seed; E(0.5) on test; times relative to a training step of CAM"
+    return {"data": data, "fingerprint": {"val-0": lab.choose_on.fingerprint}, "note": note}
+
+
+def costs(lab: Lab, repeats: int = 7) -> dict[str, dict[str, float]]:
+    """A training step of each method over CAM's: time, and what autograd keeps for the backward pass."""
+    batch = to_device(examples(lab, 32), lab.device)
+    methods: dict[str, nn.Module] = {
+        "CAM": lab.classifier(),
+        "two sizes": lab.build(SEAM, OFF),
+        "SEAM": lab.build(SEAM, SEAMConfig()),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in methods}
+    kept = {name: saved(method, batch) for name, method in methods.items()}
+    for _ in range(repeats):  # in turns, so that another process on the machine slows all of them alike
+        for name, method in methods.items():
+            began = time.process_time()
+            torch.stack(list(method.losses(batch).values())).sum().backward()  # type: ignore[operator]
+            spent[name].append(time.process_time() - began)
+    base = statistics.median(spent["CAM"])
+    return {n: {"time": statistics.median(spent[n]) / base, "memory": kept[n] / kept["CAM"]} for n in methods}
+
+
+def saved(method: nn.Module, batch: Batch) -> int:
+    """Bytes that autograd keeps from the forward pass of a training step, parameters aside."""
+    own = {p.data_ptr() for p in method.parameters()}
+    sizes: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if tensor.data_ptr() not in own:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        losses = method.losses(batch)  # type: ignore[operator]
+    del losses
+    return sum(sizes.values())
+
+
+def steps(lab: Lab) -> int:
+    """Updates of a training run."""
+    config = lab.recipe()
+    return -(-len(lab.train_on) // config.batch_size) * (config.epochs or 1)
+
+
+STUDIES: dict[str, Study] = {"seam": seam, "seam_weight": seam_weight}
