@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
@@ -19,6 +20,16 @@ ROOT = Path(__file__).resolve().parents[1]
 VENDOR = ROOT / "book" / "assets" / "vendor" / "mathjax"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 ALTS = ["A map, lit at the head", "The same map, lit at the body"]
+STAMP = {
+    "date": "2031-05-17", "profile": "book", "seconds": 71, "memory_mb": 803, "machine": "CPU, one thread (x86_64)",
+    "versions": {"python": "3.11", "torch": "2.15.0", "wsss-lib": "0.1.0"}, "data": {"critters": "0123456789ab"},
+}  # fmt: skip
+RUN = {"choose": "critters/val", "split": "critters/test", "images": 400, "labels_given": True}
+RESULT = {
+    "name": "sample",
+    "data": {"rows": {"cam": [RUN | {"miou": 0.3}, RUN | {"miou": 0.5}], "BAS": [RUN | {"miou": 0.9, "iou": 0.8}]}},
+    "provenance": {"command": "python -m wsss_lib.studies sample", "versions": {"torch": "2.15.0"}},
+}
 v4 = nbformat.v4
 
 
@@ -30,7 +41,7 @@ def executed(name: str) -> cells.Notebook:
         pictures.append(v4.new_output("display_data", {"image/png": data}, metadata={"image/png": {"alt": alt}}))
     told = v4.new_output("display_data", {"text/markdown": "The IoU is **0.46**, and $x^2$."})
     made = [
-        v4.new_markdown_cell(f"# Chapter {name}\n\n$$\\cancel{{a}} = 1$$\n\n## Part\n\n[Terms](../glossary.md)."),
+        v4.new_markdown_cell(f"# Chapter {name}\n\n**What you need.** A pencil and [the glossary](../glossary.md).\n\n$$\\cancel{{a}} = 1$$\n\n## Part\n\n[Terms](../glossary.md)."),
         v4.new_code_cell(bootstrap.source(name), metadata={"tags": list(bootstrap.TAGS)}, execution_count=1),
         v4.new_code_cell("show()", outputs=[*pictures, told], execution_count=2),
     ]
@@ -48,9 +59,14 @@ def sample(tmp_path_factory):
         path = Path(page)
         if path.parent.name == "chapters":
             cells.write(executed(path.name), root / "_build" / "run" / "book" / f"{path.name}.ipynb")
+        elif path.name in ("results", "status"):
+            shutil.copyfile(ROOT / "book" / f"{path.name}.md", root / "book" / f"{path.name}.md")
         else:
             (root / "book" / f"{path.name}.md").write_text(f"# {path.name}\n\nText.\n")
     (root / "book" / "references.bib").write_text("")
+    (root / "book" / "stamps.json").write_text(json.dumps({"01_cam": STAMP}))
+    (root / "results").mkdir()
+    (root / "results" / "sample.json").write_text(json.dumps(RESULT))
     return root
 
 

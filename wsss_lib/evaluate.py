@@ -30,6 +30,7 @@ class Measured:
     Attributes:
         split, fingerprint, classes: Of the records.
         images: How many were seen.
+        scales, flip: At which sizes, and whether mirrored too.
         labels_given: Whether absent classes were removed by the image labels, as the field does for seeds.
         seeds: Pixels by threshold, class and target: the mIoU at every threshold.
         foreground: The same without classes: the IoU of object against background.
@@ -49,6 +50,8 @@ class Measured:
     boxes: metrics.BoxSweep
     pixels: metrics.PixelAveragePrecision
     images: int = 0
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
     logits: Tensor | None = None
     labels: Tensor | None = None
     on_head: list[Tensor] = field(default_factory=list)
@@ -114,6 +117,8 @@ def measure(
         foreground=metrics.ForegroundSweep(THRESHOLDS),
         boxes=metrics.BoxSweep(THRESHOLDS),
         pixels=metrics.PixelAveragePrecision(),
+        scales=tuple(scales),
+        flip=flip,
     )
     logits: list[Tensor] = []
     with evaluating(method):
@@ -197,7 +202,8 @@ def scores(choose: Measured, report_on: Measured) -> dict[str, Any]:
         images with one object; any contour's box counts, as in MaxBoxAccV2), each at the threshold chosen on
         ``choose``; ``max_box_acc_v2`` (by its definition the best threshold of the reported data), ``pxap`` (no
         threshold); ``mean_ap`` and ``accuracy`` of the classifier; ``on_head``, ``head_area``, ``inside``. Names
-        without a number are left out. Then ``thresholds``, ``images``, ``choose`` and ``split``.
+        without a number are left out. Then how: ``thresholds``, ``images``, ``labels_given``, ``scales``, ``flip``,
+        ``choose`` and ``split``.
 
     Raises:
         SameSplitError: Both are the same images.
@@ -225,6 +231,8 @@ def scores(choose: Measured, report_on: Measured) -> dict[str, Any]:
         "thresholds": thresholds,
         "images": report_on.images,
         "labels_given": report_on.labels_given,
+        "scales": list(report_on.scales),
+        "flip": report_on.flip,
         "choose": choose.split,
         "split": report_on.split,
     }

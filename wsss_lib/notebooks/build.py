@@ -17,6 +17,19 @@ from typing import Any
 
 from wsss_lib.notebooks.project import ProjectError, repository
 
+FRONT = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<meta name="description" content="{title}: the way in.">
+<meta http-equiv="Refresh" content="0; url=book/welcome.html">
+</head>
+<body><p><a href="book/welcome.html">{title}</a></p></body>
+</html>
+"""
+"""What stands before the welcome; Jupyter Book's own has neither title nor language."""
 NOISE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -55,6 +68,7 @@ def build(root: Path, *, profile: str = "book", tell: Callable[[str], None] = pr
             tell(line)
         tell("The book was not built: mend the above; the whole output is in _build/build.log")
         return None
+    page.write_text(FRONT.format(title=_load((root / "_config.yml").read_text(encoding="utf-8"))["title"]), encoding="utf-8")
     return page
 
 
@@ -100,8 +114,14 @@ def stage(root: Path, profile: str) -> Path:
 def config(root: Path, target: Path) -> dict[str, Any]:
     """Jupyter Book's settings with what only the clone knows: the address, and where the extensions lie."""
     settings: dict[str, Any] = _load((root / "_config.yml").read_text(encoding="utf-8"))
-    settings.setdefault("repository", {})["url"] = repository(root)
+    try:
+        settings.setdefault("repository", {})["url"] = repository(root)
+    except ProjectError:  # no address has been published: no button may lead nowhere
+        for name in ("repository", "launch_buttons"):
+            settings.pop(name, None)
+        settings["html"] = settings.get("html", {}) | {"use_repository_button": False, "use_issues_button": False}
     extensions = settings.setdefault("sphinx", {}).get("local_extensions", {})
+    settings["sphinx"].setdefault("config", {})["wsss_root"] = str(root)
     settings["sphinx"]["local_extensions"] = {name: str(target / folder) for name, folder in extensions.items()}
     return settings
 

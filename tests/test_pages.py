@@ -1,0 +1,204 @@
+"""What stands around the chapters: their heads, the pages of records, titles, the search."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+from test_book import RESULT, ROOT, STAMP, built, chapter, sample, serving  # noqa: F401 (fixtures)
+
+from wsss_lib.notebooks import cells
+from wsss_lib.notebooks.build import build, config
+
+NOTEBOOK = ROOT / "book" / "chapters" / "90_troubleshooting.ipynb"
+
+
+def head(page: str) -> str:
+    found = re.search(r'</h1>\s*<div class="chapter-head">(.*?</details>)</div></div>', page, re.S)
+    assert found, "the head does not follow the title"
+    return found[1]
+
+
+class Table(HTMLParser):
+    """Texts of the first table of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.inside = False
+        self.feed(page[page.index("<table") : page.index("</table>")])
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.inside = True
+
+    def handle_endtag(self, tag):
+        self.inside = self.inside and tag not in ("td", "th")
+
+    def handle_data(self, data):
+        if self.inside:
+            self.rows[-1][-1] += data.strip()
+
+
+def test_a_chapter_says_what_it_needs_and_when_it_was_verified(chapter):  # noqa: F811
+    top = head(chapter)
+    assert '<dt>Needs</dt><dd>A pencil and <a class="reference internal" href="../glossary.html">' in top
+    assert chapter.count("A pencil and") == 1, "the paragraph moves, it is not doubled"
+    assert "2 min on two CPU cores" in top
+    assert STAMP["date"] in top
+    assert f"{STAMP['seconds']} s" in top
+    assert "torch 2.15.0" in top
+    assert STAMP["machine"] in top
+
+
+def test_a_chapter_leads_to_its_neighbours_its_notebook_and_colab(chapter):  # noqa: F811
+    top = head(chapter)
+    assert re.findall(r'rel="(\w+)" href="([^"]+)"', top) == [("prev", "00_world.html"), ("next", "02_eigen_cam.html")]
+    assert 'href="../../_sources/book/chapters/01_cam.ipynb" download="01_cam.ipynb"' in top
+    assert re.search(r'href="https://colab[^"]+/blob/main/book/chapters/01_cam.ipynb">Open in Colab', top)
+
+
+def test_a_chapter_says_how_to_cite_it(chapter):  # noqa: F811
+    top = head(chapter)
+    assert "Chapter 01_cam. In <em>From Labels to Masks</em>, version" in top
+    entry = re.search(r"@incollection\{labels-to-masks-chapter-01-cam,(.*?)\n\}", top, re.S)
+    assert entry
+    assert {"author", "title", "booktitle", "year", "url"} <= set(re.findall(r"^  (\w+) +=", entry[1], re.M))
+
+
+def test_a_chapter_without_a_stamp_says_so(built):  # noqa: F811
+    top = head((built / "book/chapters/02_eigen_cam.html").read_text())
+    assert "not recorded yet" in top
+    assert "<time>" not in top
+
+
+def test_the_status_is_that_of_the_stamps(built):  # noqa: F811
+    page = (built / "book/status.html").read_text()
+    rows = {row[0]: row[1:] for row in Table(page).rows}
+    assert rows["01_cam"] == ["2031-05-17", "book", "71", "803", "CPU, one thread (x86_64)"]
+    assert rows["02_eigen_cam"][0] == "not recorded"
+    assert "critters 0123456789ab" in page
+
+
+def test_the_results_are_the_honest_rows(built):  # noqa: F811
+    rows = Table((built / "book/results.html").read_text()).rows
+    heads = rows[0]
+    cam, bas = (dict(zip(heads, row, strict=True)) for row in rows[1:])
+    assert (cam["method"], cam["mIoU"], cam["IoU"], cam["seeds"]) == ("CAM", "0.400 ± 0.141", "–", "2")
+    assert (bas["method"], bas["mIoU"], bas["IoU"], bas["seeds"]) == ("BAS", "0.900", "0.800", "1")
+    assert (cam["data / split"], cam["threshold"], cam["images"]) == ("critters/test", "best on critters/val", "400")
+    assert (cam["labels at test time"], cam["multi-scale"]) == ("yes", "not recorded")
+
+
+def test_new_records_make_their_pages_anew_and_no_others(built, sample):  # noqa: F811
+    path = sample / "book" / "stamps.json"
+    path.write_text(json.dumps({"01_cam": STAMP, "02_eigen_cam": STAMP | {"seconds": 33}}))
+    try:
+        assert build(sample, tell=print)
+        assert "33 s" in head((built / "book/chapters/02_eigen_cam.html").read_text())
+        assert dict((row[0], row[3]) for row in Table((built / "book/status.html").read_text()).rows)["02_eigen_cam"] == "33"
+        assert "0 added, 3 changed, 0 removed" in (sample / "_build" / "build.log").read_text()
+    finally:
+        path.write_text(json.dumps({"01_cam": STAMP}))
+        build(sample, tell=print)
+
+
+def test_without_an_address_no_button_needs_one(sample):  # noqa: F811
+    file = sample / "pyproject.toml"
+    text = file.read_text()
+    file.write_text(re.sub(r"(?m)^Repository = .*$", "", text))
+    try:
+        settings = config(sample, sample / "_build" / "stage")
+    finally:
+        file.write_text(text)
+    assert not {"repository", "launch_buttons"} & set(settings)
+    assert settings["html"]["use_repository_button"] is settings["html"]["use_issues_button"] is False
+
+
+def test_every_page_has_a_title_a_description_and_a_language(built):  # noqa: F811
+    found = [p for p in built.rglob("*.html") if "_static" not in p.parts]
+    assert len(found) >= 10
+    for path in found:
+        page = path.read_text()
+        assert '<html lang="en"' in page, path.name
+        assert len(re.findall(r"<title>[^<]{4,}</title>", page)) == 1, path.name
+        said = re.findall(r'<meta name="description" content="([^"]*)"', page)
+        assert len(said) == 1, path.name
+        assert 10 < len(said[0]) <= 220, path.name
+
+
+def test_each_error_of_the_troubleshooting_is_the_one_that_its_cell_printed():
+    notebook = cells.read(NOTEBOOK)
+    entry, seen = "", 0
+    for cell in notebook.cells:
+        titles = re.findall(r"(?m)^### `(.+)`$", cell.source) if cell.cell_type == "markdown" else []
+        if titles:
+            assert not entry, f"no cell provokes {entry}"
+            entry = titles[-1]
+        elif cell.cell_type == "code" and entry:
+            printed = "".join("".join(output.get("text", "")) for output in cell.outputs)
+            pattern = ".*".join(re.escape(part) for part in entry.split("…"))
+            assert re.search(rf"(?m)^{pattern}", printed), f"{entry} is not what its cell prints: {printed}"
+            entry, seen = "", seen + 1
+    assert not entry
+    assert seen >= 25
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+@pytest.mark.browser
+def test_the_results_are_sorted_with_the_keyboard(built, browser):  # noqa: F811
+    page = browser.new_page()
+    page.goto(f"{built.as_uri()}/book/results.html")
+    first = lambda: page.locator("table.sortable tbody tr th").all_inner_texts()  # noqa: E731
+    assert first() == ["CAM", "BAS"]
+    header = page.locator("table.sortable thead th", has_text="mIoU").first
+    header.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert (first(), header.get_attribute("aria-sort")) == (["BAS", "CAM"], "descending")
+    page.keyboard.press("Space")
+    assert (first(), header.get_attribute("aria-sort")) == (["CAM", "BAS"], "ascending")
+    page.locator("table.sortable thead th button", has_text="method").click()
+    assert first() == ["BAS", "CAM"]
+    assert header.get_attribute("aria-sort") is None
+    page.locator("table.sortable thead th button").nth(4).click()  # IoU, which CAM lacks: last both ways
+    assert first() == ["BAS", "CAM"]
+    page.locator("table.sortable thead th button").nth(4).click()
+    assert first() == ["BAS", "CAM"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("opened", ["served", "file"])
+def test_the_search_finds_a_page(built, browser, opened):  # noqa: F811
+    page = browser.new_page()
+    failed: list[str] = []
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    page.on("console", lambda said: failed.append(said.text) if said.type == "error" else None)
+    with serving(built) as address:
+        page.goto(f"{address if opened == 'served' else built.as_uri()}/search.html?q=pencil")
+        page.wait_for_selector("#search-results li a")
+        found = page.locator("#search-results li a").all_inner_texts()
+    assert "Chapter 01_cam" in found
+    assert failed == []
+
+
+def test_the_settings_name_the_clone(sample):  # noqa: F811
+    assert config(sample, Path("stage"))["sphinx"]["config"]["wsss_root"] == str(sample)
+    assert "wsss_root" not in yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]
+    assert RESULT["name"] in (sample / "results" / "sample.json").read_text()

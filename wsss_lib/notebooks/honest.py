@@ -1,0 +1,104 @@
+"""The honest rows of all recorded results: what was measured, on what, by which rule, over how many seeds.
+
+A row is what :func:`wsss_lib.evaluate.scores` gives, once per seed; it is found wherever a study put it in its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wsss_lib import results
+
+METRICS = {
+    "miou": "mIoU",
+    "iou": "IoU",
+    "box_accuracy": "box acc.",
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "pxap": "PxAP",
+}
+"""Names of metrics in a row, and as the table heads them."""
+NAMES = {"cam": "CAM", "bas": "BAS", "sat": "SAT", "seam": "SEAM", "ssc": "SSC", "esol": "ESOL", "mars": "MARS"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method in one setting; ``values`` holds one number per seed for each metric."""
+
+    result: str
+    method: str
+    split: str
+    images: str
+    rule: str
+    labels: str
+    crf: str
+    scales: str
+    seeds: int
+    values: Mapping[str, Sequence[float]]
+
+    def metric(self, name: str) -> str:
+        """Mean ± standard deviation, or a dash where it was not measured."""
+        found = self.values.get(name)
+        return results.mean_sd(found) if found else "–"
+
+
+def rows(document: Mapping[str, Any]) -> list[Row]:
+    """The honest rows of one recorded result; none for a measurement of another kind, such as speed.
+
+    Args:
+        document: As :func:`wsss_lib.results.read` returns it.
+    """
+    return [_row(str(document["name"]), path, runs) for path, runs in _find(document.get("data", {}), ())]
+
+
+def _find(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Mapping[str, Any]]]]:
+    if _honest(value):
+        yield path, [value]
+    elif isinstance(value, list) and value and all(_honest(item) for item in value):
+        yield path, value
+    elif isinstance(value, Mapping):
+        settings = value.get("settings")
+        for name, child in value.items():
+            turned = isinstance(settings, list) and isinstance(child, list) and len(child) == len(settings)
+            if turned and name != "settings":
+                for setting, each in zip(settings, child, strict=True):
+                    yield from _find(each, (*path[:-1], str(name), f"{path[-1] if path else 'setting'} {setting}"))
+            else:
+                yield from _find(child, (*path, str(name)))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _find(child, (*path, str(index)))
+
+
+def _honest(value: Any) -> bool:
+    return isinstance(value, Mapping) and {"split", "choose", "images"} <= set(value)
+
+
+def _row(result: str, path: tuple[str, ...], runs: Sequence[Mapping[str, Any]]) -> Row:
+    words = [NAMES.get(word, word.replace("_", " ")) for word in path if word not in ("rows", "data")]
+    values = {name: [float(run[name]) for run in runs if name in run] for name in METRICS}
+    return Row(
+        result=result,
+        method=" · ".join(words) or result,
+        split=_once(runs, "split"),
+        images=_once(runs, "images"),
+        rule=f"best on {_once(runs, 'choose')}",
+        labels={"True": "yes", "False": "no"}.get(_once(runs, "labels_given"), "not recorded"),
+        crf="yes" if any(run.get("crf") for run in runs) else "no",
+        scales=_scales(runs),
+        seeds=len(runs),
+        values={name: numbers for name, numbers in values.items() if numbers},
+    )
+
+
+def _once(runs: Sequence[Mapping[str, Any]], name: str) -> str:
+    return ", ".join(dict.fromkeys(str(run.get(name, "not recorded")) for run in runs))
+
+
+def _scales(runs: Sequence[Mapping[str, Any]]) -> str:
+    if "scales" not in runs[0]:
+        return "not recorded"
+    count = len(runs[0]["scales"])
+    mirrored = " + flip" if runs[0].get("flip") else ""
+    return f"{count} scale{'' if count == 1 else 's'}{mirrored}" if count > 1 or mirrored else "no"
