@@ -41,7 +41,10 @@ def executed(name: str) -> cells.Notebook:
         pictures.append(v4.new_output("display_data", {"image/png": data}, metadata={"image/png": {"alt": alt}}))
     told = v4.new_output("display_data", {"text/markdown": "The IoU is **0.46**, and $x^2$."})
     made = [
-        v4.new_markdown_cell(f"# Chapter {name}\n\n**What you need.** A pencil and [the glossary](../glossary.md).\n\n$$\\cancel{{a}} = 1$$\n\n## Part\n\n[Terms](../glossary.md)."),
+        v4.new_markdown_cell(
+            f"# Chapter {name}\n\n**What you need.** A pencil and [the glossary](../glossary.md).\n\n"
+            "$$\\cancel{a} = 1$$\n\n## Part\n\n[Terms](../glossary.md)."
+        ),
         v4.new_code_cell(bootstrap.source(name), metadata={"tags": list(bootstrap.TAGS)}, execution_count=1),
         v4.new_code_cell("show()", outputs=[*pictures, told], execution_count=2),
     ]

@@ -67,7 +67,7 @@ def test_a_chapter_leads_to_its_neighbours_its_notebook_and_colab(chapter):  # n
 def test_a_chapter_says_how_to_cite_it(chapter):  # noqa: F811
     top = head(chapter)
     assert "Chapter 01_cam. In <em>From Labels to Masks</em>, version" in top
-    entry = re.search(r"@incollection\{labels-to-masks-chapter-01-cam,(.*?)\n\}", top, re.S)
+    entry = re.search(r"@incollection\{labels-to-masks-chapter-01_cam,(.*?)\n\}", top, re.S)
     assert entry
     assert {"author", "title", "booktitle", "year", "url"} <= set(re.findall(r"^  (\w+) +=", entry[1], re.M))
 
@@ -102,7 +102,8 @@ def test_new_records_make_their_pages_anew_and_no_others(built, sample):  # noqa
     try:
         assert build(sample, tell=print)
         assert "33 s" in head((built / "book/chapters/02_eigen_cam.html").read_text())
-        assert dict((row[0], row[3]) for row in Table((built / "book/status.html").read_text()).rows)["02_eigen_cam"] == "33"
+        rows = Table((built / "book/status.html").read_text()).rows
+        assert {row[0]: row[3] for row in rows}["02_eigen_cam"] == "33"
         assert "0 added, 3 changed, 0 removed" in (sample / "_build" / "build.log").read_text()
     finally:
         path.write_text(json.dumps({"01_cam": STAMP}))

@@ -1,8 +1,8 @@
 """The head of every chapter: what it needs, its budget, when it was last verified, buttons, neighbours, how to cite it.
 
-Nothing of this stands in the notebooks: needs come from the chapter's own paragraph *What you need*, which moves up here; the
-budget from ``wsss_lib``; the stamp from ``book/stamps.json``, which ``wsss run --in-place`` writes; the address from
-``pyproject.toml`` by way of the theme's options. Without an address there is no button that needs one.
+Nothing of this stands in the notebooks: needs come from the chapter's own paragraph *What you need*, which moves up
+here; the budget from ``wsss_lib``; the stamp from ``book/stamps.json``, which ``wsss run --in-place`` writes; the
+address from ``pyproject.toml`` by way of the theme's options. Without an address there is no button that needs one.
 """
 
 import json
@@ -72,7 +72,13 @@ def citation(app, title):
     where = address(app)
     words = f"{escape(author)} ({year}). {escape(title)}. In <em>{escape(book)}</em>, version {__version__}."
     key = re.sub(r"\W+", "-", title.split(":")[0].lower()).strip("-")
-    fields = {"author": f"{{{author}}}", "title": title, "booktitle": book, "year": year, "note": f"Version {__version__}"}
+    fields = {
+        "author": f"{{{author}}}",
+        "title": title,
+        "booktitle": book,
+        "year": year,
+        "note": f"Version {__version__}",
+    }
     fields |= {"url": where} if where else {}
     bib = ",\n".join(f"  {name:9} = {{{value}}}" for name, value in fields.items())
     link = f' <a href="{escape(where)}">{escape(where.removeprefix("https://"))}</a>' if where else ""
@@ -88,7 +94,9 @@ def neighbours(context):
         if page:
             title = re.sub(r"<[^>]+>", "", page["title"])
             parts.append(f'<a class="{name}" rel="{name}" href="{page["link"]}">{arrow.format(title)}</a>')
-    return f'<nav class="chapter-neighbours" aria-label="Chapter before and after">{"".join(parts)}</nav>' if parts else ""
+    return (
+        f'<nav class="chapter-neighbours" aria-label="Chapter before and after">{"".join(parts)}</nav>' if parts else ""
+    )
 
 
 def head(app, pagename, context, needs):
@@ -104,7 +112,8 @@ def head(app, pagename, context, needs):
     buttons.append(f'<a class="chapter-button" href="{source}" download="{name}.ipynb">Download notebook</a>')
     title = re.sub(r"<[^>]+>", "", context.get("title", name))
     return (
-        f'<div class="chapter-head">{neighbours(context)}<dl>{listed}</dl><div class="chapter-actions">{"".join(buttons)}'
+        f'<div class="chapter-head">{neighbours(context)}<dl>{listed}</dl>'
+        f'<div class="chapter-actions">{"".join(buttons)}'
         f"<details><summary>Cite this page</summary>{citation(app, unescape(title))}</details></div></div>"
     )
 

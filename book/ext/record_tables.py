@@ -1,6 +1,7 @@
 """Two tables that are made when the book is built, from what was recorded: of chapters' runs, and of results.
 
-``{status-table}`` reads ``book/stamps.json``, ``{results-table}`` the files of ``results/``. What is missing is said to be.
+``{status-table}`` reads ``book/stamps.json``, ``{results-table}`` the files of ``results/``. What is missing is said to
+be missing.
 """
 
 import hashlib
@@ -112,7 +113,11 @@ class ResultsTable(Directive):
         for document in documents:
             said, count = document["provenance"], len(honest.rows(document))
             term = nodes.term("", document["name"], ids=[f"result-{document['name'].replace('_', '-')}"])
-            kind = f"{count} rows above." if count else "A measurement of another kind; the chapter that speaks of it shows it."
+            kind = (
+                f"{count} rows above."
+                if count
+                else "A measurement of another kind; the chapter that speaks of it shows it."
+            )
             note = f" Note: {said['note']}." if said.get("note") else ""
             versions = ", ".join(f"{k} {v}" for k, v in said.get("versions", {}).items())
             seeds = ", ".join(map(str, said.get("seeds", [])))

@@ -68,7 +68,9 @@ def build(root: Path, *, profile: str = "book", tell: Callable[[str], None] = pr
             tell(line)
         tell("The book was not built: mend the above; the whole output is in _build/build.log")
         return None
-    page.write_text(FRONT.format(title=_load((root / "_config.yml").read_text(encoding="utf-8"))["title"]), encoding="utf-8")
+    page.write_text(
+        FRONT.format(title=_load((root / "_config.yml").read_text(encoding="utf-8"))["title"]), encoding="utf-8"
+    )
     return page
 
 

@@ -60,8 +60,9 @@ def _find(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
     elif isinstance(value, Mapping):
         settings = value.get("settings")
         for name, child in value.items():
-            turned = isinstance(settings, list) and isinstance(child, list) and len(child) == len(settings)
-            if turned and name != "settings":
+            if name == "settings" and isinstance(child, list):
+                continue
+            if isinstance(settings, list) and isinstance(child, list) and len(child) == len(settings):
                 for setting, each in zip(settings, child, strict=True):
                     yield from _find(each, (*path[:-1], str(name), f"{path[-1] if path else 'setting'} {setting}"))
             else:
