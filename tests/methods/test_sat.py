@@ -299,5 +299,5 @@ class TestMethod:
             SAT(backbone("tiny_cnn"), 3)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="num_classes is 0"):
             SAT(small(), 0)
-        with pytest.raises(ValueError, match="has 3: gate fewer"):
+        with pytest.raises(ValueError, match="blocks is 4, but tiny_vit has 3"):
             SAT(small(), 3, SATConfig(blocks=4))

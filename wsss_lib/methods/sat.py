@@ -71,18 +71,14 @@ class SATConfig:
                 f"area_weight is {self.area_weight}, norm_weight {self.norm_weight}, drop_path {self.drop_path}, "
                 "expected 0 or more, and drop_path below 1: set a term to 0 to leave it out"
             )
-        for name, value, allowed in (("area", self.area, AREAS), ("loss", self.loss, LOSSES)):
-            if value not in allowed:
-                raise ValueError(f"{name} is {value!r}, expected one of {allowed}: choose one of them")
+        for name, allowed in (("area", ("batch", "image")), ("loss", ("multilabel", "softmax"))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {allowed}: choose one of them")
 
     @classmethod
     def paper(cls) -> SATConfig:
         """Wu et al. 2023 on CUB-200-2011, released code: three of DeiT-S's twelve blocks, λ = 0.25 (ImageNet: 0.35)."""
         return cls(prior=0.25, blocks=3, loss="softmax", drop_path=0.1)
-
-
-AREAS = ("batch", "image")
-LOSSES = ("multilabel", "softmax")
 
 
 class Seen(NamedTuple):
@@ -124,9 +120,7 @@ def gated_attention(queries: Tensor, keys: Tensor, values: Tensor, gate: Tensor,
     need not be written out, and fused kernels stay in use.
 
     Args:
-        queries: (N, H, T, d).
-        keys: (N, H, T, d).
-        values: (N, H, T, d).
+        queries, keys, values: (N, H, T, d).
         gate: (N, T) in [0, 1].
         renormalise: Divide by the row sums Σ_j softmax(E)_ij g_j, as nobody should.
 
@@ -219,8 +213,7 @@ class SAT(nn.Module):
         config: The settings.
 
     Attributes:
-        spatial: The token, (1, 1, D).
-        position: Its position embedding, (1, 1, D).
+        spatial, position: The token and its position embedding, (1, 1, D) each.
         head: A 3 × 3 convolution from patch tokens to class scores; their mean over the grid is the logit (TS-CAM's).
 
     Raises:
@@ -230,13 +223,7 @@ class SAT(nn.Module):
     def __init__(self, backbone: TransformerBackbone, num_classes: int, config: SATConfig | None = None) -> None:
         super().__init__()
         self.config = config or SATConfig()
-        check_transformer(backbone, "SAT")
-        if num_classes < 1:
-            raise ValueError(f"num_classes is {num_classes}, expected at least 1: count the foreground classes only")
-        if self.config.blocks > len(backbone.layers):
-            raise ValueError(
-                f"blocks is {self.config.blocks}, but {backbone.name} has {len(backbone.layers)}: gate fewer"
-            )
+        check_transformer(backbone, num_classes, "SAT", self.config.blocks)
         self.backbone = backbone
         dim = backbone.channels[backbone.stages[-1]]
         self.spatial = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, dim), std=0.02))
@@ -268,7 +255,7 @@ class SAT(nn.Module):
         return self.see(images).logits
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """``classification``, ``area`` and ``normalisation`` of a batch with ``images`` and ``labels``; weighted."""
+        """``classification``, ``area`` and ``normalisation``, weighted, of a batch with ``images`` and ``labels``."""
         c, seen = self.config, self.see(batch["images"])
         classify = multilabel_soft_margin if c.loss == "multilabel" else softmax_cross_entropy
         area = batch_area_loss if c.area == "batch" else image_area_loss
@@ -281,8 +268,7 @@ class SAT(nn.Module):
     def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Where the object is, the same for every class: M, stretched from its minimum to its maximum.
 
-        Runs in evaluation mode and restores the mode. Differentiable; for plain use, call it under
-        ``torch.no_grad()``.
+        Runs in evaluation mode and restores the mode; call it under ``torch.no_grad()`` where no gradient is needed.
 
         Args:
             images: (N, 3, H, W) in [0, 1], sides multiples of the patch.
@@ -297,12 +283,9 @@ class SAT(nn.Module):
 
     @torch.no_grad()
     def area_spread(self, images: Tensor) -> dict[str, float]:
-        """Mean and standard deviation over images of the map's area ⟨M_b⟩: the detector of the on/off collapse.
+        """Mean and standard deviation over images (N, 3, H, W) of the map's area ⟨M_b⟩: the detector of a collapse.
 
         A share λ of images all on and the others all off meets the area loss; the deviation is then √(λ (1 − λ)).
-
-        Args:
-            images: (N, 3, H, W) in [0, 1].
 
         Returns:
             ``area``, ``area_sd`` and ``worst``, the deviation of a full collapse.

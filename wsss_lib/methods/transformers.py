@@ -12,11 +12,17 @@ if TYPE_CHECKING:
     from wsss_lib.backbones import TransformerBackbone
 
 
-def check_transformer(backbone: nn.Module, method: str) -> None:
-    """Say in one sentence that a method needs tokens.
+def check_transformer(backbone: nn.Module, num_classes: int, method: str, blocks: int = 1) -> None:
+    """Say in one sentence what a method cannot be built on.
+
+    Args:
+        backbone: What was given.
+        num_classes: K.
+        method: Its name, for the message.
+        blocks: How many of the last blocks it uses.
 
     Raises:
-        ValueError: The backbone is no transformer.
+        ValueError: The backbone is no transformer or has fewer blocks, or there is no class.
     """
     from wsss_lib.backbones import TransformerBackbone
 
@@ -25,6 +31,12 @@ def check_transformer(backbone: nn.Module, method: str) -> None:
         raise ValueError(
             f"{method} needs a transformer, whose tokens attend to each other, got {name}: "
             "take tiny_vit, deit_tiny or deit_small"
+        )
+    if num_classes < 1:
+        raise ValueError(f"num_classes is {num_classes}, expected at least 1: count the foreground classes only")
+    if blocks > len(backbone.layers):
+        raise ValueError(
+            f"blocks is {blocks}, but {backbone.name} has {len(backbone.layers)}: {method} can use as many or fewer"
         )
 
 

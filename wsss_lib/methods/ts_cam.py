@@ -80,10 +80,8 @@ class ClassToken(nn.Module):
 
     def __init__(self, backbone: TransformerBackbone, num_classes: int, config: TSCAMConfig | None = None) -> None:
         super().__init__()
-        check_transformer(backbone, type(self).__name__)
-        if num_classes < 1:
-            raise ValueError(f"num_classes is {num_classes}, expected at least 1: count the foreground classes only")
         self.config = config or TSCAMConfig()
+        check_transformer(backbone, num_classes, type(self).__name__, self.config.blocks or 1)
         self.backbone = backbone
         self.head = self.make_head(backbone.channels[backbone.stages[-1]], num_classes)
 
