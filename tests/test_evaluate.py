@@ -77,6 +77,37 @@ def test_image_labels_are_used_only_when_given(pair: tuple[Critters, Critters]) 
     assert untold[:, 2:].sum() == 0, "without, all pixels go to the first class"
 
 
+def test_boxes_are_scored_on_images_with_one_object_by_the_map_of_its_class() -> None:
+    crowd = Critters(World(size=32, critters=(1, 2)), "val", 20)
+    alone = [len(objects) == 1 for objects in crowd.scenes.objects]
+    assert 0 < sum(alone) < len(alone)
+
+    class OthersEverywhere(Oracle):
+        """The truth for the classes that are there, the whole image for all others."""
+
+        def localize(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+            there = self.records.labels[self.at : self.at + len(images), :, None, None]
+            return torch.where(there > 0, super().localize(images), 1.0)
+
+    found = measure(OthersEverywhere(crowd), crowd, labels_given=False)
+    assert int(found.boxes.images) == sum(alone)
+    assert found.box_accuracy().at(0.5) == 1
+
+
+@pytest.mark.parametrize(("part", "share"), [(2, 1.0), (1, 0.0)])
+def test_a_map_of_heads_lies_on_the_head(pair: tuple[Critters, Critters], part: int, share: float) -> None:
+    class Part(Oracle):
+        def localize(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+            maps = super().localize(images)
+            start = (self.at - len(images)) % len(self.records)
+            parts = self.records.batch(range(start, start + len(images)))["parts"]
+            return maps * (parts[:, None] == part)
+
+    row = scores(*(measure(Part(records), records) for records in pair))
+    assert row["on_head"] == pytest.approx(share)
+    assert row["inside"] == pytest.approx(1)
+
+
 def test_several_scales_need_raw_maps(pair: tuple[Critters, Critters]) -> None:
     with pytest.raises(ValueError, match="raw_maps"):
         measure(Oracle(pair[0]), pair[0], flip=True)
