@@ -435,6 +435,23 @@ def test_the_methods_settings_and_shapes_count(tmp_path: Path) -> None:
         fit(method, Toys(4), CONFIG, out_dir=tmp_path)
 
 
+def test_frozen_weights_count_and_trained_ones_do_not(tmp_path: Path) -> None:
+    def built(seed: int, frozen: str = "conv") -> Plain:
+        method = Plain()
+        torch.manual_seed(seed)
+        nn.init.normal_(method.conv.weight)
+        method.get_submodule(frozen).requires_grad_(False)
+        return method
+
+    fit(built(0), Toys(4), CONFIG, out_dir=tmp_path)
+    assert fit(built(0), Toys(4), CONFIG, out_dir=tmp_path).resumed_at == [2]
+    for other in (built(1), built(0, "head"), Plain()):
+        with pytest.raises(ValueError, match=r"method\.frozen is .*, in the checkpoint it is '2 parameters, "):
+            fit(other, Toys(4), CONFIG, out_dir=tmp_path)
+    fit(built(0, "head"), Toys(4), CONFIG, out_dir=tmp_path / "head")
+    assert fit(built(1, "head"), Toys(4), CONFIG, out_dir=tmp_path / "head").resumed_at == [2]
+
+
 class Brighter:
     """A transform with a setting."""
 

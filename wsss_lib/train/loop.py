@@ -75,7 +75,8 @@ def fit(
     Raises:
         TypeError: The method has no ``losses``, or they are not named scalars.
         ValueError: The settings fit neither the records, nor the method, nor the machine, nor the checkpoints.
-        FloatingPointError: A loss or a parameter is not finite; the weights are those before the update.
+        FloatingPointError: A loss is not finite; the weights are those before the update. Or a parameter is not, when a
+            checkpoint is due; it is not written, and the one before stays.
     """
     if not callable(getattr(method, "losses", None)):
         raise TypeError(

@@ -29,7 +29,10 @@ from wsss_lib.train.order import Transform, derive
 
 
 def identify(method: nn.Module, records: Records, config: TrainConfig, transform: Transform | None) -> dict[str, Any]:
-    """What makes a run this run, as JSON holds it: two runs that share it end with the same weights."""
+    """What makes a run this run, as JSON holds it: two runs that share it, begun alike, end with the same weights.
+
+    Weights that will be trained are not in it: fresh ones need not be drawn twice, as a checkpoint replaces them.
+    """
     settings: Any = getattr(method, "config", None)
     shapes = {name: list(value.shape) for name, value in method.state_dict().items() if hasattr(value, "shape")}
     identity = {
@@ -38,6 +41,7 @@ def identify(method: nn.Module, records: Records, config: TrainConfig, transform
             "class": type(method).__qualname__,
             "config": dataclasses.asdict(settings) if _is_settings(settings) else None,
             "shapes": hashlib.sha256(json.dumps(shapes).encode()).hexdigest()[:12],
+            "frozen": _frozen(method),
         },
         "records": {key: getattr(records, key, None) for key in ("name", "split", "fingerprint")}
         | {"images": len(records)},
@@ -163,6 +167,17 @@ class Run:
         if self.accelerator.is_main_process:
             checkpoint.clear(self.root)
         self.accelerator.wait_for_everyone()
+
+
+def _frozen(method: nn.Module) -> str | None:
+    """Which parameters are not trained, and their values: a pretrained backbone must be the same one."""
+    digest, count = hashlib.sha256(), 0
+    for name, parameter in method.named_parameters():
+        if not parameter.requires_grad:
+            count += 1
+            digest.update(f"{name}\0".encode())
+            digest.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy())
+    return f"{count} parameters, {digest.hexdigest()[:12]}" if count else None
 
 
 def _is_settings(value: Any) -> bool:
