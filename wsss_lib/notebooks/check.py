@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wsss_lib.notebooks import cells, checks, drift, site
 from wsss_lib.notebooks.checks import Chapter, Problem
-from wsss_lib.notebooks.guards import compare, elsewhere, prose, references, whole
+from wsss_lib.notebooks.guards import compare, elsewhere, prose, references, stamps, whole
 from wsss_lib.notebooks.project import ProjectError, chapters
 from wsss_lib.notebooks.requirements import requirements
 
@@ -18,6 +18,7 @@ OF_A_CHAPTER = (
     *compare.CHECKS,
     *prose.CHECKS,
     *elsewhere.CHECKS,
+    *stamps.CHECKS,
 )
 OF_THE_PROJECT: tuple[Callable[[Path], Iterator[Problem]], ...] = (
     requirements,

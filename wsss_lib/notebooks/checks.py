@@ -22,7 +22,7 @@ MAX_LINES = 40
 PLACE = re.compile(
     r"(?<![\w.:/…])(?:/(?:home|root|Users|tmp|work|content|mnt|opt|usr|var)/[^\s\"'<>]+|[A-Za-z]:\\\\?\w+)"
 )
-SITE = re.compile(r"[^\s\"'<>]*(?:site-packages|dist-packages)[/\\][^\s\"'<>]*")
+SITE = re.compile(r"\b(?:site-packages|dist-packages)[/\\][^\s\"'<>]*")
 TIME = re.compile(
     r"\b\d+(?:\.\d+)?(?: ?(?:ms|µs|us|sec|secs|seconds?|minutes?)\b| s\b|s/it\b| ?it/s\b)"
     r"|\b\d?\d:\d\d:\d\d\b|\b20\d\d-\d\d-\d\d\b|\d+%\|"
