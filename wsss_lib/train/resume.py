@@ -176,7 +176,7 @@ def _frozen(method: nn.Module) -> str | None:
         if not parameter.requires_grad:
             count += 1
             digest.update(f"{name}\0".encode())
-            digest.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy())
+            digest.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
     return f"{count} parameters, {digest.hexdigest()[:12]}" if count else None
 
 
