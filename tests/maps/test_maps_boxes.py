@@ -193,3 +193,11 @@ def test_the_tree_refuses_what_are_no_levels():
 def test_the_tree_of_nothing_is_empty(which):
     for levels in (torch.zeros(2, 3, 3, dtype=torch.int64), torch.zeros(0, 3, 3, dtype=torch.int64)):
         assert len(M.box_intervals(levels, which).image) == 0
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4), (0, 3, 4, 4), (2, 0, 4, 4)])
+def test_no_maps_have_no_boxes(shape):
+    maps = torch.zeros(shape)
+    assert M.boxes(maps, 0.5, "all") == []
+    for which in ("largest", "contour"):
+        assert M.boxes(maps, 0.5, which, empty="image").shape == (*shape[:-2], 4)

@@ -95,5 +95,13 @@ def test_seeds_need_labels_of_the_maps():
         M.seeds(torch.zeros(2, 3, 4, 4), torch.ones(2, 4), 0.5)
 
 
+def test_seeds_of_nan_are_an_error_and_no_background():
+    maps = torch.rand(1, 2, 3, 3)
+    maps[0, 1, 2, 2] = float("nan")
+    with pytest.raises(ValueError, match="NaN"):
+        M.seeds(maps, None, 0.5)
+    assert M.seeds(maps, torch.tensor([[1.0, 0.0]]), 0.5).shape == (1, 3, 3)  # absent classes do not matter
+
+
 def test_threshold_mask_is_strict():
     assert M.threshold_mask(torch.tensor([0.1, 0.2, 0.3]), 0.2).tolist() == [False, False, True]

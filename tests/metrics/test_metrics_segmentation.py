@@ -179,7 +179,10 @@ def test_the_curve_in_one_call_and_its_range():
 def test_half_precision_maps_are_compared_as_float():
     maps = torch.rand(1, K, 8, 8, generator=torch.Generator().manual_seed(2)).half()
     masks = torch.randint(0, 4, (1, 8, 8), generator=torch.Generator().manual_seed(3))
-    assert torch.equal(swept(maps, masks).histogram, swept(maps.float(), masks).histogram)
+    sweep = swept(maps, masks)
+    assert torch.equal(sweep.histogram, swept(maps.float(), masks).histogram)
+    for threshold, matrix in zip(sweep.thresholds.tolist(), sweep.confusions(), strict=True):
+        assert torch.equal(matrix, E.confusion(seeds(maps, None, threshold), masks, K + 1)), threshold
 
 
 def test_the_sweep_says_what_is_wrong():

@@ -72,6 +72,8 @@ def boxes(
     """
     _check(maps, which, corners, empty)
     masks = threshold_mask(maps, threshold).flatten(0, -3).cpu().numpy()  # (N·K, h, w)
+    if not len(masks):  # SciPy labels nothing but something
+        return [] if which == "all" else maps.new_zeros((*maps.shape[:-2], 4), dtype=torch.float32)
     if which == "all":
         found = _all_boxes(masks)
         return [_corners(torch.from_numpy(b).float().to(maps.device), corners, maps.shape[-2:]) for b in found]

@@ -104,11 +104,13 @@ def threshold_mask(maps: Tensor, threshold: float) -> Tensor:
 
     Args:
         maps: (..., h, w).
-        threshold: In the maps' unit; compared in the maps' own precision.
+        threshold: In the maps' unit; compared in the maps' own precision, half precisions as float32 (as in metrics).
 
     Returns:
         (..., h, w) bool.
     """
+    if maps.dtype in (torch.float16, torch.bfloat16):
+        maps = maps.float()
     return maps > threshold
 
 
@@ -127,11 +129,13 @@ def seeds(maps: Tensor, labels: Tensor | None, threshold: float) -> Tensor:
         (N, h, w) int64: 0 background, k + 1 for class k.
 
     Raises:
-        ValueError: Labels that do not match the maps.
+        ValueError: Labels that do not match the maps, or NaN, which exceeds nothing and would pass as background.
 
     Source: Ahn and Kwak 2018 (AffinityNet), released code. Built in chapter 1.
     """
     if labels is not None:
         maps = keep_labels(maps, labels)
     best, winner = maps.max(dim=1)  # (N, h, w) both; the first of equals
+    if bool(best.isnan().any()):
+        raise ValueError("a map contains NaN: find where it arises, or set it to 0 on purpose with torch.nan_to_num")
     return torch.where(threshold_mask(best, threshold), winner + 1, torch.zeros_like(winner))
