@@ -160,6 +160,15 @@ class TestModule:
         assert picture.grad is not None
         assert picture.grad.abs().sum() > 0
 
+    def test_labels_of_another_kind(self) -> None:
+        cam = CAM(small_backbone().float(), 2)
+        images, labels = torch.rand(3, 3, 16, 16), torch.tensor([[1, 0], [1, 1], [0, 0]])
+        told = [cam.losses({"images": images, "labels": kind})["classification"] for kind in (labels, labels > 0)]
+        assert torch.equal(told[0], told[1])
+        assert torch.equal(told[0], multilabel_soft_margin(cam(images), labels.float()))
+        with pytest.raises(ValueError, match=r"labels have shape \(3, 3\), expected multi-hot \(3, 2\)"):
+            cam.losses({"images": images, "labels": torch.ones(3, 3)})
+
     @pytest.mark.parametrize("loss", ["multilabel", "softmax"])
     def test_learns(self, loss: str) -> None:
         cam = CAM(small_backbone().float(), 2, CAMConfig(loss=loss))  # type: ignore[arg-type]

@@ -197,9 +197,11 @@ class CAM(nn.Module):
         return class_activation_maps(self.features(images), self.head.weight)  # (N, K, h, w)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """``{"classification": scalar}`` of a batch with ``images`` and ``labels``."""
+        """``{"classification": scalar}`` of a batch with ``images`` and ``labels`` (N, K)."""
         loss = multilabel_soft_margin if self.config.loss == "multilabel" else softmax_cross_entropy
-        return {"classification": loss(self(batch["images"]), batch["labels"])}
+        logits, labels = self(batch["images"]), batch["labels"]  # (N, K) both
+        check_labels(labels, batch["images"], logits.shape[1])
+        return {"classification": loss(logits, labels.float())}
 
     def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Where each class is, at the resolution of the features; :func:`wsss_lib.maps.resize` enlarges.
