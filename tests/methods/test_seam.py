@@ -33,7 +33,7 @@ from wsss_lib.methods.seam import (
 
 def small(classes: int = 3, seed: int = 0, **changes: object) -> SEAM:
     torch.manual_seed(seed)
-    return SEAM(small_backbone(seed), classes, replace(SEAMConfig(width=12), **changes)).double()  # type: ignore[arg-type]
+    return SEAM(small_backbone(seed), classes, replace(SEAMConfig(width=12, equivariance=1.0), **changes)).double()  # type: ignore[arg-type]
 
 
 def batch_of(labels: list[list[int]], size: tuple[int, int] = (24, 32), seed: int = 1) -> dict[str, Tensor]:

@@ -81,7 +81,7 @@ class SEAMConfig:
 
         Batch norm frozen; SGD without momentum (see ``TrainConfig``), rate 0.01, ten times that for new layers.
         """
-        return cls(scale=0.3, count="all", width=192, dropout=0.5)
+        return cls(scale=0.3, equivariance=1.0, count="all", width=192, dropout=0.5)
 
 
 def max_norm(maps: Tensor) -> Tensor:
