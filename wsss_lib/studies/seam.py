@@ -87,7 +87,7 @@ def reading(method: SEAM, read: str) -> SEAM:
 
 
 @torch.no_grad()
-def equivariance(lab: Lab, method: nn.Module, images: int = 100) -> dict[str, list[float]]:
+def equivariance(lab: Lab, method: nn.Module, images: int = 60) -> dict[str, list[float]]:
     """E(s) over :data:`SCALES`, absolute and relative, on the first images of the reported split."""
     batch = to_device(examples(lab, images), lab.device)
     labels, modes = batch["labels"], method.training
@@ -110,7 +110,7 @@ def examples(lab: Lab, count: int) -> Batch:
     return lab.examples(min(count, len(lab.report_on)))
 
 
-def single_scales(lab: Lab, method: nn.Module, images: int = 200) -> dict[str, float]:
+def single_scales(lab: Lab, method: nn.Module, images: int = 80) -> dict[str, float]:
     """Seeds' mIoU with maps read at one size of the image, and at all of them with mirror images."""
     choose, report_on = (part.subset(range(min(images, len(part)))) for part in (lab.choose_on, lab.report_on))
     found = {}
