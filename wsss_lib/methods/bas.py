@@ -42,13 +42,14 @@ class BASConfig:
             one.
         alpha: α, weight of the foreground term.
         beta: β, weight of the mask's area. A cell is worth covering where its share of the activation exceeds β times
-            the mean, so β sets how large the masks are; published values do not carry over to another network.
+            the mean, so β sets how large the masks are; published values do not carry over to another network. The
+            book's α and β are the best of a few, on the boxes and masks of 100 validation images of critters.
         suppression: Weight of L_bas; 1 but for ablations.
         loss: ``"multilabel"``: each class is a question of its own. ``"softmax"``: images of exactly one class.
             ``"against_absent"``: a softmax of each present class against the absent ones (IJCV).
         detach_foreground: Whether L_frg teaches the generator alone (IJCV) or the class maps too (CVPR).
-        copy_norm: Batch norm inside Sᵇ: ``"batch"`` by the statistics of the masked features, as the released code
-            does in training, ``"running"`` by the running ones. Frozen batch norm knows no difference.
+        copy_norm: Batch norm inside Sᵇ while training: ``"batch"`` by the statistics of the masked features, as the
+            released code does, ``"running"`` by the running ones. Frozen batch norm knows no difference.
         head: Channels of two 3 × 3 convolutions with ReLU before the classifier; None for none: then the classifier
             is that of CAM.
         bias: Whether generator and classifier have biases, zero at first.
@@ -58,12 +59,12 @@ class BASConfig:
     """
 
     stage: str | None = None
-    alpha: float = 0.5
+    alpha: float = 1.0
     beta: float = 0.5
     suppression: float = 1.0
     loss: Classification = "multilabel"
     detach_foreground: bool = False
-    copy_norm: Literal["batch", "running"] = "running"
+    copy_norm: Literal["batch", "running"] = "batch"
     head: int | None = None
     bias: bool = False
     pool: int = 1
@@ -95,8 +96,8 @@ class BASConfig:
         """
         if task == "segmentation":
             loss: Classification = "against_absent"
-            return cls("layer3", alpha=0.2, beta=1.2, loss=loss, detach_foreground=True, copy_norm="batch")
-        told: dict[str, Any] = {"loss": "softmax", "copy_norm": "batch", "normalisation": "minmax"}
+            return cls("layer3", alpha=0.2, beta=1.2, loss=loss, detach_foreground=True)
+        told: dict[str, Any] = {"loss": "softmax", "normalisation": "minmax"}
         return cls("layer3", alpha=0.5, beta=1.5, head=1024, bias=True, pool=2, top_k=200, **told)
 
 

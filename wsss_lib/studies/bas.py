@@ -1,0 +1,247 @@
+"""Studies of chapter 3: what two curves see of a growing mask, BAS against CAM, its ablation, its dial, its cost."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from wsss_lib import results
+from wsss_lib.backbones import StagedBackbone, backbone
+from wsss_lib.data.critters import World
+from wsss_lib.data.records import Batch, Records, collate
+from wsss_lib.evaluate import measure
+from wsss_lib.lab import Lab
+from wsss_lib.methods.bas import BAS, BASConfig
+from wsss_lib.methods.base import evaluating
+from wsss_lib.methods.cam import CAM
+from wsss_lib.studies.common import SEEDS, Study, say, trained
+
+RADII = (-12, -9, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 5, 8, 12, 18, 26)
+"""By how many pixels the true masks are shrunk (below zero) or grown."""
+CHOSEN_ON = 100
+"""Validation images whose boxes and masks chose α and β."""
+BODY = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Settings of the dial ``body_evidence``."""
+
+
+class SharedTail(BAS):
+    """BAS without its safeguard: f₂ and F learn from the suppression too."""
+
+    def background(self, features: Tensor, mask: Tensor) -> Tensor:
+        """The scores outside the mask, with gradients to everything."""
+        return self.tail()(features * (1 - mask)[:, None]).mean(dim=(2, 3))
+
+
+ABLATION: dict[str, tuple[type[BAS], dict[str, Any]]] = {
+    "no L_bas": (BAS, {"suppression": 0.0}),
+    "no L_ac (β = 0)": (BAS, {"beta": 0.0}),
+    "no L_frg (α = 0)": (BAS, {"alpha": 0.0}),
+    "β halved": (BAS, {"beta": BASConfig().beta / 2}),
+    "β doubled": (BAS, {"beta": BASConfig().beta * 2}),
+    "f₂ shared and trained": (SharedTail, {}),
+    "running batch norm in Sᵇ": (BAS, {"copy_norm": "running"}),
+}
+
+
+def resized(masks: Tensor, radius: int) -> Tensor:
+    """Binary masks (N, H, W) grown by a square of ``radius`` pixels on every side, shrunk where it is below zero."""
+    planes = masks[:, None].float()
+    side = 2 * abs(radius) + 1
+    if radius < 0:
+        return 1 - F.max_pool2d(1 - planes, side, stride=1, padding=-radius)[:, 0]
+    return F.max_pool2d(planes, side, stride=1, padding=radius)[:, 0]
+
+
+@torch.no_grad()
+def masked_responses(cam: CAM, batch: Batch, stage: str, radii: Sequence[int] = RADII) -> dict[str, Tensor]:
+    """What a classifier says of features under a mask, and outside it, while the true mask is shrunk and grown.
+
+    Args:
+        cam: The classifier, over a convolutional backbone.
+        batch: With ``images``, ``masks`` and one class an image in ``labels``.
+        stage: Where the features are masked.
+        radii: See :func:`resized`; nothing and everything are added at both ends.
+
+    Returns:
+        (N, len(radii) + 2) each: ``area`` (of the mask over that of the object), ``cross_entropy`` (softmax, under the
+        mask), ``foreground`` and ``background`` (the class's score under and outside the mask over that of the whole
+        image, both behind a ReLU).
+
+    Source: Wu et al. 2022, figure 2, whose masks are shrunk and grown alike. Built in chapter 3.
+    """
+    assert isinstance(cam.backbone, StagedBackbone)
+    behind = cam.backbone.stages[cam.backbone.stages.index(stage) + 1 :]
+    tail = nn.Sequential(*(cam.backbone.blocks[name] for name in behind))
+    classes = batch["labels"].argmax(dim=1)
+    truth = ((batch["masks"] > 0) & (batch["masks"] < 255)).float()  # (N, H, W)
+    masks = [torch.zeros_like(truth), *(resized(truth, radius) for radius in radii), torch.ones_like(truth)]
+    found: dict[str, list[Tensor]] = {"area": [], "cross_entropy": [], "foreground": [], "background": []}
+    with evaluating(cam):
+        features = cam.backbone(batch["images"], stages=(stage,))[stage]
+
+        def scores(mask: Tensor) -> Tensor:
+            grid = F.adaptive_avg_pool2d(mask[:, None], features.shape[-2:])  # (N, 1, h, w)
+            return cam.head(tail(features * grid).mean(dim=(2, 3)))
+
+        whole = scores(masks[-1]).gather(1, classes[:, None])[:, 0].relu().clamp_min(1e-8)  # (N,)
+        for mask in masks:
+            inside, outside = scores(mask), scores(1 - mask)
+            found["area"].append(mask.sum(dim=(1, 2)) / truth.sum(dim=(1, 2)))
+            found["cross_entropy"].append(F.cross_entropy(inside, classes, reduction="none"))
+            found["foreground"].append(inside.gather(1, classes[:, None])[:, 0].relu() / whole)
+            found["background"].append(outside.gather(1, classes[:, None])[:, 0].relu() / whole)
+    return {name: torch.stack(values, dim=1) for name, values in found.items()}
+
+
+def observation(profile: str) -> dict[str, Any]:
+    """The two curves on the test images, and what a training step costs."""
+    curves: list[dict[str, list[float]]] = []
+    prints: dict[str, str] = {}
+    for seed in SEEDS:
+        lab = Lab(profile, seed=seed)
+        cam = trained(lab)
+        stage = cam.backbone.stages[-2]
+        parts = [masked_responses(cam, part, stage) for part in _batches(lab.report_on)]
+        joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        curves.append({name: values.mean(dim=0).tolist() for name, values in joined.items()})
+        prints[f"test-{seed}"] = lab.report_on.fingerprint
+    return {
+        "data": {"radii": list(RADII), "images": len(lab.report_on), "curves": curves, "cost": cost()},
+        "fingerprint": prints,
+        "note": "test images; steps of 16 images timed on one thread, median of 5, saved activations for the backward",
+    }
+
+
+def fitted(lab: Lab, kind: type[BAS] = BAS, **changes: Any) -> BAS:
+    """BAS trained by the lab's recipe; ``changes`` are settings."""
+    # Channels last is an order in memory: a CPU takes two thirds of the time, and the rounding alone differs.
+    method = lab.build(kind, BASConfig(**changes)).to(memory_format=torch.channels_last)
+    lab.fit(method)
+    return method
+
+
+def _batches(records: Records, size: int = 50) -> list[Batch]:
+    return [
+        collate([records[i] for i in range(start, min(start + size, len(records)))])
+        for start in range(0, len(records), size)
+    ]
+
+
+def comparison(profile: str) -> dict[str, Any]:
+    """BAS: on the images that chose α and β, and on the test images. CAM's rows are in ``results/methods.json``."""
+    return _rows(profile, {"BAS": (BAS, {})})
+
+
+def ablation(profile: str) -> dict[str, Any]:
+    """The same with one thing changed at a time."""
+    return _rows(profile, ABLATION)
+
+
+def _rows(profile: str, settings: dict[str, tuple[type[BAS], dict[str, Any]]]) -> dict[str, Any]:
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in settings}
+    chosen: dict[str, list[dict[str, Any]]] = {name: [] for name in settings}
+    prints: dict[str, str] = {}
+    for seed in SEEDS:
+        lab = Lab(profile, seed=seed)
+        few = lab.choose_on.subset(range(min(CHOSEN_ON, len(lab.choose_on))))
+        for name, (kind, changes) in settings.items():
+            method = fitted(lab, kind, **changes)
+            rows[name].append(lab.scores(method) | {"mask_area": mask_area(method, lab.report_on)})
+            seen = measure(method, few, device=lab.device)
+            boxes, pixels = float(seen.boxes.maximum().mean()), seen.pixels.value()
+            chosen[name].append({"max_box_acc_v2": boxes, "pxap": pixels})
+            say("bas", seed, {name: rows[name], f"{name}, choosing": chosen[name]})
+        prints[f"test-{seed}"] = lab.report_on.fingerprint
+    data = {"config": repr(BASConfig()), "chosen_on": CHOSEN_ON, "rows": rows, "choosing": chosen}
+    return {"data": data, "fingerprint": prints}
+
+
+@torch.no_grad()
+def mask_area(method: BAS, records: Records, count: int = 200) -> float:
+    """Mean area of the generator's masks of the images' classes, of some images."""
+    areas = []
+    with evaluating(method):
+        for batch in _batches(records.subset(range(min(count, len(records))))):
+            images = batch["images"].to(next(method.parameters()).device)
+            areas.append(method.raw_maps(images)[batch["labels"] > 0].mean(dim=(1, 2)))
+    return float(torch.cat(areas).mean())
+
+
+def dial(profile: str) -> dict[str, Any]:
+    """BAS while the body's evidence is turned; the default setting is that of the comparison."""
+    rows: list[list[dict[str, Any]]] = []
+    prints: dict[str, str] = {}
+    for setting in BODY:
+        if setting == World().body_evidence and "bas" in results.names():
+            rows.append(results.read("bas")["data"]["rows"]["BAS"])
+            continue
+        rows.append([])
+        for seed in SEEDS:
+            lab = Lab(profile, seed=seed, world=replace(World(), body_evidence=setting))
+            method = fitted(lab)
+            rows[-1].append(lab.scores(method))
+            prints[f"body_evidence-{setting}-{seed}"] = lab.report_on.fingerprint
+        say(f"body_evidence {setting}", SEEDS[-1], {"BAS": rows[-1]})
+    return {"data": {"body_evidence": {"settings": list(BODY), "bas": rows}}, "fingerprint": prints}
+
+
+def cost(steps: int = 5) -> dict[str, dict[str, float]]:
+    """A training step of BAS over one of the same network that only classifies: time, multiply-adds, memory."""
+    torch.manual_seed(0)
+    cases: dict[str, tuple[str, int, int | None, BASConfig]] = {
+        "tiny_cnn, 96 px": ("tiny_cnn", 96, None, BASConfig()),
+        "ResNet-18, 64 px": ("resnet18", 64, 8, BASConfig(stage="layer3", head=512, pool=2)),
+    }
+    found: dict[str, dict[str, float]] = {}
+    for name, (network, side, stride, config) in cases.items():
+        method = BAS(backbone(network, output_stride=stride), 6, config)
+        batch: Batch = {"images": torch.rand(16, 3, side, side), "labels": torch.eye(6)[torch.arange(16) % 6]}
+        plain = {"classification": lambda m=method, b=batch: _plain(m, b)}
+        own = {"bas": lambda m=method, b=batch: sum(m.losses(b).values())}
+        one, other = (_step(method, next(iter(kind.values())), steps) for kind in (plain, own))
+        found[name] = {key: other[key] / one[key] for key in one}
+    return found
+
+
+def _plain(method: BAS, batch: Batch) -> Tensor:
+    return F.multilabel_soft_margin_loss(method(batch["images"]), batch["labels"])
+
+
+def _step(method: nn.Module, loss: Any, steps: int) -> dict[str, float]:
+    """Seconds, floating-point operations and bytes kept for the backward pass, of one step."""
+    method.train()
+    kept: dict[int, int] = {}
+    weights = {p.untyped_storage().data_ptr() for p in method.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if tensor.untyped_storage().data_ptr() not in weights:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        value = loss()
+    memory = sum(kept.values())
+    del value
+    method.zero_grad()
+    with FlopCounterMode(display=False) as counter:
+        loss().backward()
+    times = []
+    for _ in range(steps):
+        method.zero_grad()
+        began = time.process_time()
+        loss().backward()
+        times.append(time.process_time() - began)
+    return {"time": statistics.median(times), "flops": float(counter.get_total_flops()), "memory": float(memory)}
+
+
+STUDIES: dict[str, Study] = {
+    "bas": comparison, "bas_observation": observation, "bas_dial": dial, "bas_ablation": ablation,
+}  # fmt: skip
