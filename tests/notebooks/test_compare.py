@@ -141,3 +141,9 @@ def test_nbval_takes_what_a_cell_states_and_notes_that_the_chapter_agrees(clone)
     stated = {"absolute": 0.2, "figure": 0.2}
     assert validated(clone, png(chart(bend=0.1)), png(chart()), "0.60\n", tolerance=stated) == 0
     assert "01_cam" in (clone / stamps.AGREED).read_text()
+
+
+def test_a_chapter_that_was_never_executed_is_not_noted_although_nbval_passes_it(clone):
+    put(clone, "01_cam", "print(0.46)", begin=False)
+    assert validate.main(clone, jobs=1, sanitize=SANITIZE) == 0
+    assert not (clone / stamps.AGREED).exists()

@@ -98,7 +98,7 @@ def cell(made: Any, name: str) -> Any:
 def output(name: str, **data: str) -> Callable[[Any], None]:
     """Give a cell one more output."""
     mime, text = next(iter(data.items()))
-    added = v4.new_output("display_data", {mime.replace("_", "/"): text})
+    added = v4.new_output("display_data", {mime.replace("_", "/") if "/" not in mime else mime: text})
     return lambda made: cell(made, name).outputs.append(added)
 
 
@@ -146,6 +146,16 @@ IN_THE_CHAPTER = {
     "a time": (output("code-5", text_plain="took 3.2 s"), "prints a time"),
     "a path": (output("code-5", text_plain="in /home/me/x"), "a path of this machine"),
     "1.5 MB": (output("code-5", application_json="x" * 1_500_001), "expected at most 1.5 MB"),
+    "another bootstrap cell": (source("bootstrap", "-q", "-qq"), "is not the bootstrap cell"),
+    "a tag that papermill ignores": (
+        lambda nb: cell(nb, "code-5").metadata.update(tags=["raises-exception"]), "papermill stops"
+    ),
+    "a widget without a twin": (
+        output("code-5", **{"application/vnd.jupyter.widget-view+json": "{}"}), "invisible in the page"
+    ),
+    "a long cell": (source("code-5", "print", "x = 1\n" * 40 + "print"), "has 41 lines"),
+    "a cell that is no Python": (source("code-5", "print", "(\nprint"), "is not valid Python"),
+    "a namesake by lambda": (source("code-5", "print", "resize = lambda x: x\nprint"), "which the library has as"),
     "a dead link": (prose("[lost](../nowhere)"), "links to ../nowhere, which does not exist"),
     "a dead label": (prose("[lost](#nowhere)"), "links to #nowhere, which does not exist"),
     "a dead citation": (prose("{cite:t}`nobody`"), "cites nobody, which does not exist"),

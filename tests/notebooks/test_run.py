@@ -19,6 +19,7 @@ GOOD = [
     "import hashlib, wsss_lib\nprint(hashlib.sha256(wsss_lib.__file__.encode()).hexdigest())",
 ]
 BOOM = "import ipywidgets\nipywidgets.interact(lambda x=1: 1 / 0, x=(0, 3));"
+PRESSED = "import ipywidgets\nbutton = ipywidgets.Button()\nbutton.on_click(lambda _: 1 / 0)\nbutton.click()"
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +29,13 @@ def ran(tmp_path_factory):
     put(root, "01_good", *GOOD, begin=False)
     put(root, "02_exception", "print(1)", "raise KeyError('lost')", "print('never')", begin=False)
     put(root, "03_callback", BOOM, begin=False)
+    put(root, "05_button", PRESSED, "print('never')", begin=False)
     put(root, "04_slow", "import time\ntime.sleep(60)", begin=False)
     told: list[str] = []
     old = dict(os.environ)
     os.environ.update(PYTHONPATH="/nowhere", MPLBACKEND="svg")
     try:
-        jobs = run(root, ["1", "2", "3"], given={"seed": "3"}, tell=told.append)
+        jobs = run(root, ["1", "2", "3", "5"], given={"seed": "3"}, tell=told.append)
         jobs += run(root, ["slow"], tell=told.append, timeout=1)
     finally:
         os.environ.clear()
@@ -91,6 +93,11 @@ def test_an_exception_fails_the_chapter_and_says_where(ran):
 def test_an_exception_in_a_widget_callback_fails_the_chapter(ran):
     _, jobs, _ = ran
     assert "03_callback failed in a widget's callback: ZeroDivisionError" in jobs["03_callback"].failure
+
+
+def test_an_exception_in_what_a_button_calls_fails_the_chapter(ran):
+    _, jobs, _ = ran
+    assert "05_button failed in cell 2/3: ZeroDivisionError" in jobs["05_button"].failure
 
 
 def test_a_cell_that_hangs_fails_the_chapter(ran):

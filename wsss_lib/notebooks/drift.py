@@ -60,11 +60,11 @@ def namesakes(chapter: Chapter) -> Iterator[Problem]:
     """A definition with a namesake in the library says how it relates to it."""
     for cell in chapter.code:
         declared = {name.rsplit(".", 1)[-1] for kind in ("mirror", "derives") for name in _names(cell, kind)}
-        for definition in definitions(cell):
-            twin = _public().get(definition.name)
-            if twin and definition.name not in declared:
+        for name in [*(definition.name for definition in definitions(cell)), *_lambdas(cell)]:
+            twin = _public().get(name)
+            if twin and name not in declared:
                 remedy = f"declare `mirror` or `derives: {twin}` in the cell's metadata, or choose another name"
-                yield chapter.problem(cell, f"defines {definition.name}, which the library has as {twin}: {remedy}")
+                yield chapter.problem(cell, f"defines {name}, which the library has as {twin}: {remedy}")
 
 
 def built_here(chapter: Chapter) -> Iterator[Problem]:
@@ -82,6 +82,13 @@ def definitions(cell: Any) -> list[Definition]:
     """Top-level functions and classes of a cell."""
     tree = cells.parse(cell.source)
     return [node for node in tree.body if isinstance(node, Definition)] if tree else []
+
+
+def _lambdas(cell: Any) -> list[str]:
+    """Names that a cell's top level gives to lambdas."""
+    tree = cells.parse(cell.source)
+    made = [n for n in tree.body if isinstance(n, ast.Assign) and isinstance(n.value, ast.Lambda)] if tree else []
+    return [target.id for node in made for target in node.targets if isinstance(target, ast.Name)]
 
 
 def find(name: str) -> Definition | None:

@@ -89,7 +89,8 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
             on_cell_start=started,
         )
     except papermill.PapermillExecutionError as error:
-        return {"error": f"{error.ename}: {error.evalue}", "where": f"cell {at['cell']}/{len(places)}"}
+        failed = places.index(error.cell_index) + 1 if error.cell_index in places else at["cell"]
+        return {"error": f"{error.ename}: {error.evalue}", "where": f"cell {failed}/{len(places)}"}
     except nbclient.exceptions.CellTimeoutError:
         return {
             "error": f"it did not finish within {job['timeout']} s (--timeout)",
