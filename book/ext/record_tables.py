@@ -101,7 +101,7 @@ class ResultsTable(Directive):
                 numbers = [row.metric(name) for name in honest.METRICS]
                 setting = [row.seeds, row.images, row.rule, row.labels, row.crf, row.scales]
                 body.append([row.method, self.anchor(row.result), row.split, *numbers, *setting])
-        made = [table(heads, body, ["sortable"], "Honest rows of all recorded results")]
+        made = [table(heads, body, ["sortable", "wide-table"], "Honest rows of all recorded results")]
         return [*made, *self.origins(documents)]
 
     @staticmethod
@@ -118,7 +118,7 @@ class ResultsTable(Directive):
                 if count
                 else "A measurement of another kind; the chapter that speaks of it shows it."
             )
-            note = f" Note: {said['note']}." if said.get("note") else ""
+            note = f" Note: {said['note'].rstrip('.')}." if said.get("note") else ""
             versions = ", ".join(f"{k} {v}" for k, v in said.get("versions", {}).items())
             seeds = ", ".join(map(str, said.get("seeds", [])))
             body = nodes.definition()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from wsss_lib.notebooks.key import paths_digest
 from wsss_lib.notebooks.project import ProjectError, repository
 
 FRONT = """<!DOCTYPE html>
@@ -50,6 +51,7 @@ def build(root: Path, *, profile: str = "book", tell: Callable[[str], None] = pr
     staged = stage(root, profile)
     tell(f"Building {len(pages(root))} pages ...")
     output = root / "_build"
+    _dress(output, staged)
     page = output / "html" / "index.html"
     page.unlink(missing_ok=True)
     program = "from jupyter_book.cli.main import main; main()"  # `jupyter-book` itself need not be on the path
@@ -69,9 +71,19 @@ def build(root: Path, *, profile: str = "book", tell: Callable[[str], None] = pr
         tell("The book was not built: mend the above; the whole output is in _build/build.log")
         return None
     page.write_text(
-        FRONT.format(title=_load((root / "_config.yml").read_text(encoding="utf-8"))["title"]), encoding="utf-8"
+        FRONT.format(title=load_yaml((root / "_config.yml").read_text(encoding="utf-8"))["title"]), encoding="utf-8"
     )
     return page
+
+
+def _dress(output: Path, staged: Path) -> None:
+    """Forget what Sphinx remembers when extensions or assets have changed, which it does not look at."""
+    now = paths_digest([staged / "book" / "ext", staged / "book" / "assets"])
+    kept = output / "dress.txt"
+    if not kept.is_file() or kept.read_text(encoding="utf-8") != now:
+        shutil.rmtree(output / ".doctrees", ignore_errors=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(now, encoding="utf-8")
 
 
 def stage(root: Path, profile: str) -> Path:
@@ -115,7 +127,7 @@ def stage(root: Path, profile: str) -> Path:
 
 def config(root: Path, target: Path) -> dict[str, Any]:
     """Jupyter Book's settings with what only the clone knows: the address, and where the extensions lie."""
-    settings: dict[str, Any] = _load((root / "_config.yml").read_text(encoding="utf-8"))
+    settings: dict[str, Any] = load_yaml((root / "_config.yml").read_text(encoding="utf-8"))
     try:
         settings.setdefault("repository", {})["url"] = repository(root)
     except ProjectError:  # no address has been published: no button may lead nowhere
@@ -141,11 +153,12 @@ def pages(root: Path) -> list[str]:
             for value in node:
                 walk(value)
 
-    walk(_load((root / "_toc.yml").read_text(encoding="utf-8")))
+    walk(load_yaml((root / "_toc.yml").read_text(encoding="utf-8")))
     return [re.sub(r"\.(md|ipynb)$", "", page) for page in found]
 
 
-def _load(text: str) -> Any:
+def load_yaml(text: str) -> Any:
+    """A YAML file's content."""
     import yaml
 
     return yaml.safe_load(text)
