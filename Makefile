@@ -2,7 +2,7 @@
 # Needs Python >= 3.11, git and make; uv installs itself into .tools, everything else into .venv.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env book run test alone lint format requirements bench clean
+.PHONY: help env book pdf offline run test alone lint format requirements bench clean
 
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
@@ -21,6 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV
 
 help:
 	@echo "make book          the environment, every chapter, the book as HTML"
+	@echo "make pdf           the book as one PDF (needs Chromium);  make offline: a zip with the site and the notebooks"
 	@echo "make test          style, types, tests, chapters against their stored outputs"
 	@echo "make alone         every chapter in an empty folder, against the built wheel (PROFILE=smoke by default)"
 	@echo "make run           only execute the chapters that changed (PROFILE=smoke for seconds each)"
@@ -51,6 +52,12 @@ book: env
 	@$(BIN)/wsss run --profile book --jobs $(JOBS)
 	@$(BIN)/wsss build
 	@$(BIN)/wsss check --only links --only externals --only images
+
+pdf: book
+	@$(BIN)/python -m wsss_lib.notebooks.pdf
+
+offline: book
+	@$(BIN)/python -m wsss_lib.notebooks.offline
 
 test: env
 	@JOBS=$(JOBS) .ci/steps

@@ -47,6 +47,11 @@ def executed(name: str) -> cells.Notebook:
         ),
         v4.new_code_cell(bootstrap.source(name), metadata={"tags": list(bootstrap.TAGS)}, execution_count=1),
         v4.new_code_cell("show()", outputs=[*pictures, told], execution_count=2),
+        v4.new_markdown_cell("## Exercises\n\n**Exercise 1: add.** Write it."),
+        v4.new_code_cell("def add(a, b): ...", metadata={"tags": ["exercise"]}, execution_count=3),
+        v4.new_code_cell("ANSWER = 42", metadata={"tags": ["solution", "hide-cell"]}, execution_count=4),
+        v4.new_code_cell("assert add(1, 2) == 3", metadata={"tags": ["check", "hide-cell"]}, execution_count=5),
+        v4.new_markdown_cell("## Last words\n\nThe end."),
     ]
     return normalise(v4.new_notebook(cells=made))
 

@@ -1,6 +1,6 @@
 """``make offline``: the built site and the notebooks in one zip, to be unpacked and read with no network.
 
-    python -m wsss_lib.notebooks.offline
+python -m wsss_lib.notebooks.offline
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The built pages as one document for paper: in the book's order, with links inside it, and solutions at chapters' ends.
+"""The built pages as one document for paper: in the book's order, links inside it, solutions at chapters' ends.
 
 What a screen unfolds, paper must show: folded plumbing stands open in its place; solutions and their checks move from
 below their exercise to the end of the chapter, with a link both ways. What only a screen can do is left out.
@@ -144,9 +144,7 @@ def _localise(article: Any, name: str, place: dict[str, str], site: Path, target
             element.attrs.pop("loading", None)  # nobody scrolls on paper
 
 
-def _link(
-    element: Any, attribute: str, value: str, here: Path, own: str, place: dict[str, str], site: Path
-) -> None:
+def _link(element: Any, attribute: str, value: str, here: Path, own: str, place: dict[str, str], site: Path) -> None:
     parts = urllib.parse.urlsplit(value)
     if parts.scheme or parts.netloc:
         return

@@ -1,6 +1,6 @@
 """``make pdf``: the built book as one PDF, printed by Chromium, which sets mathematics and figures as the pages do.
 
-    python -m wsss_lib.notebooks.pdf
+python -m wsss_lib.notebooks.pdf
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def browser() -> str:
     found = next((path for name in ([named] if named else BROWSERS) if (path := shutil.which(name))), None)
     if found is None:
         where = f"at WSSS_CHROMIUM={named}" if named else "on the path"
-        raise ProjectError(f"the PDF is printed by Chromium, and there is none {where}: install it, or name another one")
+        raise ProjectError(
+            f"the PDF is printed by Chromium, and there is none {where}: install it, or name another one"
+        )
     return found
 
 
