@@ -26,7 +26,7 @@ examples:
   wsss localize cat.jpg
   wsss localize holiday/ --method eigencam --out where
   wsss localize zoo.jpg --class zebra --class ostrich --boxes all
-  wsss localize cat.jpg --backbone resnet50 --weights ~/weights --multi-scale
+  wsss localize cat.jpg --backbone resnet50 --weights ~/weights --multi-scale --threshold 0.35
 exit codes: 0 every photo was done; 1 a photo or the weights could not be read; 2 the command was not understood.
 """,
     )
@@ -41,7 +41,11 @@ exit codes: 0 every photo was done; 1 a photo or the weights could not be read; 
     parser.add_argument("--top", type=positive, default=1, help="without --class: the so many likeliest (default: 1)")
     parser.add_argument("--threshold", type=float, default=0.2, help="share of the map's maximum (default: 0.2)")
     parser.add_argument("--boxes", choices=("largest", "all"), default="largest", help="one box, or one a component")
-    parser.add_argument("--multi-scale", action="store_true", help="four scales and mirrored: better, 15 times slower")
+    parser.add_argument(
+        "--multi-scale",
+        action="store_true",
+        help="four scales, mirrored: smoother, 15 times slower; use --threshold 0.35",
+    )
     parser.add_argument("--device", help="cpu, cuda or mps (default: a GPU if there is one)")
     parser.set_defaults(action=_localize)
 
