@@ -17,7 +17,7 @@ from wsss_lib.notebooks.normalise import normalise
 from wsss_lib.notebooks.project import ProjectError, repository
 
 ROOT = Path(__file__).resolve().parents[1]
-VENDOR = ROOT / "book" / "assets" / "vendor" / "mathjax"
+VENDOR = ROOT / "book" / "assets" / "vendor"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 ALTS = ["A map, lit at the head", "The same map, lit at the body"]
 STAMP = {
@@ -162,15 +162,20 @@ def test_the_address_comes_from_pyproject(sample):
     assert "url" not in yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
 
 
-def test_what_is_vendored_is_what_was_published():
-    listed = dict(line.split("  ")[::-1] for line in (VENDOR / "SHA256SUMS").read_text().splitlines())
+@pytest.mark.parametrize(
+    ("folder", "licence", "version"),
+    [("mathjax", "Apache License", "MathJax 3.2.2"), ("fonts", "SIL Open Font License", "Source Serif 4")],
+)
+def test_what_is_vendored_is_what_was_published(folder, licence, version):
+    vendored = VENDOR / folder
+    listed = dict(line.split("  ")[::-1] for line in (vendored / "SHA256SUMS").read_text().splitlines())
     present = {
-        f"./{path.relative_to(VENDOR).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in VENDOR.rglob("*") if path.is_file() and path.name != "SHA256SUMS"
+        f"./{path.relative_to(vendored).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in vendored.rglob("*") if path.is_file() and path.name != "SHA256SUMS"
     }  # fmt: skip
     assert present == listed
-    assert "Apache License" in (VENDOR / "LICENSE").read_text()
-    assert (VENDOR / "VERSION").read_text().startswith("MathJax 3.2.2")
+    assert licence in (vendored / "LICENSE").read_text()
+    assert (vendored / "VERSION").read_text().startswith(version)
 
 
 @pytest.mark.browser
