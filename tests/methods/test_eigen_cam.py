@@ -67,6 +67,13 @@ class TestHandValues:
         assert second.maps.abs().sum() == 0
         assert second.share.item() == 0
 
+    def test_what_lies_below_rounding_is_zero_and_not_noise(self) -> None:
+        generator = torch.Generator().manual_seed(0)  # numbers that rounding spoils, other than small whole ones
+        features = torch.rand(3, 8, 1, 1, generator=generator) * torch.rand(3, 1, 4, 5, generator=generator)
+        second = project(features, component=1)
+        assert not second.maps.any()
+        assert not second.share.any()
+
     def test_centred_rank_one(self) -> None:
         features = from_rows([[1, 1], [2, 2], [0, 0], [1, 1]], 2, 2)
         found = project(features, centre=True, sign="mean_activation")
