@@ -40,26 +40,36 @@ OFF = SEAMConfig(equivariance=0.0, cross=0.0, background=0.0, read="cam")
 
 def seam(profile: str) -> dict[str, Any]:
     """The ablation, three seeds; the equivariance error over scales; single scales; the dial."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    errors: dict[str, list[dict[str, list[float]]]] = {}
-    views: dict[str, list[dict[str, float]]] = {}
-    dial: dict[str, list[dict[str, list[float]]]] = {}
-    prints: dict[str, str] = {}
-    for seed in SEEDS:
-        lab = Lab(profile, seed=seed)
-        prints[f"test-{seed}"] = lab.report_on.fingerprint
-        sizes = [lab.split("test", scale=extent).subset(range(min(150, len(lab.report_on)))) for extent in EXTENTS]
-        for name, method in ablation(lab).items():
-            val, test = lab.measure(method, "choose"), lab.measure(method)
-            rows.setdefault(name, []).append(scores(val, test))
-            errors.setdefault(name, []).append(equivariance(lab, method))
-            if name in ("CAM", "SEAM"):
-                views.setdefault(name, []).append(single_scales(lab, method))
-                dial.setdefault(name, []).append(turned(val, [measure(method, size) for size in sizes]))
-        say("seam", seed, rows)
-    data: dict[str, Any] = {"rows": rows, "scales": SCALES, "equivariance": errors, "views": views}
-    data |= {"extents": EXTENTS, "dial": dial, "config": repr(SEAMConfig()), "steps": steps(lab)}
-    return {"data": data, "fingerprint": prints}
+    return merged([one_seed(profile, seed) for seed in SEEDS])
+
+
+def one_seed(profile: str, seed: int) -> dict[str, Any]:
+    """What :func:`seam` measures of one seed: by kind of measurement, then by name of the method."""
+    lab = Lab(profile, seed=seed)
+    sizes = [lab.split("test", scale=extent).subset(range(min(150, len(lab.report_on)))) for extent in EXTENTS]
+    found: dict[str, dict[str, Any]] = {"rows": {}, "equivariance": {}, "views": {}, "dial": {}}
+    for name, method in ablation(lab).items():
+        val, test = lab.measure(method, "choose"), lab.measure(method)
+        found["rows"][name] = scores(val, test)
+        found["equivariance"][name] = equivariance(lab, method)
+        if name in ("CAM", "SEAM"):
+            found["views"][name] = single_scales(lab, method)
+            found["dial"][name] = turned(val, [measure(method, size) for size in sizes])
+    say("seam", seed, {name: [row] for name, row in found["rows"].items()})
+    return found | {"steps": steps(lab), "fingerprint": lab.report_on.fingerprint}
+
+
+def merged(seeds: list[dict[str, Any]]) -> dict[str, Any]:
+    """One record of all seeds: of each measurement of each method a list, one entry a seed."""
+    data: dict[str, Any] = {
+        kind: {name: [seed[kind][name] for seed in seeds] for name in seeds[0][kind]}
+        for kind in ("rows", "equivariance", "views", "dial")
+    }
+    data |= {"scales": SCALES, "extents": EXTENTS, "config": repr(SEAMConfig()), "steps": seeds[0]["steps"]}
+    return {
+        "data": data,
+        "fingerprint": {f"test-{n}": seed["fingerprint"] for n, seed in zip(SEEDS, seeds, strict=True)},
+    }
 
 
 def ablation(lab: Lab) -> dict[str, nn.Module]:
@@ -141,13 +151,15 @@ def seam_weight(profile: str) -> dict[str, Any]:
     found: dict[str, list[float]] = {"class maps": [], "module, untrained": [], "equivariance error": []}
     for weight in WEIGHTS:
         method = lab.build(SEAM, replace(OFF, equivariance=weight))
-        fitted(lab, method)
+        lab.fit(method, epochs=1)
         for name, read in (("class maps", "cam"), ("module, untrained", "pcm")):
             found[name].append(float(lab.measure(reading(method, read), "choose").miou().values.max()))
         found["equivariance error"].append(equivariance(lab, method)["absolute"][SCALES.index(0.5)])
         print(f"weight {weight}:", {name: round(values[-1], 3) for name, values in found.items()}, flush=True)
     data = {"weights": WEIGHTS, "found": found, "cost": costs(lab)}
-    note = "best mIoU over thresholds on val, one seed; E(0.5) on test; times relative to a training step of CAM"
+    note = (
+        "best mIoU over thresholds on val, one seed, one pass; E(0.5) on test; times relative to a training step of CAM"
+    )
     return {"data": data, "fingerprint": {"val-0": lab.choose_on.fingerprint}, "note": note}
 
 
