@@ -65,3 +65,15 @@ def test_what_a_step_keeps_counts_each_tensor_once() -> None:
 
 def test_steps_of_a_run(lab: Lab) -> None:
     assert seam.steps(lab) == 5  # 160 images in batches of 32
+
+
+def test_seeds_are_merged_by_measurement_and_method() -> None:
+    seeds = [
+        {kind: {"CAM": {"value": seed}} for kind in ("rows", "equivariance", "views", "dial")}
+        | {"steps": 5, "fingerprint": f"print {seed}"}
+        for seed in range(3)
+    ]
+    found = seam.merged(seeds)
+    assert [row["value"] for row in found["data"]["rows"]["CAM"]] == [0, 1, 2]
+    assert found["fingerprint"] == {"test-0": "print 0", "test-1": "print 1", "test-2": "print 2"}
+    assert len(found["data"]["dial"]["CAM"]) == 3
