@@ -57,3 +57,18 @@ def study_backbone() -> nn.Module:
     from wsss_lib.backbones import tiny_vit
 
     return tiny_vit(dim=8, depth=2, heads=2)
+
+
+def test_what_is_known_is_not_measured_again_unless_a_setting_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = {"data": {"rows": {"SAT": [1, 2, 3]}, "settings": study.settings()}}
+    monkeypatch.setattr(study.results, "read", lambda name: stored)
+    assert study.recorded("book") == {"SAT": [1, 2, 3]}
+    assert study.recorded("smoke") is None
+    monkeypatch.setattr(study, "RECIPE", study.RECIPE | {"lr": 1.0})
+    assert study.recorded("book") is None
+
+    def absent(name: str) -> dict[str, object]:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(study.results, "read", absent)
+    assert study.recorded("book") is None
