@@ -20,7 +20,7 @@ from wsss_lib.notebooks import honest
 def table(heads, body, classes, name):
     """A table of texts and nodes; the first column heads its row."""
     made = nodes.table(classes=[*classes, "record-table"])
-    made["aria-label"] = name
+    made += nodes.title("", name)
     group = nodes.tgroup(cols=len(heads))
     group += [nodes.colspec(colwidth=1) for _ in heads]
     group["stub-columns"] = 1
