@@ -2,7 +2,7 @@
 # Needs Python >= 3.11, git and make; uv installs itself into .tools, everything else into .venv.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env book pdf offline run test alone lint format requirements bench clean
+.PHONY: help env book pdf offline run test test-pages alone lint format requirements bench clean
 
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
@@ -26,6 +26,7 @@ help:
 	@echo "make alone         every chapter in an empty folder, against the built wheel (PROFILE=smoke by default)"
 	@echo "make run           only execute the chapters that changed (PROFILE=smoke for seconds each)"
 	@echo "make env           only the environment"
+	@echo "make test-pages    only the pages, in headless Chromium (part of make test)"
 	@echo "make lint          style and types;  make format mends the style"
 	@echo "make requirements  write requirements.txt again from uv.lock"
 	@echo "make bench         measure speed and memory against other libraries"
@@ -64,6 +65,10 @@ test: env
 
 alone: env
 	@$(BIN)/python -m wsss_lib.notebooks.guards.alone --all
+
+# Every page in headless Chromium, from file:// and without a network: complete, quiet, accessible; controls move.
+test-pages: env
+	@$(BIN)/python -m pytest tests/pages -n $(JOBS) -rs
 
 lint: env
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -21,6 +21,7 @@ KNOWS: dict[str, set[str]] = {
     "train": {"data"},
     "figures": set(),
     "results": set(),
+    "explore": {"figures", "maps", "metrics"},
 }
 """The rooms at the bottom, and all that each may import of the library; those on top may know any."""
 

@@ -34,12 +34,15 @@ FRONT = """<!DOCTYPE html>
 NOISE = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def build(root: Path, *, profile: str = "book", tell: Callable[[str], None] = print) -> Path | None:
+def build(
+    root: Path, *, profile: str = "book", stored: bool = False, tell: Callable[[str], None] = print
+) -> Path | None:
     """Build the HTML.
 
     Args:
         root: The clone.
         profile: Whose executed chapters, from ``_build/run/<profile>``.
+        stored: Take the chapters as they lie in ``book/chapters`` instead, and execute nothing.
         tell: Where warnings and progress go.
 
     Returns:
@@ -48,7 +51,7 @@ def build(root: Path, *, profile: str = "book", tell: Callable[[str], None] = pr
     Raises:
         ProjectError: A chapter of the table of contents has not been executed, or a page is absent.
     """
-    staged = stage(root, profile)
+    staged = stage(root, profile, stored=stored)
     tell(f"Building {len(pages(root))} pages ...")
     output = root / "_build"
     _dress(output, staged)
@@ -86,13 +89,13 @@ def _dress(output: Path, staged: Path) -> None:
         kept.write_text(now, encoding="utf-8")
 
 
-def stage(root: Path, profile: str) -> Path:
+def stage(root: Path, profile: str, *, stored: bool = False) -> Path:
     """Lay the book out in ``_build/stage`` as it lies in the clone, chapters executed, address filled in.
 
     Files are copied only where they differ, so that Sphinx reads again what changed and nothing else.
     """
     target = root / "_build" / "stage"
-    executed = root / "_build" / "run" / profile
+    executed = root / "book" / "chapters" if stored else root / "_build" / "run" / profile
     wanted: dict[Path, Path] = {}
     for path in (root / "book").rglob("*"):
         relative = path.relative_to(root)

@@ -16,7 +16,7 @@
     function crossing(x0, y0, x1, y1) {
       const a = at(x0, y0), b = at(x1, y1), s = (level - a) / (b - a);
       const x = clip(x0 + s * (x1 - x0) - 0.5, width), y = clip(y0 + s * (y1 - y0) - 0.5, height);
-      return x.toFixed(1) + " " + y.toFixed(1);
+      return x.toFixed(3) + " " + y.toFixed(3);
     }
     for (let y = 0; y <= height; y++) for (let x = 0; x <= width; x++) {
       const tl = at(x, y), tr = at(x + 1, y), br = at(x + 1, y + 1), bl = at(x, y + 1);

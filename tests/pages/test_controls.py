@@ -1,0 +1,200 @@
+"""Controls in a real browser: keyboard, touch and pointer move them, and what they say is what Python computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from wsss_lib import explore
+from wsss_lib.explore.control import Control
+
+from .conftest import HTML, Opener, names
+
+pytestmark = pytest.mark.browser
+PAGE = "<!doctype html><html lang='en'><meta charset='utf-8'><title>Controls</title><main><h1>Controls</h1>{}</main>"
+LABELS = (0.0, 0.5, 1.0)
+
+
+def scene() -> dict[str, torch.Tensor]:
+    draw = torch.Generator().manual_seed(3)
+    rough = torch.rand(1, 1, 6, 8, generator=draw)
+    heat = torch.nn.functional.interpolate(rough, size=(24, 32), mode="bilinear")[0, 0]
+    truth = torch.zeros(24, 32, dtype=torch.int64)
+    truth[6:18, 4:16] = 2
+    return {"image": torch.rand(3, 24, 32, generator=draw), "heat": heat, "truth": truth}
+
+
+def grey(value: float) -> torch.Tensor:
+    return torch.full((3, 24, 32), value)
+
+
+def controls() -> list[Control]:
+    return [
+        explore.threshold(**scene(), alt="Noise, with a map of bright and dark spots."),
+        explore.steps(
+            grey, LABELS, "Grey", alt="A plain grey of brightness {:g}".format, numbers=lambda v: {"mean": v}
+        ),
+        explore.curtain(grey(0.1), grey(0.9), ("CAM", "BAS"), alt="A dark and a bright picture"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def sheet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("controls") / "controls.html"
+    path.write_text(PAGE.format("".join(control.html() for control in controls())), encoding="utf-8")
+    return path
+
+
+def part(page: Any, kind: str) -> tuple[Any, Any, Any]:
+    root = page.locator(f".wsss-explore[data-kind={kind}]")
+    return root, root.get_by_role("slider"), root.locator("output")
+
+
+def press(slider: Any, keys: Sequence[str]) -> None:
+    slider.focus()
+    for key in keys:
+        slider.press(key)
+
+
+def test_every_threshold_says_what_python_computes(sheet: Path, opened: Opener) -> None:
+    page, heard = opened(sheet)
+    _, slider, said = part(page, "threshold")
+    press(slider, ["Home"])
+    values = scene()
+    for k in range(100):
+        found = explore.cut(values["heat"], values["truth"], k / 100)
+        assert said.inner_text() == f"{k / 100:.2f} · {explore.Reading('', None, '', found.numbers).words}"  # type: ignore[arg-type]
+        assert slider.get_attribute("aria-valuetext") == f"{k / 100:.2f}"
+        slider.press("ArrowRight")
+    assert heard.complaints == []
+
+
+@pytest.mark.parametrize("k", [0, 20, 45, 60, 90])
+def test_the_seed_that_is_drawn_is_the_seed(k: int, sheet: Path, opened: Opener) -> None:
+    page, _ = opened(sheet)
+    root, slider, _ = part(page, "threshold")
+    slider.evaluate("(one, k) => { one.value = k; one.dispatchEvent(new Event('input')); }", k)
+    dark = root.locator("path[fill-rule=evenodd]").evaluate(
+        """(path) => { const svg = path.ownerSVGElement, out = [];
+        for (let y = 0; y < 24; y++) for (let x = 0; x < 32; x++) {
+          const at = svg.createSVGPoint(); at.x = x + 0.5; at.y = y + 0.5; out.push(path.isPointInFill(at)); }
+        return out; }"""
+    )
+    seed = scene()["heat"] > torch.tensor(k / 100)
+    assert torch.equal(~torch.tensor(dark).view(24, 32), seed)
+
+
+def test_the_true_outline_stays_and_the_cut_moves(sheet: Path, opened: Opener) -> None:
+    page, _ = opened(sheet)
+    root, slider, _ = part(page, "threshold")
+    lines = {colour: root.locator(f"path[stroke='{colour}']").first for colour in ("#fff", "#ffb000")}
+    before = {colour: line.get_attribute("d") for colour, line in lines.items()}
+    press(slider, ["PageUp"])
+    after = {colour: line.get_attribute("d") for colour, line in lines.items()}
+    assert before["#fff"] == after["#fff"] != ""
+    assert before["#ffb000"] != after["#ffb000"]
+
+
+def test_steps_by_keyboard(sheet: Path, opened: Opener) -> None:
+    page, _ = opened(sheet)
+    root, slider, said = part(page, "steps")
+    shown = root.locator(".wx-frame:visible img")
+    for keys, value in (([], 0.0), (["ArrowRight"], 0.5), (["End"], 1.0), (["ArrowRight"], 1.0), (["Home"], 0.0)):
+        press(slider, keys)
+        assert shown.count() == 1
+        assert shown.get_attribute("alt") == f"A plain grey of brightness {value:g}"
+        assert said.text_content() == f"{value:g} · mean {value:.2f} A plain grey of brightness {value:g}"
+
+
+def test_the_curtain_by_keyboard_and_by_pointer(sheet: Path, opened: Opener) -> None:
+    page, _ = opened(sheet)
+    root, slider, said = part(page, "curtain")
+    after = root.locator(".wx-after img")
+    assert said.inner_text() == "50 % CAM, 50 % BAS"
+    press(slider, ["Home"])
+    assert said.inner_text() == "only BAS"
+    assert after.evaluate("(i) => getComputedStyle(i).clipPath") in ("inset(0px 0px 0px 0%)", "inset(0px)")
+    panel = root.locator(".wx-panel")
+    box = panel.bounding_box()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 20)
+    page.mouse.down()
+    assert said.inner_text() == "25 % CAM, 75 % BAS"
+    page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 20)
+    page.mouse.up()
+    assert said.inner_text() == "80 % CAM, 20 % BAS"
+    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 20)  # let go: it no longer follows
+    assert slider.input_value() == "16"
+
+
+@pytest.mark.parametrize("kind", ["threshold", "steps", "curtain"])
+def test_by_touch_on_a_phone(kind: str, sheet: Path, opened: Opener) -> None:
+    page, _ = opened(sheet, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    root, slider, said = part(page, kind)
+    root.scroll_into_view_if_needed()
+    before, box = said.text_content(), slider.bounding_box()
+    assert box["height"] >= 24  # pixels: what a finger can hit
+    page.touchscreen.tap(box["x"] + 0.97 * box["width"], box["y"] + box["height"] / 2)
+    assert said.text_content() != before
+    assert int(slider.input_value()) > 0.9 * int(slider.get_attribute("max"))
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_paper_shows_the_start_whatever_was_moved(sheet: Path, opened: Opener) -> None:
+    page, _ = opened(sheet)
+    for kind in ("threshold", "steps", "curtain"):
+        press(part(page, kind)[1], ["End"])
+    page.emulate_media(media="print")
+    assert page.get_by_role("slider").count() == 0
+    still = page.locator("[data-kind=threshold] .wx-still")
+    found = explore.cut(scene()["heat"], scene()["truth"], 0.3)
+    assert still.is_visible()
+    assert f"threshold 0.30 · IoU {found.iou:.2f}" in still.inner_text()
+    assert page.locator("[data-kind=threshold] .wx-live").is_hidden()
+    assert page.locator("[data-kind=steps] .wx-frame:visible img").get_attribute("alt").endswith(" 0")
+    sides = [page.locator(f"[data-kind=curtain] .wx-{side} img").bounding_box() for side in ("before", "after")]
+    assert sides[0]["x"] + sides[0]["width"] <= sides[1]["x"]  # side by side
+
+
+def test_without_scripts_the_start_stands_and_nothing_is_dead(sheet: Path, opened: Opener) -> None:
+    page, _ = opened(sheet, java_script_enabled=False)
+    assert page.get_by_role("slider").count() == 0
+    assert page.locator("[data-kind=threshold] .wx-still img").is_visible()
+    assert page.locator("[data-kind=steps] .wx-frame:visible").count() == 1
+    assert page.locator("[data-kind=curtain] img:visible").count() == 2
+
+
+def test_a_script_that_comes_twice_does_no_harm(sheet: Path, opened: Opener) -> None:
+    page, heard = opened(sheet)
+    assert page.locator("script[data-wx]").count() == 3
+    _, slider, said = part(page, "steps")
+    press(slider, ["ArrowRight"])
+    assert said.text_content().startswith("0.5 ·")
+    assert page.locator("[data-kind=threshold] .wx-layer").count() == 2
+    assert heard.complaints == []
+
+
+@pytest.mark.parametrize("name", [name for name in names() if "/chapters/" in name])
+def test_the_controls_of_a_chapter_move(name: str, site: Path, opened: Opener) -> None:
+    page, heard = opened(site / f"{name}.html")
+    roots = page.locator(".wsss-explore").all()
+    if not roots:
+        pytest.skip("this chapter has no controls")
+    assert page.locator("script[data-wx], style[data-wx]").count() == 0  # the page has them once, as files
+    assert page.locator("script[src*='explore.js']").count() == page.locator("link[href*='explore.css']").count() == 1
+    for root in roots:
+        slider, said = root.get_by_role("slider"), root.locator("output")
+        seen = set()
+        for key in ("Home", "ArrowRight", "End"):
+            press(slider, [key])
+            seen.add(said.text_content())
+            assert root.locator("img:visible, [role=img]:visible").count() >= 1
+        assert len(seen) == 3 or slider.get_attribute("max") == "1"
+    assert heard.complaints == []
+
+
+def test_a_page_without_controls_does_not_load_them(site: Path) -> None:
+    assert "explore.js" not in (HTML / "book" / "glossary.html").read_text(encoding="utf-8")
