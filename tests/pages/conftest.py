@@ -6,8 +6,6 @@ than what it is made from, which takes seconds and executes nothing.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-
-
-def chromium() -> str | None:
-    """Path of the browser: ``WSSS_CHROMIUM``, or the first of the usual names."""
-    return os.environ.get("WSSS_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 def names() -> list[str]:
@@ -53,9 +45,13 @@ def site() -> Path:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    program = chromium()
-    if program is None:
-        pytest.skip("no Chromium: install one (apt install chromium) or name it in WSSS_CHROMIUM")
+    from wsss_lib.notebooks.pdf import browser as find
+    from wsss_lib.notebooks.project import ProjectError
+
+    try:
+        program = find()
+    except ProjectError:
+        pytest.skip("no Chromium: install one (apt install chromium), or name it in WSSS_CHROMIUM")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
