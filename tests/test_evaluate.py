@@ -47,6 +47,34 @@ def test_the_truth_scores_one(pair: tuple[Critters, Critters]) -> None:
     assert (row["images"], row["choose"], row["split"]) == (10, "critters/val", "critters/test")
 
 
+def test_boxes_alone_are_enough_and_nothing_at_all_is_refused(
+    pair: tuple[Critters, Critters], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Critters.batch
+    full = scores(*(measure(Classifier(r), r, batch_size=5) for r in pair))
+
+    def without(*names: str) -> None:
+        def batch(self: Critters, at: range) -> dict[str, object]:
+            return {k: v for k, v in whole(self, at).items() if k not in names}
+
+        monkeypatch.setattr(Critters, "batch", batch)
+
+    class Remembering(Classifier):
+        def localize(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+            monkeypatch.setattr(Critters, "batch", whole)
+            found = super().localize(images, labels)
+            without("masks", "parts")
+            return found
+
+    without("masks", "parts")
+    row = scores(*(measure(Remembering(r), r, batch_size=5) for r in pair))
+    assert row["box_accuracy"] == full["box_accuracy"] == 1
+    assert not {"miou", "iou", "pxap", "inside"} & set(row)
+    without("masks", "boxes")
+    with pytest.raises(ValueError, match="neither masks nor boxes"):
+        measure(Classifier(pair[0]), pair[0])
+
+
 def test_a_shifted_truth_scores_less_and_no_classifier_is_no_accuracy(pair: tuple[Critters, Critters]) -> None:
     row = scores(*(measure(Oracle(r, error=4), r) for r in pair))
     assert 0.3 < row["iou"] < 0.9

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from wsss_lib.backbones import backbone
+from wsss_lib.data import splits
 from wsss_lib.data.critters import Critters, World
 from wsss_lib.lab import COUNTS, Lab
 
@@ -73,6 +74,19 @@ def test_photographs_through_the_same_door(photographs: Path, monkeypatch: pytes
     assert row["split"].endswith("/val")
     several = lab.scores(cam, scales=(1.0, 0.5), flip=True)
     assert several["miou"] != row["miou"]
+
+
+def test_a_folder_of_ones_own_classes_and_splits(tmp_path: Path) -> None:
+    for file, count in (("train", 6), ("test", 3)):
+        drawn = Critters(World(size=40, species=("fenn", "lopi")), file, count).to_datasets()
+        drawn.select_columns(["id", "image", "mask", "labels"]).to_parquet(str(tmp_path / f"{file}.parquet"))
+    lab = Lab("smoke", data=str(tmp_path), device="cpu")
+    assert lab.classes == ("fenn", "lopi")
+    assert [(r.split, len(r)) for r in (lab.train_on, lab.choose_on, lab.report_on)] == [
+        ("train", 6), ("train", 6), ("test", 3),
+    ]  # fmt: skip
+    assert splits(tmp_path) == ("test", "train")
+    assert splits("voc2012") == ("train", "val", "aug")
 
 
 class Other(nn.Module):

@@ -30,6 +30,7 @@ class Measured:
     Attributes:
         split, fingerprint, classes: Of the records.
         images: How many were seen.
+        masked: How many of them have a mask; the others are measured by their boxes alone.
         scales, flip: At which sizes, and whether mirrored too.
         labels_given: Whether absent classes were removed by the image labels, as the field does for seeds.
         seeds: Pixels by threshold, class and target: the mIoU at every threshold.
@@ -50,6 +51,7 @@ class Measured:
     boxes: metrics.BoxSweep
     pixels: metrics.PixelAveragePrecision
     images: int = 0
+    masked: int = 0
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     logits: Tensor | None = None
@@ -87,7 +89,7 @@ def measure(
     Args:
         method: A module with ``localize(images, labels)``; with ``raw_maps(images)`` as well where more than one scale
             is asked for. A method whose forward pass gives logits is also scored as a classifier.
-        records: With masks. Images of unlike size are taken one by one, so that no padding enters a map.
+        records: With masks or boxes. Images of unlike size are taken one by one, so that no padding enters a map.
         labels_given: Whether to keep the maps of the image's own classes only (trap S2: say so beside the number).
         scales: Of the image; see :func:`wsss_lib.maps.multi_scale`.
         flip: Whether to add the mirror image's map.
@@ -98,8 +100,8 @@ def measure(
         The counts. The method runs in evaluation mode, and each of its modules returns to the mode it was in.
 
     Raises:
-        ValueError: Records without masks, several scales for a method without ``raw_maps``, or a method whose maps are
-            not one a class.
+        ValueError: Records without masks and boxes, several scales for a method without ``raw_maps``, or a method whose
+            maps are not one a class.
     """
     several = tuple(scales) != (1.0,) or flip
     if several and not hasattr(method, "raw_maps"):
@@ -124,8 +126,8 @@ def measure(
     with evaluating(method):
         for batch in _batches(records, batch_size):
             batch = to_device(batch, where)
-            if "masks" not in batch:
-                raise ValueError(f"{done.split} has no masks to measure against: choose a split with masks")
+            if "masks" not in batch and "boxes" not in batch:
+                raise ValueError(f"{done.split} has neither masks nor boxes to measure against: choose a split with")
             images, size = batch["images"], batch["images"].shape[-2:]
             labels = batch["labels"] if labels_given else None
             if several:
@@ -171,18 +173,19 @@ def _logits(method: nn.Module, images: Tensor, classes: int) -> Tensor | None:
 
 
 def _count(done: Measured, batch: Batch, found: Tensor) -> None:
-    masks, labels = batch["masks"], batch["labels"]
-    done.images += len(masks)
-    done.seeds.update(found, masks)
+    done.images += len(found)
     highest = found.amax(dim=1)  # (N, H, W)
-    done.foreground.update(highest, masks)
-    done.pixels.update(highest, masks)
+    if "masks" in batch:
+        done.masked += len(found)
+        done.seeds.update(found, batch["masks"])
+        done.foreground.update(highest, batch["masks"])
+        done.pixels.update(highest, batch["masks"])
     single = [i for i, boxes in enumerate(batch.get("boxes", [])) if len(boxes) == 1]
     if single:
         own = torch.stack([found[i, int(batch["box_labels"][i][0])] for i in single])
         done.boxes.update(own, [batch["boxes"][i] for i in single])
     if "parts" in batch:
-        present = labels.sum(1) > 0
+        present = batch["labels"].sum(1) > 0
         heat, parts = highest[present], batch["parts"][present]
         head = metrics.mass_share(heat, parts == 2, parts > 0)
         done.on_head.append(head.mass)
@@ -210,7 +213,10 @@ def scores(choose: Measured, report_on: Measured) -> dict[str, Any]:
     """
     row: dict[str, Any] = {}
     thresholds: dict[str, float] = {}
-    curves = [("miou", choose.miou(), report_on.miou()), ("iou", choose.iou(), report_on.iou())]
+    curves = []
+    if choose.masked and report_on.masked:
+        curves += [("miou", choose.miou(), report_on.miou()), ("iou", choose.iou(), report_on.iou())]
+        row["pxap"] = report_on.pixels.value()
     if int(report_on.boxes.images) and int(choose.boxes.images):
         curves.append(("box_accuracy", choose.box_accuracy(), report_on.box_accuracy()))
         row["max_box_acc_v2"] = float(report_on.boxes.maximum().mean())
@@ -218,7 +224,6 @@ def scores(choose: Measured, report_on: Measured) -> dict[str, Any]:
         picked = metrics.choose_threshold(choosing)
         row[name] = metrics.report(reporting, picked).value
         thresholds[name] = picked.value
-    row["pxap"] = report_on.pixels.value()
     if report_on.logits is not None and report_on.labels is not None:
         row["mean_ap"] = metrics.mean_average_precision(report_on.logits, report_on.labels)
         if bool((report_on.labels.sum(1) == 1).all()):

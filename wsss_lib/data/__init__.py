@@ -16,7 +16,7 @@ from .records import IGNORE, Batch, Records, Sample, batches, collate, to_device
 
 __all__ = [
     "IGNORE", "Batch", "DataUnavailable", "Records", "Sample", "Table", "batches", "catalogue", "collate", "describe",
-    "load", "prepare", "to_device",
+    "load", "prepare", "splits", "to_device",
 ]  # fmt: skip
 
 _LATER = {
@@ -72,6 +72,28 @@ def load(
             f"{f' (did you mean {near[0]!r}?)' if near else ''}: choose one of {', '.join(names)}, or pass a path"
         )
     return load_files(what, split, **options)
+
+
+def splits(what: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The splits that :func:`load` can be asked for.
+
+    Args:
+        what: As for :func:`load`; of a folder, what its files' names say.
+
+    Returns:
+        Names, for example ``("train", "val", "aug")``; of a single file none.
+    """
+    if what == "critters":
+        from .critters.dataset import COUNTS
+
+        return tuple(COUNTS)
+    from .sources import DATA_SETS
+    from .store import splits_in, whole
+
+    if isinstance(what, str) and what in DATA_SETS:
+        return tuple(DATA_SETS[what].splits)
+    folder = Path(what).expanduser()
+    return tuple(name for name in splits_in(folder) if whole(folder, name)) if folder.is_dir() else ()
 
 
 def _is_a_word(what: str) -> bool:
