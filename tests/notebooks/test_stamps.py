@@ -8,6 +8,7 @@ import pytest
 from notebook_kit import put
 
 from wsss_lib.notebooks import cells
+from wsss_lib.notebooks.check import check
 from wsss_lib.notebooks.checks import Chapter
 from wsss_lib.notebooks.guards import stamps
 from wsss_lib.notebooks.run import run
@@ -133,6 +134,21 @@ def test_a_note_of_agreement_renews_a_stale_stamp_until_the_next_change(clone):
     assert problems(clone) == ""
     edit(clone / "wsss_lib/parts.py", "FACTOR = 1 + 1", "FACTOR = 7")
     assert problems(clone)
+
+
+@pytest.mark.parametrize("base", ["", "||||||| parent of 1a2b3c\n"], ids=["merge", "diff3"])
+def test_two_authors_stamps_in_conflict_are_both_kept(clone, base):
+    stamp = json.loads((clone / "book" / "stamps.json").read_text())["01_cam"]
+    path = clone / "book" / "stamps.json"
+    mine, theirs = ({"01_cam": stamp, name: {"date": name}} for name in ("03_bas", "04_sat"))
+    sides = [json.dumps(side, indent=1, sort_keys=True).splitlines(keepends=True) for side in (mine, theirs)]
+    same = next(i for i, pair in enumerate(zip(*sides, strict=True)) if len(set(pair)) > 1)
+    blocks = ["".join(side[same:-2]) for side in sides]
+    end = "".join(sides[0][-2:])
+    conflict = f"<<<<<<< HEAD\n{blocks[0]}{base}=======\n{blocks[1]}>>>>>>> mine\n"
+    path.write_text("".join(sides[0][:same]) + conflict + end)
+    check(clone, fix=True, only=["tolerances"])
+    assert json.loads(path.read_text()) == mine | theirs
 
 
 def test_a_broken_file_says_what_to_do(clone):

@@ -55,6 +55,8 @@ def check(
         if name not in known:
             raise ProjectError(f"there is no check {name!r}: choose from {', '.join(known)}")
     wanted = set(only or known)
+    if fix:
+        stamps.mend(root)
     problems: list[Problem] = []
     if wanted & {c.__name__ for c in OF_A_CHAPTER}:
         for path in chapters(root, names):

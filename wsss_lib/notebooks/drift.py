@@ -252,11 +252,11 @@ def _imported_from(body: Iterable[ast.stmt], name: str, package: list[str]) -> s
 
 @lru_cache(maxsize=1)
 def _modules() -> tuple[tuple[str, ast.Module], ...]:
-    """Modules that readers may rebuild: all but the house's own machinery."""
+    """Modules that readers may rebuild: all but the house's own machinery and the controls."""
     result = []
     for path in sorted(PACKAGE.rglob("*.py")):
         relative = path.relative_to(PACKAGE.parent).with_suffix("")
-        if relative.parts[1] in ("notebooks", "cli"):
+        if relative.parts[1] in ("notebooks", "cli", "explore"):
             continue
         module = ".".join(p for p in relative.parts if p != "__init__")
         result.append((module, ast.parse(path.read_text(encoding="utf-8"))))

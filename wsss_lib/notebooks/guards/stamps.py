@@ -17,6 +17,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -183,11 +184,26 @@ def _digest(text: str) -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    text = path.read_text(encoding="utf-8") if path.is_file() else "{}"
     try:
-        value = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return {name: stamp for side in _sides(text) for name, stamp in json.loads(side).items()}
     except json.JSONDecodeError as error:
         raise ValueError(f"{path.name} is not JSON ({error}): solve the merge, or run the chapters again") from error
-    return dict(value)
+
+
+def _sides(text: str) -> list[str]:
+    """Both sides of a file that git could not merge, the one named second last; else the file alone."""
+    if "\n<<<<<<< " not in text:
+        return [text]
+    conflict = re.compile(r"^<{7} .*?\n(.*?)(?:^\|{7}.*?)?^={7}\n(.*?)^>{7} .*?\n", re.M | re.S)
+    return [conflict.sub(rf"\{side}", text) for side in (1, 2)]
+
+
+def mend(root: Path) -> None:
+    """Solve a merge that git could not: the stamps of both sides; of a chapter on both, the second (the author's)."""
+    if (root / FILE).is_file():
+        with _WRITING:
+            _store(root / FILE, read(root))
 
 
 def _store(path: Path, value: Mapping[str, Any]) -> None:
