@@ -30,6 +30,7 @@ help:
 	@echo "make lint          style and types;  make format mends the style"
 	@echo "make requirements  write requirements.txt again from uv.lock"
 	@echo "make bench         measure speed and memory against other libraries"
+	@echo "make colab         install and run under the versions that Colab ships (some GB, for as long as it lasts)"
 	@echo "make clean         remove what was built (not the environment)"
 
 $(UV):
@@ -83,6 +84,11 @@ requirements: env
 bench: $(UV)
 	@UV_PROJECT_ENVIRONMENT=.venv-bench $(UV) sync --frozen --extra bench --python $(PYTHON)
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; .venv-bench/bin/python "$$file" || exit 1; done
+
+# Environments of their own in a temporary folder; needs the Pythons that .ci/colab/*.txt name.
+.PHONY: colab
+colab: env
+	@UV=$(abspath $(UV)) $(BIN)/python .ci/colab/prove.py
 
 clean:
 	rm -rf _build dist .pytest_cache .mypy_cache .ruff_cache

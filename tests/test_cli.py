@@ -24,7 +24,7 @@ def test_help_teaches_with_examples_and_exit_codes():
     assert "exit codes: 0 all went well; 1 a chapter, a check or the work itself failed; 2" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "build", "check", "localize", "data"])
+@pytest.mark.parametrize("command", ["run", "build", "check", "edition", "localize", "data"])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])
@@ -56,8 +56,8 @@ def test_no_command_is_a_usage_error_that_shows_the_help(capsys):
 
 
 def test_outside_a_clone_one_sentence_says_what_to_do(tmp_path):
-    for command in ("run", "build", "check"):
-        done = call(command, cwd=tmp_path)
+    for command in (["run"], ["build"], ["check"], ["edition", "--student", "out"]):
+        done = call(*command, cwd=tmp_path)
         assert done.returncode == 2
         assert (
             done.stderr

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from wsss_lib import __version__
-from wsss_lib.cli import book, data, images
+from wsss_lib.cli import book, data, editions, images
 from wsss_lib.cli.common import FAILED, OK, USAGE
 
 EPILOG = """\
@@ -21,6 +21,7 @@ examples:
   wsss run cam -p seed=1                      one chapter with other parameters
   wsss build                                  the book as HTML, from the executed chapters
   wsss check --fix                            are the chapters as they should be? mend what can be mended
+  wsss edition --student handout              the chapters without their solutions, for a course
   wsss localize cat.jpg --out where/          what is where in a photograph, and how sure
   wsss data list                              data sets, and how to get each
 
@@ -84,6 +85,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"wsss-lib {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (book, images, data):
+    for module in (book, editions, images, data):
         module.add(commands)
     return parser

@@ -3,6 +3,7 @@
 Everything that needs papermill, nbformat or Sphinx lives in the submodules, which a reader's kernel never imports.
 """
 
+from wsss_lib.notebooks.keep import keep_in
 from wsss_lib.notebooks.session import begin, pick_device, say
 
-__all__ = ["begin", "pick_device", "say"]
+__all__ = ["begin", "keep_in", "pick_device", "say"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from wsss_lib.notebooks import cells, checks, drift, site
+from wsss_lib.notebooks import cells, checks, drift, exercises, site
 from wsss_lib.notebooks.checks import Chapter, Problem
 from wsss_lib.notebooks.guards import compare, elsewhere, prose, references, stamps, whole
 from wsss_lib.notebooks.project import ProjectError, chapters
@@ -14,6 +14,7 @@ from wsss_lib.notebooks.requirements import requirements
 OF_A_CHAPTER = (
     *checks.CHECKS,
     *drift.CHECKS,
+    *exercises.CHECKS,
     *whole.CHECKS,
     *compare.CHECKS,
     *prose.CHECKS,

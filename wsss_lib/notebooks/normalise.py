@@ -15,7 +15,7 @@ from typing import Any
 
 from wsss_lib.notebooks import cells
 
-KEPT_METADATA = {"tags", "mystnb", "mirror", "derives", "jupyter", "tolerance", "typed"}
+KEPT_METADATA = {"tags", "mystnb", "mirror", "derives", "jupyter", "tolerance", "typed", "wrong"}
 """Cell metadata that somebody wrote on purpose; editors and runners add the rest (timings, folding, execution)."""
 
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")

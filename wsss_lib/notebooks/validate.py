@@ -1,7 +1,8 @@
 """Execute the stored chapters with nbval and compare what they print: ``python -m wsss_lib.notebooks.validate``.
 
 Each is copied to a folder of its own and runs there with a bare environment, so that no chapter can come to need
-the clone, the network or its neighbours. Longest first, two side by side.
+the clone, the network or its neighbours. The copy also gives every exercise's check its wrong answers, which must fail
+with a hint. Longest first, two side by side.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsss_lib.notebooks import cells, execute, tolerance
+from wsss_lib.notebooks import cells, execute, exercises, tolerance
 from wsss_lib.notebooks.guards import stamps
 from wsss_lib.notebooks.project import chapters, find_root
 from wsss_lib.notebooks.run import durations
@@ -42,7 +43,7 @@ def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2, sanitize: Path
     paths = chapters(root, names)
     for path in paths:
         (stage / path.stem).mkdir()
-        shutil.copyfile(path, stage / path.stem / path.name)
+        cells.write(exercises.with_trials(cells.read(path)), stage / path.stem / path.name)
     order = sorted(paths, key=lambda p: (-known.get(f"book/{p.stem}", float(p.stat().st_size)), p.name))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "wsss_lib.notebooks.tolerance"]
     command += ["--nbval", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT}"]
