@@ -130,7 +130,7 @@ def test_a_note_of_agreement_renews_a_stale_stamp_until_the_next_change(clone):
     path = clone / "book" / "chapters" / "01_cam.ipynb"
     edit(clone / "wsss_lib/parts.py", "FACTOR = 2", "FACTOR = 1 + 1")
     assert problems(clone)
-    stamps.agreed(clone, "01_cam", cells.read(path))
+    stamps.agreed(clone, "01_cam", cells.read(path), stamps.made_of(clone, cells.read(path)))
     assert problems(clone) == ""
     edit(clone / "wsss_lib/parts.py", "FACTOR = 1 + 1", "FACTOR = 7")
     assert problems(clone)
@@ -149,6 +149,14 @@ def test_two_authors_stamps_in_conflict_are_both_kept(clone, base):
     path.write_text("".join(sides[0][:same]) + conflict + end)
     check(clone, fix=True, only=["tolerances"])
     assert json.loads(path.read_text()) == mine | theirs
+
+
+def test_a_library_that_is_edited_while_a_chapter_runs_leaves_the_stamp_stale(clone):
+    path = clone / "book" / "chapters" / "01_cam.ipynb"
+    before = stamps.made_of(clone, cells.read(path))
+    edit(clone / "wsss_lib/parts.py", "FACTOR = 2", "FACTOR = 3")
+    stamps.stamp(clone, "01_cam", cells.read(path), ABOUT, before)
+    assert "wsss_lib.parts changed" in problems(clone)
 
 
 def test_a_broken_file_says_what_to_do(clone):
@@ -174,6 +182,7 @@ def test_runs_stamp_confirm_and_refuse(clone):
     assert first["machine"].startswith("CPU, one thread (")
     assert len(first["data"]["critters"]) == stamps.DIGITS
     assert problems(clone) == ""
+    assert first["parts"] == stamps.made_of(clone, cells.read(path))
 
     edit(path, "x = 0.5", "x = 0.52 ")
     assert "cells changed" in problems(clone)

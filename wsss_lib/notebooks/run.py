@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss_lib.notebooks import cells, execute, key, parameters
-from wsss_lib.notebooks.guards import settle
+from wsss_lib.notebooks.guards import settle, stamps
 from wsss_lib.notebooks.normalise import normalise
 from wsss_lib.notebooks.progress import Progress, clock
 from wsss_lib.notebooks.project import ProjectError, chapters
@@ -44,6 +44,7 @@ class Job:
     values: Mapping[str, Any] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     """What the run knows of itself, for the chapter's stamp: date, seconds, memory, machine."""
+    parts: dict[str, str] = field(default_factory=dict)
 
     @property
     def record(self) -> Path:
@@ -100,6 +101,7 @@ def run(
         stored = _stored(job)
         job.cached = not force and stored.get("key") == job.key and (store == "no" or "date" in stored)
         job.about = stored if job.cached else {}
+        job.parts = stamps.made_of(root, cells.read(job.source)) if store != "no" else {}
     due = sorted((job for job in plan if not job.cached), key=lambda job: (-job.seconds, job.name))
     limit = timeout or TIMEOUTS[profile]
     for job in plan:
@@ -241,7 +243,7 @@ def _finish(job: Job, executed: cells.Notebook, store: settle.Store, hidden: Seq
     if store == "outputs":
         cells.write(normalise(carry_over(cells.read(job.source), result)), job.source)
     if store != "no":
-        job.failure = settle.settle(job.source, result, job.about)
+        job.failure = settle.settle(job.source, result, job.about, job.parts)
 
 
 def _known_data(name: str) -> str:

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wsss_lib.notebooks import cells, execute, exercises, tolerance
@@ -41,6 +41,7 @@ def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2, sanitize: Path
     (stage / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     known = durations(root)
     paths = chapters(root, names)
+    parts = {path: stamps.made_of(root, cells.read(path)) for path in paths}
     for path in paths:
         (stage / path.stem).mkdir()
         cells.write(exercises.with_trials(cells.read(path)), stage / path.stem / path.name)
@@ -54,20 +55,20 @@ def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2, sanitize: Path
         environment = execute.environment(Path(work), root / "_build" / "cache", one_thread=True, offline=True)
         environment[tolerance.REPORT] = str(stage / "report.json")
         code = subprocess.run(command, cwd=stage, env=environment, check=False).returncode
-    _note(root, paths, stage / "report.json")
+    _note(root, parts, stage / "report.json")
     return code
 
 
-def _note(root: Path, paths: Sequence[Path], report: Path) -> None:
+def _note(root: Path, parts: Mapping[Path, Mapping[str, str]], report: Path) -> None:
     """Note which chapters agree with what they store, so that `wsss check` need not call their stamps stale."""
     counts = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
-    for path in paths:
+    for path, made_of in parts.items():
         notebook = cells.read(path)
         went = counts.get(path.stem, {})
         if any(cell.execution_count is None for cell in cells.code_cells(notebook)):
             continue  # nbval compares nothing with a cell that was never executed, and passes it
-        if set(went) == {"passed"} and went["passed"] >= len(cells.code_cells(notebook)):
-            stamps.agreed(root, path.stem, notebook)
+        if set(went) <= {"passed", "skipped"} and sum(went.values()) >= len(cells.code_cells(notebook)):
+            stamps.agreed(root, path.stem, notebook, made_of)
 
 
 if __name__ == "__main__":

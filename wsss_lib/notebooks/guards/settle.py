@@ -37,13 +37,14 @@ def about(executed: cells.Notebook, profile: str, seconds: float, memory_mb: flo
     }
 
 
-def settle(path: Path, executed: cells.Notebook, run: Mapping[str, Any]) -> str:
+def settle(path: Path, executed: cells.Notebook, run: Mapping[str, Any], parts: Mapping[str, str]) -> str:
     """Stamp a stored chapter, if it agrees with what was computed; else say where it does not.
 
     Args:
         path: The stored chapter, under ``book/chapters``.
         executed: What was computed, normalised.
         run: As :func:`about` gives it.
+        parts: What the run was made of, from before it started.
     """
     notebook = cells.read(path)
     differences = compare.differences(executed, notebook)
@@ -52,7 +53,7 @@ def settle(path: Path, executed: cells.Notebook, run: Mapping[str, Any]) -> str:
         return (
             f"{path.stem} computes other outputs than it stores; look, then `wsss run {path.stem} --in-place`:{lines}"
         )
-    stamps.stamp(path.resolve().parents[2], path.stem, notebook, run)
+    stamps.stamp(path.resolve().parents[2], path.stem, notebook, run, parts)
     return ""
 
 

@@ -69,7 +69,9 @@ def outputs(notebook: cells.Notebook) -> str:
     return _digest(json.dumps([cell.outputs for cell in cells.code_cells(normalise(notebook))], sort_keys=True))
 
 
-def stamp(root: Path, name: str, notebook: cells.Notebook, about: Mapping[str, Any]) -> None:
+def stamp(
+    root: Path, name: str, notebook: cells.Notebook, about: Mapping[str, Any], parts: Mapping[str, str] | None = None
+) -> None:
     """Write a chapter's stamp.
 
     Args:
@@ -77,8 +79,9 @@ def stamp(root: Path, name: str, notebook: cells.Notebook, about: Mapping[str, A
         name: The chapter.
         notebook: As it is stored, outputs included.
         about: What the run knows: ``seconds``, ``memory_mb``, ``profile``, ``machine``, ``data``, ``date``.
+        parts: :func:`made_of` before the run, because an author edits on while it goes; of this moment by default.
     """
-    parts = made_of(root, notebook)
+    parts = dict(parts or made_of(root, notebook))
     record = {
         "date": about["date"],
         "profile": about["profile"],
@@ -96,10 +99,10 @@ def stamp(root: Path, name: str, notebook: cells.Notebook, about: Mapping[str, A
         _store(root / FILE, known | {name: record})
 
 
-def agreed(root: Path, name: str, notebook: cells.Notebook) -> None:
-    """Note, for this working tree only, that the chapter was executed and agrees with what it stores."""
+def agreed(root: Path, name: str, notebook: cells.Notebook, parts: Mapping[str, str]) -> None:
+    """Note, for this working tree only, that a run made of these parts agrees with what the chapter stores."""
     with _WRITING:
-        record = {"key": key(made_of(root, notebook)), "outputs": outputs(notebook), "versions": versions()}
+        record = {"key": key(parts), "outputs": outputs(notebook), "versions": versions()}
         _store(root / AGREED, _load(root / AGREED) | {name: record})
 
 
