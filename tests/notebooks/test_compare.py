@@ -72,10 +72,22 @@ def test_pictures_and_data_inside_html_are_compared():
 
     assert compare.pictured(inside(png(chart())), inside(png(chart())), Tolerance()) == ""
     assert "another picture" in compare.pictured(inside(png(chart(bend=0.1))), inside(png(chart())), Tolerance())
+    webp = [io.BytesIO() for _ in range(3)]
+    for buffer, pixels, quality in zip(webp, (chart(), chart(), chart(bend=0.1)), (80, 60, 80), strict=True):
+        Image.fromarray(pixels.astype(np.uint8)).save(buffer, format="WEBP", quality=quality)
+    same, coarser, other = (buffer.getvalue() for buffer in webp)
+    assert compare.pictured(inside(coarser), inside(same), Tolerance()) == ""
+    assert "another picture" in compare.pictured(inside(other), inside(same), Tolerance())
     data = bytes(range(200))
     assert compare.pictured(inside(data), inside(bytes(b + (b < 9) for b in data)), Tolerance()) == ""
     assert "another picture" in compare.pictured(inside(data), inside(data[::-1]), Tolerance())
     assert "another picture" in compare.pictured(inside(data), inside(data[:-3]), Tolerance())
+
+
+def test_a_long_word_that_is_no_base64_is_compared_as_it_stands():
+    word = shown("x" * 121, "text/html")
+    assert compare.pictured(word, word, Tolerance()) == ""
+    assert "another picture" in compare.pictured(word, shown("x" * 122, "text/html"), Tolerance())
 
 
 def pair(new: str, old: str, **metadata):

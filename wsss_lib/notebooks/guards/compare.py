@@ -97,7 +97,7 @@ def figures(outputs: Sequence[Any]) -> list[tuple[str, bytes]]:
     found = []
     for output in outputs:
         for mime, data in sorted(output.get("data", {}).items()):
-            if mime in ("image/png", "image/jpeg"):
+            if mime in ("image/png", "image/jpeg", "image/webp"):
                 found.append((mime, base64.b64decode(data)))
             elif mime == "text/html":
                 found += [("base64", _decoded(match)) for match in EMBEDDED.findall("".join(data))]
@@ -172,11 +172,14 @@ def _numbers(text: str) -> list[float]:
 
 
 def _decoded(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4))
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:  # a long word that is no base64: compared as it stands
+        return text.encode()
 
 
 def _is_picture(data: bytes) -> bool:
-    return data.startswith((b"\x89PNG", b"\xff\xd8"))
+    return data.startswith((b"\x89PNG", b"\xff\xd8")) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
 
 def _apart(mine: bytes, stored: bytes) -> float:
