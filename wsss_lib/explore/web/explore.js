@@ -135,7 +135,8 @@
       readout.textContent = [now.say, now.words].filter(Boolean).join(" · ");
       if (now.alt) {
         const heard = make("span", "wx-heard");
-        heard.textContent = " " + now.alt;
+        readout.append(" ");
+        heard.textContent = now.alt;
         readout.appendChild(heard);
       }
     };
