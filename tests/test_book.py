@@ -30,6 +30,7 @@ RESULT = {
     "data": {"rows": {"cam": [RUN | {"miou": 0.3}, RUN | {"miou": 0.5}], "BAS": [RUN | {"miou": 0.9, "iou": 0.8}]}},
     "provenance": {"command": "python -m wsss_lib.studies sample", "versions": {"torch": "2.15.0"}},
 }
+INSIDE = "A dot that lies in the page itself"
 v4 = nbformat.v4
 
 
@@ -40,13 +41,14 @@ def executed(name: str) -> cells.Notebook:
         data = base64.b64encode(base64.b64decode(PIXEL) + bytes([grey])).decode()
         pictures.append(v4.new_output("display_data", {"image/png": data}, metadata={"image/png": {"alt": alt}}))
     told = v4.new_output("display_data", {"text/markdown": "The IoU is **0.46**, and $x^2$."})
+    inside = v4.new_output("display_data", {"text/html": f'<img alt="{INSIDE}" src="data:image/png;base64,{PIXEL}">'})
     made = [
         v4.new_markdown_cell(
             f"# Chapter {name}\n\n**What you need.** A pencil and [the glossary](../glossary.md).\n\n"
             "$$\\cancel{a} = 1$$\n\n## Part\n\n[Terms](../glossary.md)."
         ),
         v4.new_code_cell(bootstrap.source(name), metadata={"tags": list(bootstrap.TAGS)}, execution_count=1),
-        v4.new_code_cell("show()", outputs=[*pictures, told], execution_count=2),
+        v4.new_code_cell("show()", outputs=[*pictures, told, inside], execution_count=2),
         v4.new_markdown_cell("## Exercises\n\n**Exercise 1: add.** Write it."),
         v4.new_code_cell("def add(a, b): ...", metadata={"tags": ["exercise"]}, execution_count=3),
         v4.new_code_cell("ANSWER = 42", metadata={"tags": ["solution", "hide-cell"]}, execution_count=4),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
-from test_book import ALTS, built, sample  # noqa: F401 (fixtures)
+from test_book import ALTS, INSIDE, built, sample  # noqa: F401 (fixtures)
 
 from wsss_lib.notebooks import offline, pdf
 from wsss_lib.notebooks.build import pages
@@ -46,7 +46,10 @@ def test_links_stay_inside_and_no_name_comes_twice(soup):
 def test_pictures_and_styles_are_those_of_the_site(soup, paper):
     pictures = soup.select(".cell_output img")
     assert [image["alt"] for image in pictures][: len(ALTS)] == ALTS
-    for source in [image["src"] for image in soup.find_all("img")] + [link["href"] for link in soup.find_all("link")]:
+    inside = soup.find("img", alt=INSIDE)["src"]
+    assert inside.startswith("data:image/png;base64,")
+    files = [image["src"] for image in soup.find_all("img") if not image["src"].startswith("data:")]
+    for source in files + [link["href"] for link in soup.find_all("link")]:
         assert (paper.parent / urllib.parse.unquote(source)).is_file(), source
 
 

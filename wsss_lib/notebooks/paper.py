@@ -140,7 +140,8 @@ def _localise(article: Any, name: str, place: dict[str, str], site: Path, target
             elif element.name in ("a", "use", "image"):
                 _link(element, attribute, value, here, own, place, site)
         if element.name == "img" and element.get("src"):
-            element["src"] = _relative((here / urllib.parse.unquote(element["src"])).resolve(), target)
+            if not urllib.parse.urlsplit(element["src"]).scheme:  # a picture of a control lies in the page itself
+                element["src"] = _relative((here / urllib.parse.unquote(element["src"])).resolve(), target)
             element.attrs.pop("loading", None)  # nobody scrolls on paper
 
 
