@@ -63,3 +63,23 @@ def test_what_is_written_is_the_backbone_alone_and_loads(
         assert set(stored.keys()) == set(backbone(name).state_dict())
     assert not list(tmp_path.glob("*.partial"))
     backbone(name, weights=out)
+
+
+def test_the_shipped_transformer_is_small_and_learnt_something() -> None:
+    path = pretrain.SHIPPED / "tiny_vit.safetensors"
+    assert path.stat().st_size < 2e6
+    with safe_open(path, "pt") as stored:
+        assert float(stored.metadata()["accuracy"]) > 0.9
+        assert stored.metadata()["world"] == repr(pretrain.NURSERY_WORLD)
+    net = backbone("tiny_vit", weights="shipped").eval()
+    records = Critters(World(species=NURSERY), "test", 24)
+    images = records.batch(range(24))["images"]
+    with torch.no_grad():
+        tokens = net.tokens(images)
+    assert tokens.isfinite().all()
+    # Class tokens of different images differ by much more than those of an image and its mirror.
+    with torch.no_grad():
+        mirrored = net.tokens(images.flip(3))[:, 0]
+    same = F.cosine_similarity(tokens[:, 0], mirrored).mean()
+    other = F.cosine_similarity(tokens[:, 0], mirrored.roll(1, 0)).mean()
+    assert same > other + 0.2
