@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_book import RESULT, ROOT, STAMP, built, chapter, sample, serving  # noqa: F401 (fixtures)
+from book_kit import RESULT, ROOT, STAMP
+from test_book import serving
 
 from wsss_lib.notebooks import cells
-from wsss_lib.notebooks.build import build, config
+from wsss_lib.notebooks.build import build, config, dress
 
 NOTEBOOK = ROOT / "book" / "chapters" / "90_troubleshooting.ipynb"
 
@@ -46,7 +47,7 @@ class Table(HTMLParser):
             self.rows[-1][-1] += data.strip()
 
 
-def test_a_chapter_says_what_it_needs_and_when_it_was_verified(chapter):  # noqa: F811
+def test_a_chapter_says_what_it_needs_and_when_it_was_verified(chapter):
     top = head(chapter)
     assert '<dt>Needs</dt><dd>A pencil and <a class="reference internal" href="../glossary.html">' in top
     assert chapter.count("A pencil and") == 1, "the paragraph moves, it is not doubled"
@@ -57,14 +58,14 @@ def test_a_chapter_says_what_it_needs_and_when_it_was_verified(chapter):  # noqa
     assert STAMP["machine"] in top
 
 
-def test_a_chapter_leads_to_its_neighbours_its_notebook_and_colab(chapter):  # noqa: F811
+def test_a_chapter_leads_to_its_neighbours_its_notebook_and_colab(chapter):
     top = head(chapter)
     assert re.findall(r'rel="(\w+)" href="([^"]+)"', top) == [("prev", "00_world.html"), ("next", "02_eigen_cam.html")]
     assert 'href="../../_sources/book/chapters/01_cam.ipynb" download="01_cam.ipynb"' in top
     assert re.search(r'href="https://colab[^"]+/blob/main/book/chapters/01_cam.ipynb">Open in Colab', top)
 
 
-def test_a_chapter_says_how_to_cite_it(chapter):  # noqa: F811
+def test_a_chapter_says_how_to_cite_it(chapter):
     top = head(chapter)
     assert "Chapter 01_cam. In <em>From Labels to Masks</em>, version" in top
     entry = re.search(r"@incollection\{labels-to-masks-chapter-01_cam,(.*?)\n\}", top, re.S)
@@ -72,13 +73,13 @@ def test_a_chapter_says_how_to_cite_it(chapter):  # noqa: F811
     assert {"author", "title", "booktitle", "year", "url"} <= set(re.findall(r"^  (\w+) +=", entry[1], re.M))
 
 
-def test_a_chapter_without_a_stamp_says_so(built):  # noqa: F811
+def test_a_chapter_without_a_stamp_says_so(built):
     top = head((built / "book/chapters/02_eigen_cam.html").read_text())
     assert "not recorded yet" in top
     assert "<time>" not in top
 
 
-def test_the_status_is_that_of_the_stamps(built):  # noqa: F811
+def test_the_status_is_that_of_the_stamps(built):
     page = (built / "book/status.html").read_text()
     rows = {row[0]: row[1:] for row in Table(page).rows}
     assert rows["01_cam"] == ["2031-05-17", "book", "71", "803", "CPU, one thread (x86_64)"]
@@ -86,7 +87,7 @@ def test_the_status_is_that_of_the_stamps(built):  # noqa: F811
     assert "critters 0123456789ab" in page
 
 
-def test_the_results_are_the_honest_rows(built):  # noqa: F811
+def test_the_results_are_the_honest_rows(built):
     rows = Table((built / "book/results.html").read_text()).rows
     heads = rows[0]
     cam, bas = (dict(zip(heads, row, strict=True)) for row in rows[1:])
@@ -96,7 +97,7 @@ def test_the_results_are_the_honest_rows(built):  # noqa: F811
     assert (cam["labels at test time"], cam["multi-scale"]) == ("yes", "not recorded")
 
 
-def test_new_records_make_their_pages_anew_and_no_others(built, sample):  # noqa: F811
+def test_new_records_make_their_pages_anew_and_no_others(built, sample):
     path = sample / "book" / "stamps.json"
     path.write_text(json.dumps({"01_cam": STAMP, "02_eigen_cam": STAMP | {"seconds": 33}}))
     try:
@@ -110,7 +111,24 @@ def test_new_records_make_their_pages_anew_and_no_others(built, sample):  # noqa
         build(sample, tell=print)
 
 
-def test_without_an_address_no_button_needs_one(sample):  # noqa: F811
+def test_a_changed_style_or_extension_makes_all_anew(tmp_path):
+    for name in ("ext", "assets"):
+        (tmp_path / "stage" / "book" / name).mkdir(parents=True)
+    style, kept = tmp_path / "stage/book/assets/book.css", tmp_path / ".doctrees"
+
+    def built_again() -> bool:
+        """Whether Sphinx begins with nothing."""
+        kept.mkdir(exist_ok=True)
+        dress(tmp_path, tmp_path / "stage")
+        return not kept.is_dir()
+
+    style.write_text("a {}")
+    assert [built_again(), built_again()] == [True, False]
+    style.write_text("b {}")
+    assert [built_again(), built_again()] == [True, False]
+
+
+def test_without_an_address_no_button_needs_one(sample):
     file = sample / "pyproject.toml"
     text = file.read_text()
     file.write_text(re.sub(r"(?m)^Repository = .*$", "", text))
@@ -122,7 +140,7 @@ def test_without_an_address_no_button_needs_one(sample):  # noqa: F811
     assert settings["html"]["use_repository_button"] is settings["html"]["use_issues_button"] is False
 
 
-def test_every_page_has_a_title_a_description_and_a_language(built):  # noqa: F811
+def test_every_page_has_a_title_a_description_and_a_language(built):
     found = [p for p in built.rglob("*.html") if "_static" not in p.parts]
     assert len(found) >= 10
     for path in found:
@@ -164,7 +182,7 @@ def browser():
 
 
 @pytest.mark.browser
-def test_the_results_are_sorted_with_the_keyboard(built, browser):  # noqa: F811
+def test_the_results_are_sorted_with_the_keyboard(built, browser):
     page = browser.new_page()
     page.goto(f"{built.as_uri()}/book/results.html")
     first = lambda: page.locator("table.sortable tbody tr th").all_inner_texts()  # noqa: E731
@@ -186,7 +204,7 @@ def test_the_results_are_sorted_with_the_keyboard(built, browser):  # noqa: F811
 
 @pytest.mark.browser
 @pytest.mark.parametrize("opened", ["served", "file"])
-def test_the_search_finds_a_page(built, browser, opened):  # noqa: F811
+def test_the_search_finds_a_page(built, browser, opened):
     page = browser.new_page()
     failed: list[str] = []
     page.on("pageerror", lambda error: failed.append(str(error)))
@@ -199,7 +217,7 @@ def test_the_search_finds_a_page(built, browser, opened):  # noqa: F811
     assert failed == []
 
 
-def test_the_settings_name_the_clone(sample):  # noqa: F811
+def test_the_settings_name_the_clone(sample):
     assert config(sample, Path("stage"))["sphinx"]["config"]["wsss_root"] == str(sample)
     assert "wsss_root" not in yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]
     assert RESULT["name"] in (sample / "results" / "sample.json").read_text()

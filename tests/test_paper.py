@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from book_kit import ALTS, INSIDE
 from bs4 import BeautifulSoup
-from test_book import ALTS, INSIDE, built, sample  # noqa: F401 (fixtures)
 
 from wsss_lib.notebooks import offline, pdf
 from wsss_lib.notebooks.build import pages
@@ -16,7 +16,7 @@ from wsss_lib.notebooks.project import ProjectError
 
 
 @pytest.fixture(scope="module")
-def paper(built, sample):  # noqa: F811
+def paper(built, sample):
     return assemble(sample, sample / "_build" / "pdf" / "book.html")
 
 
@@ -25,7 +25,7 @@ def soup(paper):
     return BeautifulSoup(paper.read_text(), "html.parser")
 
 
-def test_every_page_is_on_paper_in_the_order_of_the_contents(soup, sample):  # noqa: F811
+def test_every_page_is_on_paper_in_the_order_of_the_contents(soup, sample):
     parts = soup.select("section.paper-page")
     assert len(parts) == len(pages(sample))
     assert [link["href"][1:] for link in soup.select(".paper-contents a")] == [part["id"] for part in parts]
@@ -80,7 +80,7 @@ def test_page_numbers_are_read_from_what_chromium_writes():
     assert pdf.numbers(b"compressed") == {}
 
 
-def test_without_chromium_one_sentence_says_what_is_needed(sample, monkeypatch, capsys):  # noqa: F811
+def test_without_chromium_one_sentence_says_what_is_needed(sample, monkeypatch, capsys):
     monkeypatch.chdir(sample)
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("WSSS_CHROMIUM", raising=False)
@@ -114,7 +114,7 @@ def chromium() -> str:
 
 
 @pytest.mark.browser
-def test_the_pdf_has_every_page_and_its_number(built, sample, chromium):  # noqa: F811
+def test_the_pdf_has_every_page_and_its_number(built, sample, chromium):
     target = pdf.write(sample, sample / "_build" / "sample.pdf")
     printed = target.read_bytes()
     assert printed.startswith(b"%PDF-")
@@ -126,7 +126,7 @@ def test_the_pdf_has_every_page_and_its_number(built, sample, chromium):  # noqa
 
 
 @pytest.fixture(scope="module")
-def unpacked(built, sample, tmp_path_factory) -> Path:  # noqa: F811
+def unpacked(built, sample, tmp_path_factory) -> Path:
     (sample / "book" / "chapters").mkdir(exist_ok=True)
     for path in (sample / "_build" / "run" / "book").glob("*.ipynb"):
         (sample / "book" / "chapters" / path.name).write_bytes(path.read_bytes())
@@ -138,7 +138,7 @@ def unpacked(built, sample, tmp_path_factory) -> Path:  # noqa: F811
     return folder / offline.NAME
 
 
-def test_the_folder_holds_site_and_notebooks(unpacked, sample):  # noqa: F811
+def test_the_folder_holds_site_and_notebooks(unpacked, sample):
     assert sorted(p.name for p in unpacked.iterdir()) == ["README.txt", "START-HERE.html", "notebooks", "site"]
     chapters = [Path(p).name for p in pages(sample) if "/chapters/" in p]
     assert [p.stem for p in sorted((unpacked / "notebooks").iterdir())] == sorted(chapters)

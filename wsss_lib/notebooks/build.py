@@ -54,7 +54,7 @@ def build(
     staged = stage(root, profile, stored=stored)
     tell(f"Building {len(pages(root))} pages ...")
     output = root / "_build"
-    _dress(output, staged)
+    dress(output, staged)
     page = output / "html" / "index.html"
     page.unlink(missing_ok=True)
     program = "from jupyter_book.cli.main import main; main()"  # `jupyter-book` itself need not be on the path
@@ -79,7 +79,7 @@ def build(
     return page
 
 
-def _dress(output: Path, staged: Path) -> None:
+def dress(output: Path, staged: Path) -> None:
     """Forget what Sphinx remembers when extensions or assets have changed, which it does not look at."""
     now = paths_digest([staged / "book" / "ext", staged / "book" / "assets"])
     kept = output / "dress.txt"

@@ -1,0 +1,72 @@
+"""A small sample of the book: real settings, real extensions, real assets, sample chapters; built once a process."""
+
+import base64
+import json
+import shutil
+from pathlib import Path
+
+import nbformat
+
+from wsss_lib.notebooks import bootstrap, cells
+from wsss_lib.notebooks.build import pages
+from wsss_lib.notebooks.normalise import normalise
+
+ROOT = Path(__file__).resolve().parents[1]
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+ALTS = ["A map, lit at the head", "The same map, lit at the body"]
+STAMP = {
+    "date": "2031-05-17", "profile": "book", "seconds": 71, "memory_mb": 803, "machine": "CPU, one thread (x86_64)",
+    "versions": {"python": "3.11", "torch": "2.15.0", "wsss-lib": "0.1.0"}, "data": {"critters": "0123456789ab"},
+}  # fmt: skip
+RUN = {"choose": "critters/val", "split": "critters/test", "images": 400, "labels_given": True}
+RESULT = {
+    "name": "sample",
+    "data": {"rows": {"cam": [RUN | {"miou": 0.3}, RUN | {"miou": 0.5}], "BAS": [RUN | {"miou": 0.9, "iou": 0.8}]}},
+    "provenance": {"command": "python -m wsss_lib.studies sample", "versions": {"torch": "2.15.0"}},
+}
+INSIDE = "A dot that lies in the page itself"
+v4 = nbformat.v4
+
+
+def executed(name: str) -> cells.Notebook:
+    """A chapter as the runner leaves it: two pictures in one cell, and a sentence with a number and maths."""
+    pictures = []
+    for alt, grey in zip(ALTS, (0, 99), strict=True):
+        data = base64.b64encode(base64.b64decode(PIXEL) + bytes([grey])).decode()
+        pictures.append(v4.new_output("display_data", {"image/png": data}, metadata={"image/png": {"alt": alt}}))
+    told = v4.new_output("display_data", {"text/markdown": "The IoU is **0.46**, and $x^2$."})
+    inside = v4.new_output("display_data", {"text/html": f'<img alt="{INSIDE}" src="data:image/png;base64,{PIXEL}">'})
+    made = [
+        v4.new_markdown_cell(
+            f"# Chapter {name}\n\n**What you need.** A pencil and [the glossary](../glossary.md).\n\n"
+            "$$\\cancel{a} = 1$$\n\n## Part\n\n[Terms](../glossary.md)."
+        ),
+        v4.new_code_cell(bootstrap.source(name), metadata={"tags": list(bootstrap.TAGS)}, execution_count=1),
+        v4.new_code_cell("show()", outputs=[*pictures, told, inside], execution_count=2),
+        v4.new_markdown_cell("## Exercises\n\n**Exercise 1: add.** Write it."),
+        v4.new_code_cell("def add(a, b): ...", metadata={"tags": ["exercise"]}, execution_count=3),
+        v4.new_code_cell("ANSWER = 42", metadata={"tags": ["solution", "hide-cell"]}, execution_count=4),
+        v4.new_code_cell("assert add(1, 2) == 3", metadata={"tags": ["check", "hide-cell"]}, execution_count=5),
+        v4.new_markdown_cell("## Last words\n\nThe end."),
+    ]
+    return normalise(v4.new_notebook(cells=made))
+
+
+def lay_out(root: Path) -> None:
+    """Write the sample's sources and executed chapters."""
+    for name in ("_config.yml", "_toc.yml", "pyproject.toml"):
+        shutil.copyfile(ROOT / name, root / name)
+    for name in ("assets", "ext"):
+        shutil.copytree(ROOT / "book" / name, root / "book" / name)
+    for page in pages(root):
+        path = Path(page)
+        if path.parent.name == "chapters":
+            cells.write(executed(path.name), root / "_build" / "run" / "book" / f"{path.name}.ipynb")
+        elif path.name in ("results", "status"):
+            shutil.copyfile(ROOT / "book" / f"{path.name}.md", root / "book" / f"{path.name}.md")
+        else:
+            (root / "book" / f"{path.name}.md").write_text(f"# {path.name}\n\nText.\n")
+    (root / "book" / "references.bib").write_text("")
+    (root / "book" / "stamps.json").write_text(json.dumps({"01_cam": STAMP}))
+    (root / "results").mkdir()
+    (root / "results" / "sample.json").write_text(json.dumps(RESULT))
