@@ -19,6 +19,8 @@ METRICS = {
     "pxap": "PxAP",
 }
 """Names of metrics in a row, and as the table heads them."""
+POSITIONS = ("positions", "settings")
+"""Where a study keeps to what it turned a dial."""
 NAMES = {"cam": "CAM", "bas": "BAS", "sat": "SAT", "seam": "SEAM", "ssc": "SSC", "esol": "ESOL", "mars": "MARS"}
 
 
@@ -52,24 +54,28 @@ def rows(document: Mapping[str, Any]) -> list[Row]:
     return [_row(str(document["name"]), path, runs) for path, runs in _find(document.get("data", {}), ())]
 
 
-def _find(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Mapping[str, Any]]]]:
+def _find(
+    value: Any, path: tuple[str, ...], dial: tuple[str, Sequence[Any]] | None = None
+) -> Iterator[tuple[tuple[str, ...], list[Mapping[str, Any]]]]:
+    """Rows with the names on the way to them; ``dial`` is what was turned there, and its positions."""
     if _honest(value):
         yield path, [value]
     elif isinstance(value, list) and value and all(_honest(item) for item in value):
         yield path, value
     elif isinstance(value, Mapping):
-        settings = value.get("settings")
+        turned = next((key for key in POSITIONS if isinstance(value.get(key), list)), "")
+        if turned:
+            named = value.get("dial")
+            dial = (str(named or (path[-1] if path else "setting")), value[turned])
+            path = path if named else path[:-1]
         for name, child in value.items():
-            if name == "settings" and isinstance(child, list):
-                continue
-            if isinstance(settings, list) and isinstance(child, list) and len(child) == len(settings):
-                for setting, each in zip(settings, child, strict=True):
-                    yield from _find(each, (*path[:-1], str(name), f"{path[-1] if path else 'setting'} {setting}"))
-            else:
-                yield from _find(child, (*path, str(name)))
+            if name != turned:
+                yield from _find(child, (*path, str(name)), dial)
     elif isinstance(value, list):
         for index, child in enumerate(value):
-            yield from _find(child, (*path, str(index)))
+            known = dial is not None and len(dial[1]) == len(value)
+            where = f"{dial[0]} {dial[1][index]}" if dial is not None and known else str(index)
+            yield from _find(child, (*path, where), dial)
 
 
 def _honest(value: Any) -> bool:
