@@ -21,7 +21,17 @@ METRICS = {
 """Names of metrics in a row, and as the table heads them."""
 POSITIONS = ("positions", "settings")
 """Where a study keeps to what it turned a dial."""
-NAMES = {"cam": "CAM", "bas": "BAS", "sat": "SAT", "seam": "SEAM", "ssc": "SSC", "esol": "ESOL", "mars": "MARS"}
+NAMES = {
+    "supervised": "trained on masks: an upper bound",
+    "several": "CAM, one to three critters an image",
+    "cam": "CAM",
+    "bas": "BAS",
+    "sat": "SAT",
+    "seam": "SEAM",
+    "ssc": "SSC",
+    "esol": "ESOL",
+    "mars": "MARS",
+}
 
 
 @dataclass(frozen=True)
