@@ -28,7 +28,7 @@ def small(seed: int = 0, **options: int) -> TransformerBackbone:
 def method(classes: int = 3, **settings_: object) -> SAT:
     net = small()
     torch.manual_seed(1)
-    return SAT(net, classes, SATConfig(**{"blocks": 2} | settings_)).double()  # type: ignore[arg-type]
+    return SAT(net, classes, SATConfig(**{"blocks": 2, "area": "batch"} | settings_)).double()  # type: ignore[arg-type]
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

@@ -52,8 +52,8 @@ class SATConfig:
         drop_path: Stochastic depth of the last block; the first has 0, those between are interpolated.
     """
 
-    prior: float = 0.15
-    blocks: int = 2
+    prior: float = 0.20
+    blocks: int = 6
     area_weight: float = 1.0
     norm_weight: float = 1.0
     area: Literal["batch", "image"] = "batch"

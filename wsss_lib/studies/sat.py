@@ -38,6 +38,11 @@ ABLATION: dict[str, SATConfig] = {
     "gate + area": SATConfig(norm_weight=0),
     "gate + normalisation": SATConfig(area_weight=0),
     "gate + area + normalisation": SATConfig(),
+    "area of each image": SATConfig(area="image"),
+    "two of six blocks gated": SATConfig(blocks=2),
+    "four of six": SATConfig(blocks=4),
+    "λ = 0.1": SATConfig(prior=0.1),
+    "λ = 0.3": SATConfig(prior=0.3),
 }
 """Rows in the paper's order, then ours."""
 
