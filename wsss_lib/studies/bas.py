@@ -72,8 +72,7 @@ def masked_responses(cam: CAM, batch: Batch, stage: str, radii: Sequence[int] = 
 
     Returns:
         (N, len(radii) + 2) each: ``area`` (of the mask over that of the object), ``cross_entropy`` (softmax, under the
-        mask), ``foreground`` and ``background`` (the class's score under and outside the mask over that of the whole
-        image, both behind a ReLU).
+        mask), ``foreground`` and ``background`` (the class's score under and outside the mask, behind a ReLU).
 
     Source: Wu et al. 2022, figure 2, whose masks are shrunk and grown alike. Built in chapter 3.
     """
@@ -91,18 +90,17 @@ def masked_responses(cam: CAM, batch: Batch, stage: str, radii: Sequence[int] = 
             grid = F.adaptive_avg_pool2d(mask[:, None], features.shape[-2:])  # (N, 1, h, w)
             return cam.head(tail(features * grid).mean(dim=(2, 3)))
 
-        whole = scores(masks[-1]).gather(1, classes[:, None])[:, 0].relu().clamp_min(1e-8)  # (N,)
         for mask in masks:
             inside, outside = scores(mask), scores(1 - mask)
             found["area"].append(mask.sum(dim=(1, 2)) / truth.sum(dim=(1, 2)))
             found["cross_entropy"].append(F.cross_entropy(inside, classes, reduction="none"))
-            found["foreground"].append(inside.gather(1, classes[:, None])[:, 0].relu() / whole)
-            found["background"].append(outside.gather(1, classes[:, None])[:, 0].relu() / whole)
+            found["foreground"].append(inside.gather(1, classes[:, None])[:, 0].relu())
+            found["background"].append(outside.gather(1, classes[:, None])[:, 0].relu())
     return {name: torch.stack(values, dim=1) for name, values in found.items()}
 
 
 def observation(profile: str) -> dict[str, Any]:
-    """The two curves on the test images, and what a training step costs."""
+    """The two curves on the test images (activations over the whole images' mean), and what a training step costs."""
     curves: list[dict[str, list[float]]] = []
     prints: dict[str, str] = {}
     for seed in SEEDS:
@@ -111,7 +109,10 @@ def observation(profile: str) -> dict[str, Any]:
         stage = cam.backbone.stages[-2]
         parts = [masked_responses(cam, part, stage) for part in _batches(lab.report_on)]
         joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        curves.append({name: values.mean(dim=0).tolist() for name, values in joined.items()})
+        mean = {name: values.mean(dim=0) for name, values in joined.items()}
+        whole = mean["foreground"][-1].clone()
+        mean |= {name: mean[name] / whole for name in ("foreground", "background")}
+        curves.append({name: values.tolist() for name, values in mean.items()})
         prints[f"test-{seed}"] = lab.report_on.fingerprint
     return {
         "data": {"radii": list(RADII), "images": len(lab.report_on), "curves": curves, "cost": cost()},
