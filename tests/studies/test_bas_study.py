@@ -66,12 +66,12 @@ def test_without_the_safeguard_the_background_pass_teaches_everything() -> None:
 
 
 def test_the_ablation_changes_one_thing_at_a_time() -> None:
-    for name, (kind, changes) in study.ABLATION.items():
+    for name, (kind, changes) in (study.ABLATION | study.SETTINGS).items():
         assert (kind is not BAS) + len(changes) == 1, name
         assert BASConfig(**changes) != BASConfig() or kind is study.SharedTail, name
 
 
-@pytest.mark.parametrize("name", ["bas", "bas_observation", "bas_dial", "bas_ablation"])
+@pytest.mark.parametrize("name", ["bas", "bas_observation", "bas_dial", "bas_ablation", "bas_settings"])
 def test_what_is_recorded_has_three_seeds_and_the_claims_hold(name: str) -> None:
     if name not in results.names():
         pytest.skip(f"{name} is not recorded yet")

@@ -44,6 +44,8 @@ ABLATION: dict[str, tuple[type[BAS], dict[str, Any]]] = {
     "no L_bas": (BAS, {"suppression": 0.0}),
     "no L_ac (β = 0)": (BAS, {"beta": 0.0}),
     "no L_frg (α = 0)": (BAS, {"alpha": 0.0}),
+}
+SETTINGS: dict[str, tuple[type[BAS], dict[str, Any]]] = {
     "β halved": (BAS, {"beta": BASConfig().beta / 2}),
     "β doubled": (BAS, {"beta": BASConfig().beta * 2}),
     "f₂ shared and trained": (SharedTail, {}),
@@ -142,18 +144,23 @@ def comparison(profile: str) -> dict[str, Any]:
 
 
 def ablation(profile: str) -> dict[str, Any]:
-    """The same with one thing changed at a time."""
+    """The same with one loss term less."""
     return _rows(profile, ABLATION)
 
 
-def _rows(profile: str, settings: dict[str, tuple[type[BAS], dict[str, Any]]]) -> dict[str, Any]:
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in settings}
-    chosen: dict[str, list[dict[str, Any]]] = {name: [] for name in settings}
+def settings(profile: str) -> dict[str, Any]:
+    """The same with β turned, and with f₂ treated otherwise."""
+    return _rows(profile, SETTINGS)
+
+
+def _rows(profile: str, kinds: dict[str, tuple[type[BAS], dict[str, Any]]]) -> dict[str, Any]:
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in kinds}
+    chosen: dict[str, list[dict[str, Any]]] = {name: [] for name in kinds}
     prints: dict[str, str] = {}
     for seed in SEEDS:
         lab = Lab(profile, seed=seed)
         few = lab.choose_on.subset(range(min(CHOSEN_ON, len(lab.choose_on))))
-        for name, (kind, changes) in settings.items():
+        for name, (kind, changes) in kinds.items():
             method = fitted(lab, kind, **changes)
             rows[name].append(lab.scores(method) | {"mask_area": mask_area(method, lab.report_on)})
             seen = measure(method, few, device=lab.device)
@@ -244,5 +251,9 @@ def _step(method: nn.Module, loss: Any, steps: int) -> dict[str, float]:
 
 
 STUDIES: dict[str, Study] = {
-    "bas": comparison, "bas_observation": observation, "bas_dial": dial, "bas_ablation": ablation,
-}  # fmt: skip
+    "bas": comparison,
+    "bas_observation": observation,
+    "bas_ablation": ablation,
+    "bas_settings": settings,
+    "bas_dial": dial,
+}
