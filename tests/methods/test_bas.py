@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from wsss_lib.backbones import StagedBackbone, backbone
 from wsss_lib.methods import BAS, BASConfig
-from wsss_lib.methods.bas import classification_loss, draw_class, of_class, suppression_loss
+from wsss_lib.methods.bas import activation, classification_loss, draw_class, of_class, suppression_loss
 
 TERMS = ("classification", "suppression", "area", "foreground")
 
@@ -66,7 +66,7 @@ class TestByHand:
         features = linear.features(images)
         mask = torch.full((1, 2, 2), 0.5, dtype=torch.float64, requires_grad=True)
         whole = linear(images)[:, 0]
-        loss = suppression_loss(linear.background(features, mask)[:, 0], whole) + 1.5 * mask.mean()
+        loss = suppression_loss(linear.background(features, mask)[:, 0].mean((1, 2)), whole) + 1.5 * mask.mean()
         (gradient,) = torch.autograd.grad(loss.sum(), mask)
         expected = torch.tensor([[[-0.2917, 0.2083], [0.2083, 0.3750]]], dtype=torch.float64)
         torch.testing.assert_close(gradient, expected, atol=5e-5, rtol=0)
@@ -75,6 +75,11 @@ class TestByHand:
 
 
 class TestSuppression:
+    def test_cells_that_speak_against_the_class_count_in_the_score_only(self) -> None:
+        maps = torch.tensor([[[3.0, -1.0], [-1.0, -5.0]], [[1.0, 0.0], [2.0, -1.0]]])
+        assert activation(maps, "cells").tolist() == [0.75, 0.75]
+        assert activation(maps, "score").tolist() == [0.0, 0.5]
+
     def test_a_ratio_and_the_constant_one(self) -> None:
         kept = torch.tensor([0.5, 2.0, 0.0, 3.0, 0.0], requires_grad=True)
         whole = torch.tensor([2.0, 2.0, 1.0, 1.0, 0.0])
@@ -88,13 +93,13 @@ class TestSuppression:
         method = small()
         features = method.features(batch_of([[1, 0, 0], [0, 1, 0]])["images"])
         left = method.background(features, torch.zeros(2, 4, 6, dtype=torch.float64))
-        torch.testing.assert_close(left, method.tail()(features).mean(dim=(2, 3)))
+        torch.testing.assert_close(left, method.tail()(features))
 
     def test_a_full_mask_leaves_the_response_to_nothing(self) -> None:
         method = small()
         features = method.features(batch_of([[1, 0, 0]])["images"])
         left = method.background(features, torch.ones(1, 4, 6, dtype=torch.float64))
-        torch.testing.assert_close(left, method.tail()(torch.zeros_like(features)).mean(dim=(2, 3)))
+        torch.testing.assert_close(left, method.tail()(torch.zeros_like(features)))
         assert left.abs().max() > 1e-3, "the biases of batch norm speak where nothing is"
 
     @given(st.integers(0, 1000), st.integers(1, 4), st.integers(1, 5))
@@ -110,7 +115,9 @@ class TestSuppression:
         features = torch.rand(3, 3, h, w, dtype=torch.float64)
         mask = torch.rand(3, h, w, dtype=torch.float64)
         larger = mask + (1 - mask) * torch.rand(3, h, w, dtype=torch.float64)
-        assert (method.background(features, larger) <= method.background(features, mask) + 1e-12).all()
+        for where in ("cells", "score"):
+            more, less = (activation(method.background(features, m), where) for m in (mask, larger))  # type: ignore[arg-type]
+            assert (less <= more + 1e-12).all()
 
 
 def gradients(method: BAS, term: str, batch: dict[str, Tensor]) -> dict[str, bool]:
@@ -178,7 +185,7 @@ class TestGradients:
         method = small(copy_norm=norm, pool=2, head=5).train()
         features, mask = torch.rand(2, 6, 4, 6, dtype=torch.float64), torch.rand(2, 4, 6, dtype=torch.float64)
         copied = copy.deepcopy(method.tail()).train(norm == "batch")
-        expected = copied(features * (1 - mask)[:, None]).mean(dim=(2, 3))
+        expected = copied(features * (1 - mask)[:, None])
 
         def refuse(*_: object) -> None:
             raise AssertionError("a deep copy a step is what this does without")
@@ -189,7 +196,7 @@ class TestGradients:
 
 class TestAgainstTheSlowReference:
     @pytest.mark.parametrize("how", ["multilabel", "softmax", "against_absent"])
-    @pytest.mark.parametrize("detach", [False, True])
+    @pytest.mark.parametrize(("detach", "rectify"), [(False, "cells"), (True, "score"), (False, "score")])
     @pytest.mark.parametrize(
         ("labels", "size", "pool"),
         [
@@ -200,11 +207,13 @@ class TestAgainstTheSlowReference:
         ],
     )
     def test_terms_and_gradients(
-        self, how: str, detach: bool, labels: list[list[int]], size: tuple[int, int], pool: int
+        self, how: str, detach: bool, rectify: str, labels: list[list[int]], size: tuple[int, int], pool: int
     ) -> None:
         if how == "softmax" and any(sum(row) != 1 for row in labels):
             pytest.skip("softmax is for one class an image")
-        method = small(len(labels[0]), loss=how, alpha=0.7, beta=1.3, detach_foreground=detach, pool=pool)
+        method = small(
+            len(labels[0]), loss=how, alpha=0.7, beta=1.3, detach_foreground=detach, rectify=rectify, pool=pool
+        )
         batch = batch_of(labels, *size)
         torch.manual_seed(3)
         found = method.losses(batch)  # type: ignore[arg-type]
@@ -212,7 +221,7 @@ class TestAgainstTheSlowReference:
         drawn = draw_class(batch["labels"]).tolist()
         slow = bas_slow.losses(
             method.features, method.generator, method.tail(), batch["images"], batch["labels"], drawn,
-            alpha=0.7, beta=1.3, how=how, detach_foreground=detach,
+            alpha=0.7, beta=1.3, how=how, detach_foreground=detach, rectify=rectify,
         )  # fmt: skip
         assert list(found) == list(TERMS)
         parameters = list(method.parameters())
@@ -317,6 +326,7 @@ class TestSettings:
         ("wrong", "words"),
         [
             ({"loss": "hinge"}, "loss is 'hinge'"),
+            ({"rectify": "maps"}, "rectify is 'maps'"),
             ({"copy_norm": "group"}, "copy_norm is 'group'"),
             ({"normalisation": "none"}, "normalisation is 'none'"),
             ({"beta": -1.0}, "beta is -1.0"),

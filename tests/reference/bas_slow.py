@@ -32,6 +32,14 @@ def classification(scores: list[Tensor], present: list[bool], how: str, only: in
     return total
 
 
+def strength(plane: Tensor, rectify: str) -> Tensor:
+    """The activation of one class map."""
+    if rectify == "score":
+        total = sum(v for row in plane for v in row) / plane.numel()
+        return total if total > 0 else total * 0
+    return sum((v if v > 0 else v * 0) for row in plane for v in row) / plane.numel()  # type: ignore[return-value]
+
+
 def losses(
     front: nn.Module,
     generator: nn.Module,
@@ -43,6 +51,7 @@ def losses(
     alpha: float,
     beta: float,
     how: str,
+    rectify: str = "cells",
     detach_foreground: bool = False,
 ) -> dict[str, Tensor]:
     """The four weighted terms; modules must treat images independently (batch norm by its running statistics)."""
@@ -62,9 +71,8 @@ def losses(
             continue
         c = drawn[i]
         mask = sigmoid(generator(features)[0, c])  # (h, w)
-        whole = max(scores[c].item(), 0.0)
-        rest = frozen(features.detach() * (1 - mask))[0, c]
-        kept = (rest.sum() / rest.numel()).relu()
+        whole = strength(maps[c].detach(), rectify).item()
+        kept = strength(frozen(features.detach() * (1 - mask))[0, c], rectify)
         too_much = kept.item() > whole
         terms["suppression"].append(torch.ones_like(kept) if too_much else kept / (whole + 1e-8))
         terms["area"].append(beta * mask.sum() / mask.numel())

@@ -6,8 +6,8 @@ extension to segmentation, IJCV 2023. Built in chapter 3.
 A classifier is cut in two: f₁ gives features F, f₂ class maps P, whose spatial means are the scores s. A generator, one
 convolution on F, draws the mask M of a class c, and learns from what the *complement* of its mask still says:
 
-    S  = ReLU(s_c)                          all that the image says for the class, held fixed
-    Sᵇ = ReLU(⟨f₂(F ⊙ (1 − M))⟩_c)          what it says outside the mask; F and f₂'s parameters held fixed
+    S  = ⟨ReLU(P_c)⟩                        all that the image says for the class, held fixed
+    Sᵇ = ⟨ReLU(f₂(F ⊙ (1 − M))_c)⟩          what it says outside the mask; F and f₂'s parameters held fixed
     L_bas = Sᵇ / S                          1, a constant, where Sᵇ > S
     L_ac  = ⟨M⟩                             the mask's area
     L_frg = classification of ⟨P ⊙ M⟩       what lies under the mask must still be of the class
@@ -31,6 +31,7 @@ from wsss_lib.data.records import Batch
 from wsss_lib.methods.base import Normalisation, check_labels, evaluating, finish
 
 Classification = Literal["multilabel", "softmax", "against_absent"]
+Rectify = Literal["cells", "score"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class BASConfig:
             the mean, so β sets how large the masks are; published values do not carry over to another network. The
             book's α and β are the best of a few, on the boxes and masks of 100 validation images of critters.
         suppression: Weight of L_bas; 1 but for ablations.
+        rectify: Where the ReLU of S and Sᵇ sits: in the ``"cells"`` of the class maps (CVPR), so that every cell that
+            speaks for the class counts, or behind their mean, the ``"score"`` (IJCV), which is silent as soon as the
+            cells that speak against the class outweigh them.
         loss: ``"multilabel"``: each class is a question of its own. ``"softmax"``: images of exactly one class.
             ``"against_absent"``: a softmax of each present class against the absent ones (IJCV).
         detach_foreground: Whether L_frg teaches the generator alone (IJCV) or the class maps too (CVPR).
@@ -62,6 +66,7 @@ class BASConfig:
     alpha: float = 1.0
     beta: float = 0.5
     suppression: float = 1.0
+    rectify: Rectify = "cells"
     loss: Classification = "multilabel"
     detach_foreground: bool = False
     copy_norm: Literal["batch", "running"] = "batch"
@@ -74,17 +79,15 @@ class BASConfig:
     def __post_init__(self) -> None:
         for name, allowed in (
             ("loss", ("multilabel", "softmax", "against_absent")),
+            ("rectify", ("cells", "score")),
             ("copy_norm", ("batch", "running")),
             ("normalisation", ("max", "minmax")),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {allowed}: choose one of them")
-        for name in ("alpha", "beta", "suppression"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected a weight ≥ 0: a weight of 0 switches off")
-        for name in ("pool", "top_k"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        for name, least in (("alpha", 0), ("beta", 0), ("suppression", 0), ("pool", 1), ("top_k", 1)):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}: a weight of 0 is off")
 
     @classmethod
     def paper(cls, task: Literal["localisation", "segmentation"] = "localisation") -> BASConfig:
@@ -96,16 +99,13 @@ class BASConfig:
         """
         if task == "segmentation":
             loss: Classification = "against_absent"
-            return cls("layer3", alpha=0.2, beta=1.2, loss=loss, detach_foreground=True)
-        told: dict[str, Any] = {"loss": "softmax", "normalisation": "minmax"}
-        return cls("layer3", alpha=0.5, beta=1.5, head=1024, bias=True, pool=2, top_k=200, **told)
+            return cls("layer3", alpha=0.2, beta=1.2, rectify="score", loss=loss, detach_foreground=True)
+        shared: dict[str, Any] = {"rectify": "score", "loss": "softmax", "normalisation": "minmax"}
+        return cls("layer3", alpha=0.5, beta=1.5, head=1024, bias=True, pool=2, top_k=200, **shared)
 
 
 def draw_class(labels: Tensor) -> Tensor:
-    """One present class an image, each as likely as the other: (N, K) multi-hot → (N,) int64; class 0 where none is.
-
-    Draws from torch's generator. Built in chapter 3.
-    """
+    """One present class an image, drawn evenly: (N, K) multi-hot → (N,); 0 where none is. Built in chapter 3."""
     present = (labels > 0).float()
     return torch.multinomial(present + (present.sum(dim=1, keepdim=True) == 0), 1)[:, 0]
 
@@ -113,6 +113,13 @@ def draw_class(labels: Tensor) -> Tensor:
 def of_class(values: Tensor, classes: Tensor) -> Tensor:
     """The entries of one class an image: (N, K, …) and (N,) → (N, …). Built in chapter 3."""
     return values[torch.arange(len(values), device=values.device), classes]
+
+
+def activation(class_maps: Tensor, rectify: Rectify) -> Tensor:
+    """How strongly each class is activated: ⟨ReLU(P)⟩, or ReLU(⟨P⟩); (..., h, w) → (...). Built in chapter 3."""
+    if rectify == "cells":
+        return class_maps.relu().mean(dim=(-2, -1))
+    return class_maps.mean(dim=(-2, -1)).relu()
 
 
 def suppression_loss(background: Tensor, whole: Tensor) -> Tensor:
@@ -210,9 +217,9 @@ class BAS(nn.Module):
         return self.generator(features).sigmoid()
 
     def background(self, features: Tensor, mask: Tensor) -> Tensor:
-        """The scores that the complement of a mask keeps, ⟨f₂(F ⊙ (1 − M))⟩, with all but the mask held fixed.
+        """The class maps that the complement of a mask keeps, f₂(F ⊙ (1 − M)), with all but the mask held fixed.
 
-        Instead of a copy of f₂, its own layers are run with detached parameters; buffers are cloned, so that batch norm
+        Not a copy of f₂: its own layers run with detached parameters, and buffers that are cloned, so that batch norm
         does not remember the masked features.
 
         Args:
@@ -220,24 +227,21 @@ class BAS(nn.Module):
             mask: (N, h, w) in [0, 1], one class an image.
 
         Returns:
-            (N, K), with a gradient to ``mask`` only.
+            (N, K, h', w'), with a gradient to ``mask`` only.
         """
         tail = self.tail()
         fixed = {name: p.detach() for name, p in tail.named_parameters()}
         fixed |= {name: b.clone() for name, b in tail.named_buffers()}
         masked = features.detach() * (1 - mask)[:, None]  # (N, C, h, w)
         if self.config.copy_norm == "batch":
-            return functional_call(tail, fixed, masked).mean(dim=(2, 3))
+            return functional_call(tail, fixed, masked)
         with evaluating(tail):
-            return functional_call(tail, fixed, masked).mean(dim=(2, 3))
+            return functional_call(tail, fixed, masked)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The four terms, weighted, of a batch with ``images`` and ``labels``; means over the images.
 
         An image without any class counts in the classification only. Draws one class an image from torch's generator.
-
-        Returns:
-            ``classification``, ``suppression``, ``area`` and ``foreground``; scalars.
         """
         config, present = self.config, check_labels(batch["labels"], batch["images"])
         drawn, some = draw_class(present), present.any(dim=1)  # (N,) both
@@ -246,8 +250,8 @@ class BAS(nn.Module):
         logits = class_maps.mean(dim=(2, 3))  # (N, K)
         mask = of_class(self.masks(features), drawn)  # M (N, h, w)
 
-        whole = of_class(logits.detach(), drawn).relu()  # S (N,)
-        kept = of_class(self.background(features, mask), drawn).relu()  # Sᵇ (N,)
+        whole = activation(of_class(class_maps.detach(), drawn), config.rectify)  # S (N,)
+        kept = activation(of_class(self.background(features, mask), drawn), config.rectify)  # Sᵇ (N,)
         under = F.adaptive_avg_pool2d(mask[:, None], class_maps.shape[-2:])  # (N, 1, h', w')
         foreground = (class_maps.detach() if config.detach_foreground else class_maps) * under
         terms = {
@@ -275,17 +279,11 @@ class BAS(nn.Module):
         return mean[:, None].expand_as(masks)
 
     def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Where each class is, at the resolution of F.
-
-        Runs in evaluation mode and restores the mode.
+        """Where each class is, (N, K, h, w) in [0, 1], at the resolution of F; runs in evaluation mode.
 
         Args:
             images: (N, 3, H, W) in [0, 1].
-            labels: (N, K) multi-hot; maps of absent classes become zero. Say so when you report numbers. None keeps
-                every class.
-
-        Returns:
-            (N, K, h, w) in [0, 1].
+            labels: (N, K) multi-hot; maps of absent classes become zero. Say so when you report numbers.
         """
         with evaluating(self):
             maps = self.raw_maps(images)

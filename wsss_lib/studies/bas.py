@@ -19,9 +19,9 @@ from wsss_lib.data.critters import World
 from wsss_lib.data.records import Batch, Records, collate
 from wsss_lib.evaluate import measure
 from wsss_lib.lab import Lab
-from wsss_lib.methods.bas import BAS, BASConfig
+from wsss_lib.methods.bas import BAS, BASConfig, Rectify, activation, of_class
 from wsss_lib.methods.base import evaluating
-from wsss_lib.methods.cam import CAM
+from wsss_lib.methods.cam import CAM, class_activation_maps
 from wsss_lib.studies.common import SEEDS, Study, say, trained
 
 RADII = (-12, -9, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 5, 8, 12, 18, 26)
@@ -36,8 +36,8 @@ class SharedTail(BAS):
     """BAS without its safeguard: f₂ and F learn from the suppression too."""
 
     def background(self, features: Tensor, mask: Tensor) -> Tensor:
-        """The scores outside the mask, with gradients to everything."""
-        return self.tail()(features * (1 - mask)[:, None]).mean(dim=(2, 3))
+        """The class maps outside the mask, with gradients to everything."""
+        return self.tail()(features * (1 - mask)[:, None])
 
 
 ABLATION: dict[str, tuple[type[BAS], dict[str, Any]]] = {
@@ -49,6 +49,7 @@ SETTINGS: dict[str, tuple[type[BAS], dict[str, Any]]] = {
     "β halved": (BAS, {"beta": BASConfig().beta / 2}),
     "β doubled": (BAS, {"beta": BASConfig().beta * 2}),
     "f₂ shared and trained": (SharedTail, {}),
+    "ReLU behind the mean": (BAS, {"rectify": "score"}),
     "running batch norm in Sᵇ": (BAS, {"copy_norm": "running"}),
 }
 
@@ -63,7 +64,9 @@ def resized(masks: Tensor, radius: int) -> Tensor:
 
 
 @torch.no_grad()
-def masked_responses(cam: CAM, batch: Batch, stage: str, radii: Sequence[int] = RADII) -> dict[str, Tensor]:
+def masked_responses(
+    cam: CAM, batch: Batch, stage: str, radii: Sequence[int] = RADII, rectify: Rectify = "cells"
+) -> dict[str, Tensor]:
     """What a classifier says of features under a mask, and outside it, while the true mask is shrunk and grown.
 
     Args:
@@ -71,10 +74,11 @@ def masked_responses(cam: CAM, batch: Batch, stage: str, radii: Sequence[int] = 
         batch: With ``images``, ``masks`` and one class an image in ``labels``.
         stage: Where the features are masked.
         radii: See :func:`resized`; nothing and everything are added at both ends.
+        rectify: See :class:`wsss_lib.methods.bas.BASConfig`.
 
     Returns:
         (N, len(radii) + 2) each: ``area`` (of the mask over that of the object), ``cross_entropy`` (softmax, under the
-        mask), ``foreground`` and ``background`` (the class's score under and outside the mask, behind a ReLU).
+        mask), ``foreground`` and ``background`` (the class's activation under and outside the mask).
 
     Source: Wu et al. 2022, figure 2, whose masks are shrunk and grown alike. Built in chapter 3.
     """
@@ -88,16 +92,16 @@ def masked_responses(cam: CAM, batch: Batch, stage: str, radii: Sequence[int] = 
     with evaluating(cam):
         features = cam.backbone(batch["images"], stages=(stage,))[stage]
 
-        def scores(mask: Tensor) -> Tensor:
+        def maps(mask: Tensor) -> Tensor:
             grid = F.adaptive_avg_pool2d(mask[:, None], features.shape[-2:])  # (N, 1, h, w)
-            return cam.head(tail(features * grid).mean(dim=(2, 3)))
+            return class_activation_maps(tail(features * grid), cam.head.weight)  # (N, K, h', w')
 
         for mask in masks:
-            inside, outside = scores(mask), scores(1 - mask)
+            inside, outside = maps(mask), maps(1 - mask)
             found["area"].append(mask.sum(dim=(1, 2)) / truth.sum(dim=(1, 2)))
-            found["cross_entropy"].append(F.cross_entropy(inside, classes, reduction="none"))
-            found["foreground"].append(inside.gather(1, classes[:, None])[:, 0].relu())
-            found["background"].append(outside.gather(1, classes[:, None])[:, 0].relu())
+            found["cross_entropy"].append(F.cross_entropy(inside.mean(dim=(2, 3)), classes, reduction="none"))
+            found["foreground"].append(activation(of_class(inside, classes), rectify))
+            found["background"].append(activation(of_class(outside, classes), rectify))
     return {name: torch.stack(values, dim=1) for name, values in found.items()}
 
 
