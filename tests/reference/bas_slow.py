@@ -51,7 +51,7 @@ def losses(
     alpha: float,
     beta: float,
     how: str,
-    rectify: str = "cells",
+    rectify: str = "score",
     detach_foreground: bool = False,
 ) -> dict[str, Tensor]:
     """The four weighted terms; modules must treat images independently (batch norm by its running statistics)."""

@@ -6,8 +6,8 @@ extension to segmentation, IJCV 2023. Built in chapter 3.
 A classifier is cut in two: f₁ gives features F, f₂ class maps P, whose spatial means are the scores s. A generator, one
 convolution on F, draws the mask M of a class c, and learns from what the *complement* of its mask still says:
 
-    S  = ⟨ReLU(P_c)⟩                        all that the image says for the class, held fixed
-    Sᵇ = ⟨ReLU(f₂(F ⊙ (1 − M))_c)⟩          what it says outside the mask; F and f₂'s parameters held fixed
+    S  = ReLU(⟨P_c⟩)                        all that the image says for the class, held fixed
+    Sᵇ = ReLU(⟨f₂(F ⊙ (1 − M))_c⟩)          what it says outside the mask; F and f₂'s parameters held fixed
     L_bas = Sᵇ / S                          1, a constant, where Sᵇ > S
     L_ac  = ⟨M⟩                             the mask's area
     L_frg = classification of ⟨P ⊙ M⟩       what lies under the mask must still be of the class
@@ -46,9 +46,9 @@ class BASConfig:
             the mean, so β sets how large the masks are; published values do not carry over to another network. The
             book's α and β are the best of a few, on the boxes and masks of 100 validation images of critters.
         suppression: Weight of L_bas; 1 but for ablations.
-        rectify: Where the ReLU of S and Sᵇ sits: in the ``"cells"`` of the class maps (CVPR), so that every cell that
-            speaks for the class counts, or behind their mean, the ``"score"`` (IJCV), which is silent as soon as the
-            cells that speak against the class outweigh them.
+        rectify: Where the ReLU of S and Sᵇ sits: behind the mean of the class map, the ``"score"`` (IJCV), which is
+            silent as soon as the cells that speak against the class outweigh those that speak for it; or in the
+            ``"cells"`` (CVPR), so that every cell that speaks for the class counts; β must then be larger.
         loss: ``"multilabel"``: each class is a question of its own. ``"softmax"``: images of exactly one class.
             ``"against_absent"``: a softmax of each present class against the absent ones (IJCV).
         detach_foreground: Whether L_frg teaches the generator alone (IJCV) or the class maps too (CVPR).
@@ -66,7 +66,7 @@ class BASConfig:
     alpha: float = 1.0
     beta: float = 0.5
     suppression: float = 1.0
-    rectify: Rectify = "cells"
+    rectify: Rectify = "score"
     loss: Classification = "multilabel"
     detach_foreground: bool = False
     copy_norm: Literal["batch", "running"] = "batch"
@@ -99,8 +99,8 @@ class BASConfig:
         """
         if task == "segmentation":
             loss: Classification = "against_absent"
-            return cls("layer3", alpha=0.2, beta=1.2, rectify="score", loss=loss, detach_foreground=True)
-        shared: dict[str, Any] = {"rectify": "score", "loss": "softmax", "normalisation": "minmax"}
+            return cls("layer3", alpha=0.2, beta=1.2, loss=loss, detach_foreground=True)
+        shared: dict[str, Any] = {"loss": "softmax", "normalisation": "minmax"}
         return cls("layer3", alpha=0.5, beta=1.5, head=1024, bias=True, pool=2, top_k=200, **shared)
 
 

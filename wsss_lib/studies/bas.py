@@ -42,14 +42,14 @@ class SharedTail(BAS):
 
 ABLATION: dict[str, tuple[type[BAS], dict[str, Any]]] = {
     "no L_bas": (BAS, {"suppression": 0.0}),
-    "no L_ac (β = 0)": (BAS, {"beta": 0.0}),
     "no L_frg (α = 0)": (BAS, {"alpha": 0.0}),
 }
 SETTINGS: dict[str, tuple[type[BAS], dict[str, Any]]] = {
     "β halved": (BAS, {"beta": BASConfig().beta / 2}),
     "β doubled": (BAS, {"beta": BASConfig().beta * 2}),
     "f₂ shared and trained": (SharedTail, {}),
-    "ReLU behind the mean": (BAS, {"rectify": "score"}),
+    "no L_ac (β = 0)": (BAS, {"beta": 0.0}),
+    "ReLU in the cells": (BAS, {"rectify": "cells"}),
     "running batch norm in Sᵇ": (BAS, {"copy_norm": "running"}),
 }
 
@@ -148,12 +148,12 @@ def comparison(profile: str) -> dict[str, Any]:
 
 
 def ablation(profile: str) -> dict[str, Any]:
-    """The same with one loss term less."""
+    """The same without the suppression, and without the foreground term."""
     return _rows(profile, ABLATION)
 
 
 def settings(profile: str) -> dict[str, Any]:
-    """The same with β turned, and with f₂ treated otherwise."""
+    """The same with β turned or off, and with f₂ treated otherwise."""
     return _rows(profile, SETTINGS)
 
 
