@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from test_house import project
 
+from wsss_lib import results
 from wsss_lib.cli import editions as edition_command
 from wsss_lib.data import load
 from wsss_lib.lab import Lab
@@ -99,3 +100,17 @@ def test_the_reader_of_the_proof_changes_the_notebook_as_the_page_says(tmp_path:
     assert sources[2] == f"from wsss_lib.notebooks import keep_in\n\nout_dir = keep_in({str(tmp_path)!r})"
     stored = json.loads((ROOT / "book" / "chapters" / "01_cam.ipynb").read_text(encoding="utf-8"))
     assert len(notebook["cells"]) == len(stored["cells"]) + 1
+
+
+def test_the_page_on_colab_says_what_was_proven_and_no_more() -> None:
+    recorded = results.read("colab")
+    rows = recorded["data"]["runtimes"]
+    assert set(rows) == {path.stem for path in FILES}
+    for name, row in rows.items():
+        assert row["pins"] == prover().pins(COLAB / f"{name}.txt"), f"{name} was proven with other versions: make colab"
+        ran = "yes" if "seconds" in row else "not tried"
+        installs = "yes" if row["packages"] else "no"
+        versions = (name, row["python"], row["pins"]["torch"], row["pins"]["numpy"])
+        line = " | ".join([*(f"`{version}`" for version in versions), installs, ran])
+        assert f"| {line} |" in page("colab")
+    assert f"Last tried on {recorded['provenance']['date']}." in page("colab")
