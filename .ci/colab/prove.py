@@ -163,7 +163,8 @@ def main() -> int:
         sys.path.insert(0, str(ROOT))
         from wsss_lib import results
 
-        note = "resolved everywhere; where seconds stand, a chapter ran too (profile smoke, CPU); no GPU, no Colab front end"
+        note = "resolved everywhere; where seconds stand, a chapter ran too (profile smoke, CPU); "
+        note += "no GPU, no Colab front end"
         command = "make colab"
         results.record("colab", {"runtimes": rows}, command=command, fingerprint="critters", seeds=[0], note=note)
     return 1 if failed else 0
