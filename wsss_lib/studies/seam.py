@@ -20,18 +20,17 @@ from wsss_lib.studies.common import SEEDS, Study, say
 
 SCALES = (0.3, 0.5, 0.75, 1.5, 2.0)
 """At which the equivariance error is measured."""
-WEIGHTS = (0.3, 1.0, 3.0, 10.0, 30.0)
+WEIGHTS = (0.3, 3.0, 10.0, 30.0)
 """Of the equivariance loss, tried on val."""
-PASSES = 2
-"""Through the training images, for every method: half of the book's recipe, and what chapter 5 itself does."""
+PASSES = 1
+"""Through the training images, for every method: a quarter of the book's recipe, and what chapter 5 itself does."""
 EXTENTS = ((0.3, 0.4), (0.45, 0.55), (0.6, 0.7), (0.75, 0.85), (0.9, 1.0))
 """Extents of the critters at which methods trained at the default ones are tested."""
 VIEWS: dict[str, dict[str, Any]] = {
     "0.5": {"scales": (0.5,)},
     "1": {"scales": (1.0,)},
     "1.5": {"scales": (1.5,)},
-    "2": {"scales": (2.0,)},
-    "all": {"scales": (0.5, 1.0, 1.5, 2.0)},
+    "all": {"scales": (0.5, 1.0, 1.5)},
 }
 """Sizes of the image at which maps are read: the columns of the paper's second table."""
 OFF = SEAMConfig(equivariance=0.0, cross=0.0, background=0.0, read="cam")
@@ -104,7 +103,7 @@ def reading(method: SEAM, read: str) -> SEAM:
 
 
 @torch.no_grad()
-def equivariance(lab: Lab, method: nn.Module, images: int = 60) -> dict[str, list[float]]:
+def equivariance(lab: Lab, method: nn.Module, images: int = 40) -> dict[str, list[float]]:
     """E(s) over :data:`SCALES`, absolute and relative, on the first images of the reported split."""
     batch = to_device(examples(lab, images), lab.device)
     labels, modes = batch["labels"], method.training
