@@ -70,6 +70,21 @@ def test_a_chapter_that_was_not_executed_is_named(sample):
         stage(sample, "smoke")
 
 
+def test_the_stored_chapters_can_be_built_without_executing_them(sample):
+    chapters = [Path(page).name for page in pages(sample) if page.startswith("book/chapters/")]
+    stored = sample / "book" / "chapters"
+    assert not stored.exists()
+    stored.mkdir()
+    try:
+        for name in chapters:
+            (stored / f"{name}.ipynb").write_text(f"stored {name}")
+        staged = stage(sample, "smoke", stored=True) / "book" / "chapters"
+        assert {path.stem: path.read_text() for path in staged.iterdir()} == {n: f"stored {n}" for n in chapters}
+    finally:
+        shutil.rmtree(stored)
+        stage(sample, "book")
+
+
 def test_a_page_that_does_not_exist_is_named(sample):
     toc = sample / "_toc.yml"
     text = toc.read_text()
