@@ -13,17 +13,19 @@ from wsss_lib.studies.__main__ import STUDIES
 
 def test_the_studies_are_registered() -> None:
     assert STUDIES["sat"] is study.sat
-    assert {"sat_ablation", "sat_dial"} <= set(STUDIES)
+    assert {"sat_ablation", "sat_settings", "sat_dial"} <= set(STUDIES)
 
 
-def test_ablation_changes_one_setting_a_row_and_begins_with_the_papers_rows() -> None:
-    rows = list(study.ABLATION)
-    assert rows[:4] == ["gate only", "gate + area", "gate + normalisation", "gate + area + normalisation"]
-    full = vars(study.ABLATION[rows[3]])
-    assert full == vars(study.SATConfig())
-    for name in rows[4:]:
-        changed = [key for key, value in vars(study.ABLATION[name]).items() if value != full[key]]
-        assert len(changed) == 1, name
+def test_one_setting_changes_a_row_and_the_papers_rows_stand_in_its_order() -> None:
+    rows = ["gate only", "gate + area", "gate + normalisation", "gate + area + normalisation"]
+    assert list(study.ABLATION) == rows
+    weights = [(c.area_weight, c.norm_weight) for c in study.ABLATION.values()]
+    assert weights == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    full = vars(study.SATConfig())
+    assert vars(study.ABLATION[rows[-1]]) == vars(study.SETTINGS["as it is"]) == full
+    for name, config in study.SETTINGS.items():
+        changed = [key for key, value in vars(config).items() if value != full[key]]
+        assert len(changed) == (name != "as it is"), name
 
 
 class Squares(nn.Module):
@@ -56,7 +58,7 @@ def test_every_method_is_trained_alike(monkeypatch: pytest.MonkeyPatch) -> None:
 def study_backbone() -> nn.Module:
     from wsss_lib.backbones import tiny_vit
 
-    return tiny_vit(dim=8, depth=2, heads=2)
+    return tiny_vit(dim=8, depth=6, heads=2)
 
 
 def test_what_is_known_is_not_measured_again_unless_a_setting_changed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """Chapter 4's measurements: SAT against the maps that the same transformer has without it.
 
     python -m wsss_lib.studies sat            # SAT, class-token attention, TS-CAM; the cost of a step
-    python -m wsss_lib.studies sat_ablation   # losses, gated blocks, λ, the area term
+    python -m wsss_lib.studies sat_ablation   # the gate with and without its two losses
+    python -m wsss_lib.studies sat_settings   # gated blocks, λ, the area term
     python -m wsss_lib.studies sat_dial       # SAT and TS-CAM while the body's evidence is turned
 
 Same backbone, images, updates, optimiser and threshold rule in all rows; see :data:`RECIPE`.
@@ -38,13 +39,17 @@ ABLATION: dict[str, SATConfig] = {
     "gate + area": SATConfig(norm_weight=0),
     "gate + normalisation": SATConfig(area_weight=0),
     "gate + area + normalisation": SATConfig(),
+}
+"""The paper's rows, in its order."""
+SETTINGS: dict[str, SATConfig] = {
+    "as it is": SATConfig(),
     "area of each image": SATConfig(area="image"),
     "two of six blocks gated": SATConfig(blocks=2),
     "four of six": SATConfig(blocks=4),
     "λ = 0.1": SATConfig(prior=0.1),
     "λ = 0.3": SATConfig(prior=0.3),
 }
-"""Rows in the paper's order, then ours."""
+"""Rows of our own."""
 
 
 def sat(profile: str) -> dict[str, Any]:
@@ -67,22 +72,32 @@ def sat(profile: str) -> dict[str, Any]:
 
 
 def sat_ablation(profile: str) -> dict[str, Any]:
-    """One setting changed at a time; the unchanged row is the one that ``sat`` recorded."""
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ABLATION}
+    """The gate with and without its two losses."""
+    return changed(profile, ABLATION)
+
+
+def sat_settings(profile: str) -> dict[str, Any]:
+    """One setting changed at a time."""
+    return changed(profile, SETTINGS)
+
+
+def changed(profile: str, variants: dict[str, SATConfig]) -> dict[str, Any]:
+    """SAT with other settings; the row with the book's own is the one that ``sat`` recorded."""
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
     prints: dict[str, str] = {}
     known = recorded(profile)
     for seed in SEEDS:
         lab = Lab(profile, backbone="tiny_vit", seed=seed)
-        for name, config in ABLATION.items():
+        for name, config in variants.items():
             if known and config == SATConfig():
                 rows[name].append(known["SAT"][seed])
                 continue
             method = lab.build(SAT, config)
             lab.fit(method, **recipe(lab))
             rows[name].append(scored(lab, method))
-            tell("sat_ablation", seed, name, rows[name][-1])
+            tell("changed", seed, name, rows[name][-1])
         prints[f"test-{seed}"] = lab.report_on.fingerprint
-    changes = {name: repr(config) for name, config in ABLATION.items()}
+    changes = {name: repr(config) for name, config in variants.items()}
     return {"data": {"rows": rows, "changes": changes, "settings": settings()}, "fingerprint": prints}
 
 
@@ -179,4 +194,9 @@ def tell(what: str, seed: int, name: str, row: dict[str, Any]) -> None:
     print(f"{what}, seed {seed}, {name}: {text}", flush=True)
 
 
-STUDIES: dict[str, Study] = {"sat": sat, "sat_ablation": sat_ablation, "sat_dial": sat_dial}
+STUDIES: dict[str, Study] = {
+    "sat": sat,
+    "sat_ablation": sat_ablation,
+    "sat_settings": sat_settings,
+    "sat_dial": sat_dial,
+}
