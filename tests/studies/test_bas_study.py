@@ -66,12 +66,14 @@ def test_without_the_safeguard_the_background_pass_teaches_everything() -> None:
 
 
 def test_the_ablation_changes_one_thing_at_a_time() -> None:
-    for name, (kind, changes) in (study.ABLATION | study.SETTINGS).items():
+    for name, (kind, changes) in (study.ABLATION | study.SAFEGUARD | study.SETTINGS).items():
         assert (kind is not BAS) + len(changes) == 1, name
         assert BASConfig(**changes) != BASConfig() or kind is study.SharedTail, name
 
 
-@pytest.mark.parametrize("name", ["bas", "bas_observation", "bas_dial", "bas_ablation", "bas_settings"])
+@pytest.mark.parametrize(
+    "name", ["bas", "bas_observation", "bas_dial", "bas_ablation", "bas_safeguard", "bas_settings"]
+)
 def test_what_is_recorded_has_three_seeds_and_the_claims_hold(name: str) -> None:
     if name not in results.names():
         pytest.skip(f"{name} is not recorded yet")
@@ -84,3 +86,8 @@ def test_what_is_recorded_has_three_seeds_and_the_claims_hold(name: str) -> None
             gains = [b[key] - a[key] for a, b in zip(plain, rows, strict=True)]
             assert statistics.fmean(gains) > 2 * statistics.stdev(gains), key
         assert all(row["accuracy"] > 0.95 for row in rows), "the classifier did not pay for it"
+    if name in ("bas_ablation", "bas_safeguard"):
+        full = results.read("bas")["data"]["rows"]["BAS"]
+        for setting, rows in document["data"]["rows"].items():
+            losses = [b["pxap"] - a["pxap"] for a, b in zip(rows, full, strict=True)]
+            assert statistics.fmean(losses) > 0, f"{setting}: what is left out is worth something"

@@ -3,7 +3,7 @@
     python -m wsss_lib.studies world          # what the world is worth: classifier, CAM, an upper bound
     python -m wsss_lib.studies dials          # CAM while a dial of the world is turned
     python -m wsss_lib.studies methods        # the maps of chapters 1 and 2 on one classifier
-    python -m wsss_lib.studies bas            # chapter 3: also bas_observation, bas_ablation, bas_settings, bas_dial
+    python -m wsss_lib.studies bas            # chapter 3: also bas_observation, _ablation, _safeguard, _settings, _dial
     python -m wsss_lib.studies sat            # chapter 4: also sat_ablation, sat_settings, sat_dial
 
 Three seeds each; a seed decides the drawn world, the head's weights, the order of the images and their flips.

@@ -44,10 +44,10 @@ ABLATION: dict[str, tuple[type[BAS], dict[str, Any]]] = {
     "no L_bas": (BAS, {"suppression": 0.0}),
     "no L_frg (α = 0)": (BAS, {"alpha": 0.0}),
 }
+SAFEGUARD: dict[str, tuple[type[BAS], dict[str, Any]]] = {"f₂ shared and trained": (SharedTail, {})}
 SETTINGS: dict[str, tuple[type[BAS], dict[str, Any]]] = {
     "β halved": (BAS, {"beta": BASConfig().beta / 2}),
     "β doubled": (BAS, {"beta": BASConfig().beta * 2}),
-    "f₂ shared and trained": (SharedTail, {}),
     "no L_ac (β = 0)": (BAS, {"beta": 0.0}),
     "ReLU in the cells": (BAS, {"rectify": "cells"}),
     "running batch norm in Sᵇ": (BAS, {"copy_norm": "running"}),
@@ -150,6 +150,11 @@ def comparison(profile: str) -> dict[str, Any]:
 def ablation(profile: str) -> dict[str, Any]:
     """The same without the suppression, and without the foreground term."""
     return _rows(profile, ABLATION)
+
+
+def safeguard(profile: str) -> dict[str, Any]:
+    """The same without what is held fixed."""
+    return _rows(profile, SAFEGUARD)
 
 
 def settings(profile: str) -> dict[str, Any]:
@@ -258,6 +263,7 @@ STUDIES: dict[str, Study] = {
     "bas": comparison,
     "bas_observation": observation,
     "bas_ablation": ablation,
+    "bas_safeguard": safeguard,
     "bas_settings": settings,
     "bas_dial": dial,
 }
