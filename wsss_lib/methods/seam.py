@@ -54,7 +54,7 @@ class SEAMConfig:
     """
 
     scale: float = 0.5
-    equivariance: float = 1.0
+    equivariance: float = 0.3
     cross: float = 1.0
     background: float = 1.0
     hard: float = 0.2
