@@ -44,9 +44,9 @@ class SEAMConfig:
         cross: Weight of the cross regularisation (L_ECR), which trains the pixel correlation module.
         background: Weight of L_rvmin, the prior that a quarter of each image is background; in the released code only.
         hard: Share of each image's cross errors that count, the largest ones; 1: all.
-        count: Errors among which the share is taken. ``"present"``: those of the image's classes and the background.
-            ``"all"``: of all K + 1 channels, zeros included, as in the released code; with 20 classes, and at most
-            three in an image, this mines nothing: it multiplies the mean, by 5 for a share of 0.2.
+        count: Errors among which the share is taken. ``"all"``: of all K + 1 channels, zeros included, as released; with
+            20 classes and at most three in an image this mines nothing, it multiplies the mean (by 5 for 0.2).
+            ``"present"``: those of the image's classes and the background, which mines for any K.
         read: Which maps ``localize`` reads: ``"pcm"`` (r) or ``"cam"`` (c).
         stages: Stages that tell the pixels apart, beside the image; None: the two before the deepest.
         width: Channels of the pixel features f.
@@ -58,7 +58,7 @@ class SEAMConfig:
     cross: float = 1.0
     background: float = 1.0
     hard: float = 0.2
-    count: Literal["present", "all"] = "present"
+    count: Literal["present", "all"] = "all"
     read: Literal["pcm", "cam"] = "pcm"
     stages: tuple[str, ...] | None = None
     width: int = 48
@@ -81,7 +81,7 @@ class SEAMConfig:
 
         Batch norm frozen; SGD without momentum (see ``TrainConfig``), rate 0.01, ten times that for new layers.
         """
-        return cls(scale=0.3, equivariance=1.0, count="all", width=192, dropout=0.5)
+        return cls(scale=0.3, equivariance=1.0, width=192, dropout=0.5)
 
 
 def max_norm(maps: Tensor) -> Tensor:

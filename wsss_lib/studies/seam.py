@@ -77,16 +77,19 @@ def ablation(lab: Lab) -> dict[str, nn.Module]:
     The cross regularisation gives the class maps no gradient: the row "+ ER" is read from the network of "+ PCM".
     """
     settings = SEAMConfig()
-    two, pcm, full = (lab.build(SEAM, config) for config in (OFF, replace(settings, hard=1.0), settings))
+    mined = replace(settings, count="present")
+    two, pcm, full, hard = (lab.build(SEAM, c) for c in (OFF, replace(settings, hard=1.0), settings, mined))
     cam = lab.classifier()
-    for method in (cam, two, pcm, full):
+    for method in (cam, two, pcm, full, hard):
         fitted(lab, method)
     return {
         "CAM": cam,
         "CAM, two sizes": two,
+        "CAM, two sizes, untrained module": reading(two, "pcm"),
         "+ ER": reading(pcm, "cam"),
         "+ PCM": pcm,
         "SEAM": full,
+        "SEAM, mined among the present": hard,
     }
 
 
