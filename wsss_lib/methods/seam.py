@@ -44,8 +44,8 @@ class SEAMConfig:
         cross: Weight of the cross regularisation (L_ECR), which trains the pixel correlation module.
         background: Weight of L_rvmin, the prior that a quarter of each image is background; in the released code only.
         hard: Share of each image's cross errors that count, the largest ones; 1: all.
-        count: Errors among which the share is taken. ``"all"``: of all K + 1 channels, zeros included, as released; with
-            20 classes and at most three in an image this mines nothing, it multiplies the mean (by 5 for 0.2).
+        count: Errors among which the share is taken. ``"all"``: of all K + 1 channels, zeros included, as released;
+            with 20 classes and at most three in an image this mines nothing, it multiplies the mean (by 5 for 0.2).
             ``"present"``: those of the image's classes and the background, which mines for any K.
         read: Which maps ``localize`` reads: ``"pcm"`` (r) or ``"cam"`` (c).
         stages: Stages that tell the pixels apart, beside the image; None: the two before the deepest.
