@@ -63,7 +63,8 @@ def steps(tmp_path):
 
 
 CALLS = [
-    "ruff check .", "ruff format --check .", "mypy ", "wsss check --only requirements", "python -m pytest -n 2",
+    "ruff check .", "ruff format --check .", "mypy ", "wsss check --only requirements",
+    "python -m pytest -n 2 -m not browser", "python -m pytest tests/pages -n 2 -rs",
     "python -m wsss_lib.notebooks.validate", "python -m wsss_lib.notebooks.guards.alone", "wsss check",
 ]  # fmt: skip
 
