@@ -127,7 +127,7 @@ def measure(
         for batch in _batches(records, batch_size):
             batch = to_device(batch, where)
             if "masks" not in batch and "boxes" not in batch:
-                raise ValueError(f"{done.split} has neither masks nor boxes to measure against: choose a split with")
+                raise ValueError(f"{done.split} has neither masks nor boxes to measure against: choose another")
             images, size = batch["images"], batch["images"].shape[-2:]
             labels = batch["labels"] if labels_given else None
             if several:

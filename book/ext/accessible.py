@@ -20,6 +20,7 @@ MENDED = (
     (re.compile(r'(<div class="citation" id="[^"]*") role="doc-biblioentry"'), r'\1 role="listitem"'),
     # An empty corner of a table heads nothing.
     (re.compile(r'<th class="head[^"]*">(?:<p>\s*</p>)?\s*</th>'), "<td></td>"),
+    (re.compile(r'<th scope="col"( style="[^"]*")?></th>'), r"<td\1></td>"),
 )
 
 

@@ -143,7 +143,7 @@ def with_trials(notebook: cells.Notebook) -> cells.Notebook:
     for exercise in find(notebook):
         place = next(i for i, cell in enumerate(result.cells) if cell.get("id") == exercise.check.get("id"))
         arguments = f"{exercise.check.source!r}, {exercise.wrong!r}, globals()"
-        source = f"from wsss_lib.notebooks.exercises import trial\n\ntrial({arguments});"
+        source = f"from wsss_lib.notebooks.exercises import trial\n\n_hints = trial({arguments})"
         cell = cells.nbformat.v4.new_code_cell(source, id=f"trial-{exercise.number}", execution_count=1)
         result.cells.insert(place + 1, cell)
     return result
