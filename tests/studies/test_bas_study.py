@@ -71,6 +71,14 @@ def test_the_ablation_changes_one_thing_at_a_time() -> None:
         assert BASConfig(**changes) != BASConfig() or kind is study.SharedTail, name
 
 
+def test_the_cost_is_relative_to_classification_alone() -> None:
+    method = BAS(backbone("tiny_cnn", widths=(4, 4, 4, 4)), 3)
+    batch = Critters(World(size=32), "test", 2).batch(range(2)) | {"labels": torch.eye(3)[:2]}
+    plain = study.OnlyClassifying(method).losses(batch)["classification"]
+    torch.testing.assert_close(plain, F.multilabel_soft_margin_loss(method(batch["images"]), batch["labels"]))
+    torch.testing.assert_close(plain, method.losses(batch)["classification"])
+
+
 @pytest.mark.parametrize(
     "name", ["bas", "bas_observation", "bas_dial", "bas_ablation", "bas_safeguard", "bas_settings"]
 )

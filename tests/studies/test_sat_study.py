@@ -1,12 +1,12 @@
-"""Chapter 4's studies: same recipe for all rows, what a step keeps in memory, what is recorded."""
+"""Chapter 4's studies: same recipe for all rows, what is recorded."""
 
 from __future__ import annotations
 
 import pytest
-import torch
 from torch import nn
 
 from wsss_lib.lab import Lab
+from wsss_lib.studies import common
 from wsss_lib.studies import sat as study
 from wsss_lib.studies.__main__ import STUDIES
 
@@ -28,23 +28,9 @@ def test_one_setting_changes_a_row_and_the_papers_rows_stand_in_its_order() -> N
         assert len(changed) == (name != "as it is"), name
 
 
-class Squares(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(10))
-
-    def losses(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        scaled = batch["images"] * self.weight  # keeps the images (for the weight's gradient); not the weight itself
-        return {"loss": (scaled * scaled).sum()}  # keeps scaled, twice, in one storage
-
-
-def test_saved_counts_each_activation_once_and_no_parameter() -> None:
-    assert study.saved(Squares(), {"images": torch.rand(6, 10)}) == 2 * 6 * 10 * 4
-
-
 def test_every_method_is_trained_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(study, "SEEDS", (0,))
+    monkeypatch.setattr(common, "SEEDS", (0,))
     monkeypatch.setattr(study, "cost", dict)
     monkeypatch.setattr(Lab, "backbone", lambda self, **o: study_backbone())
     monkeypatch.setattr(Lab, "fit", lambda self, method, **changes: asked.append(changes))
@@ -53,6 +39,14 @@ def test_every_method_is_trained_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [study.RECIPE | {"epochs": 1}] * 3
     assert list(found["data"]["rows"]) == ["class-token attention", "TS-CAM", "patch scores alone", "SAT"]
     assert set(found["data"]["rows"]["SAT"][0]) == {"pxap", "area", "area_sd", "worst"}
+
+
+def test_the_cost_is_in_seconds_and_mebibytes() -> None:
+    found = study.cost(batch=2, rounds=1)
+    assert list(found) == ["class-token attention", "TS-CAM", "SAT"]
+    assert all(set(each) == {"seconds", "saved_mib"} for each in found.values())
+    saved = {name: each["saved_mib"] for name, each in found.items()}
+    assert 1 < saved["TS-CAM"] < saved["SAT"] < 2 * saved["TS-CAM"], "32 images keep about a hundred"
 
 
 def study_backbone() -> nn.Module:

@@ -1,4 +1,4 @@
-"""What chapter 5's study counts: errors over scales, one threshold kept over the dial, what a step keeps in memory."""
+"""What chapter 5's study counts: errors over scales, one threshold kept over the dial, costs beside CAM's."""
 
 from __future__ import annotations
 
@@ -52,15 +52,10 @@ def test_the_dial_keeps_the_threshold_of_the_default_world(lab: Lab) -> None:
         assert kept <= best
 
 
-def test_what_a_step_keeps_counts_each_tensor_once() -> None:
-    class Square(torch.nn.Module):
-        def losses(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            x = batch["images"] * 1.0
-            x.requires_grad_()
-            return {"a": (x * x).sum(), "b": (x * x).sum()}
-
-    images = torch.rand(1, 3, 10, 10)
-    assert seam.saved(Square(), {"images": images}) == 3 * 10 * 10 * 4
+def test_costs_are_relative_to_those_of_cam(lab: Lab) -> None:
+    found = seam.costs(lab, rounds=1)
+    assert found["CAM"] == {"time": 1.0, "memory": 1.0}
+    assert 1 < found["two sizes"]["memory"] < found["SEAM"]["memory"]
 
 
 def test_steps_of_a_run(lab: Lab) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from wsss_lib import results
 from wsss_lib.backbones import StagedBackbone, backbone
@@ -22,7 +19,8 @@ from wsss_lib.lab import Lab
 from wsss_lib.methods.bas import BAS, BASConfig, Rectify, activation, of_class
 from wsss_lib.methods.base import evaluating
 from wsss_lib.methods.cam import CAM, class_activation_maps
-from wsss_lib.studies.common import SEEDS, Study, say, trained
+from wsss_lib.studies.common import SEEDS, Row, Study, by_seed, fitted, say, trained
+from wsss_lib.studies.cost import step_costs
 
 RADII = (-12, -9, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 5, 8, 12, 18, 26)
 """By how many pixels the true masks are shrunk (below zero) or grown."""
@@ -127,12 +125,10 @@ def observation(profile: str) -> dict[str, Any]:
     }
 
 
-def fitted(lab: Lab, kind: type[BAS] = BAS, **changes: Any) -> BAS:
+def trained_bas(lab: Lab, kind: type[BAS] = BAS, **changes: Any) -> BAS:
     """BAS trained by the lab's recipe; ``changes`` are settings."""
     # Channels last is an order in memory: a CPU takes two thirds of the time, and the rounding alone differs.
-    method = lab.build(kind, BASConfig(**changes)).to(memory_format=torch.channels_last)
-    lab.fit(method)
-    return method
+    return fitted(lab, lab.build(kind, BASConfig(**changes)).to(memory_format=torch.channels_last))
 
 
 def _batches(records: Records, size: int = 50) -> list[Batch]:
@@ -163,20 +159,19 @@ def settings(profile: str) -> dict[str, Any]:
 
 
 def _rows(profile: str, kinds: dict[str, tuple[type[BAS], dict[str, Any]]]) -> dict[str, Any]:
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in kinds}
-    chosen: dict[str, list[dict[str, Any]]] = {name: [] for name in kinds}
-    prints: dict[str, str] = {}
-    for seed in SEEDS:
-        lab = Lab(profile, seed=seed)
+    chosen: dict[str, list[Row]] = {name: [] for name in kinds}
+
+    def measured(lab: Lab) -> Iterator[tuple[str, Row]]:
         few = lab.choose_on.subset(range(min(CHOSEN_ON, len(lab.choose_on))))
         for name, (kind, changes) in kinds.items():
-            method = fitted(lab, kind, **changes)
-            rows[name].append(lab.scores(method) | {"mask_area": mask_area(method, lab.report_on)})
+            method = trained_bas(lab, kind, **changes)
+            yield name, lab.scores(method) | {"mask_area": mask_area(method, lab.report_on)}
             seen = measure(method, few, device=lab.device)
             boxes, pixels = float(seen.boxes.maximum().mean()), seen.pixels.value()
             chosen[name].append({"max_box_acc_v2": boxes, "pxap": pixels})
-            say("bas", seed, {name: rows[name], f"{name}, choosing": chosen[name]})
-        prints[f"test-{seed}"] = lab.report_on.fingerprint
+            say("bas, choosing", lab.seed, {name: chosen[name]})
+
+    rows, prints = by_seed("bas", profile, measured)
     data = {"config": repr(BASConfig()), "chosen_on": CHOSEN_ON, "rows": rows, "choosing": chosen}
     return {"data": data, "fingerprint": prints}
 
@@ -203,14 +198,13 @@ def dial(profile: str) -> dict[str, Any]:
         rows.append([])
         for seed in SEEDS:
             lab = Lab(profile, seed=seed, world=replace(World(), body_evidence=setting))
-            method = fitted(lab)
-            rows[-1].append(lab.scores(method))
+            rows[-1].append(lab.scores(trained_bas(lab)))
             prints[f"body_evidence-{setting}-{seed}"] = lab.report_on.fingerprint
         say(f"body_evidence {setting}", SEEDS[-1], {"BAS": rows[-1]})
     return {"data": {"body_evidence": {"settings": list(BODY), "bas": rows}}, "fingerprint": prints}
 
 
-def cost(steps: int = 5) -> dict[str, dict[str, float]]:
+def cost(rounds: int = 5) -> dict[str, dict[str, float]]:
     """A training step of BAS over one of the same network that only classifies: time, multiply-adds, memory."""
     torch.manual_seed(0)
     cases: dict[str, tuple[str, int, int | None, BASConfig]] = {
@@ -219,44 +213,24 @@ def cost(steps: int = 5) -> dict[str, dict[str, float]]:
     }
     found: dict[str, dict[str, float]] = {}
     for name, (network, side, stride, config) in cases.items():
-        method = BAS(backbone(network, output_stride=stride), 6, config)
+        method = BAS(backbone(network, output_stride=stride), 6, config).train()
         batch: Batch = {"images": torch.rand(16, 3, side, side), "labels": torch.eye(6)[torch.arange(16) % 6]}
-        plain = {"classification": lambda m=method, b=batch: _plain(m, b)}
-        own = {"bas": lambda m=method, b=batch: sum(m.losses(b).values())}
-        one, other = (_step(method, next(iter(kind.values())), steps) for kind in (plain, own))
-        found[name] = {key: other[key] / one[key] for key in one}
+        kinds = {"plain": OnlyClassifying(method), "bas": method}
+        plain, bas = step_costs(kinds, batch, rounds, flops=True).values()
+        found[name] = {key: bas[key] / plain[key] for key in ("time", "flops", "memory")}
     return found
 
 
-def _plain(method: BAS, batch: Batch) -> Tensor:
-    return F.multilabel_soft_margin_loss(method(batch["images"]), batch["labels"])
+class OnlyClassifying(nn.Module):
+    """BAS of which nothing but the classification is trained."""
 
+    def __init__(self, method: BAS) -> None:
+        super().__init__()
+        self.method = method
 
-def _step(method: nn.Module, loss: Any, steps: int) -> dict[str, float]:
-    """Seconds, floating-point operations and bytes kept for the backward pass, of one step."""
-    method.train()
-    kept: dict[int, int] = {}
-    weights = {p.untyped_storage().data_ptr() for p in method.parameters()}
-
-    def keep(tensor: Tensor) -> Tensor:
-        if tensor.untyped_storage().data_ptr() not in weights:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        value = loss()
-    memory = sum(kept.values())
-    del value
-    method.zero_grad()
-    with FlopCounterMode(display=False) as counter:
-        loss().backward()
-    times = []
-    for _ in range(steps):
-        method.zero_grad()
-        began = time.process_time()
-        loss().backward()
-        times.append(time.process_time() - began)
-    return {"time": statistics.median(times), "flops": float(counter.get_total_flops()), "memory": float(memory)}
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Its classification loss alone."""
+        return {"classification": F.multilabel_soft_margin_loss(self.method(batch["images"]), batch["labels"])}
 
 
 STUDIES: dict[str, Study] = {

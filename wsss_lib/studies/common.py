@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from torch import nn
 
 from wsss_lib.lab import Lab
 from wsss_lib.methods.cam import CAM
@@ -13,17 +15,49 @@ SEEDS = (0, 1, 2)
 
 Study = Callable[[str], dict[str, Any]]
 """Takes a profile; returns ``data`` to record and its ``fingerprint``, and optionally a ``note`` of its own."""
+Row = dict[str, Any]
+"""What one method reached with one seed."""
+M = TypeVar("M", bound=nn.Module)
 
 
-def trained(lab: Lab, **changes: Any) -> CAM:
-    """The chapters' classifier of this run."""
-    method = lab.classifier()
+def fitted(lab: Lab, method: M, **changes: Any) -> M:
+    """The same method, trained by this run's recipe with some ``changes``."""
     lab.fit(method, **changes)
     return method
 
 
-def say(what: str, seed: int, rows: dict[str, list[dict[str, Any]]]) -> None:
-    """Progress on standard output."""
+def trained(lab: Lab, **changes: Any) -> CAM:
+    """The chapters' classifier of this run."""
+    return fitted(lab, lab.classifier(), **changes)
+
+
+def by_seed(
+    what: str, profile: str, measured: Callable[[Lab], Iterable[tuple[str, Row]]], **options: Any
+) -> tuple[dict[str, list[Row]], dict[str, str]]:
+    """Rows of methods over :data:`SEEDS`.
+
+    Args:
+        what: Name of the study, for the progress.
+        profile: As the lab takes it.
+        measured: Gives the rows of one run, one after the other, each with the name of its method.
+        options: Of the lab.
+
+    Returns:
+        By name, a row a seed; and the fingerprints of the reported split.
+    """
+    rows: dict[str, list[Row]] = {}
+    prints: dict[str, str] = {}
+    for seed in SEEDS:
+        lab = Lab(profile, seed=seed, **options)
+        for name, row in measured(lab):
+            rows.setdefault(name, []).append(row)
+            say(what, seed, {name: rows[name]})
+        prints[f"test-{seed}"] = lab.report_on.fingerprint
+    return rows, prints
+
+
+def say(what: str, seed: int, rows: dict[str, list[Row]]) -> None:
+    """Progress on standard output: the last row of each method."""
     for name, values in rows.items():
         if values:
             last = values[-1]

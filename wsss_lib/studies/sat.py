@@ -10,20 +10,19 @@ Same backbone, images, updates, optimiser and threshold rule in all rows; see :d
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from wsss_lib import results
 from wsss_lib.data.critters import World
 from wsss_lib.lab import Lab
 from wsss_lib.methods.sat import SAT, SATConfig
 from wsss_lib.methods.ts_cam import TSCAM, ClassToken, TSCAMConfig
-from wsss_lib.studies.common import SEEDS, Study
+from wsss_lib.studies.common import SEEDS, Row, Study, by_seed, fitted, say
+from wsss_lib.studies.cost import step_costs
 
 RECIPE: dict[str, Any] = {"epochs": 2, "lr": 3e-4, "head_lr": 5.0}
 """How a transformer is fine-tuned on critters, whatever the method; the rest is the lab's own recipe."""
@@ -54,20 +53,17 @@ SETTINGS: dict[str, SATConfig] = {
 
 def sat(profile: str) -> dict[str, Any]:
     """SAT and the baselines at the default dials, and what a training step of each costs."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    prints: dict[str, str] = {}
-    for seed in SEEDS:
-        lab = Lab(profile, backbone="tiny_vit", seed=seed)
+
+    def measured(lab: Lab) -> Iterator[tuple[str, Row]]:
         for name, (kind, config) in {**BASELINES, "SAT": (SAT, SATConfig())}.items():
-            method = lab.build(kind, config)
-            lab.fit(method, **recipe(lab))
-            rows.setdefault(name, []).append(scored(lab, method))
+            method = fitted(lab, lab.build(kind, config), **recipe(lab))
+            yield name, scored(lab, method)
             if isinstance(method, TSCAM):  # the same network, read without the attention
                 bare = lab.build(TSCAM, TSCAMConfig(coupled=False))
                 bare.load_state_dict(method.state_dict())
-                rows.setdefault("patch scores alone", []).append(scored(lab, bare))
-            tell("sat", seed, name, rows[name][-1])
-        prints[f"test-{seed}"] = lab.report_on.fingerprint
+                yield "patch scores alone", scored(lab, bare)
+
+    rows, prints = by_seed("sat", profile, measured, backbone="tiny_vit")
     return {"data": {"rows": rows, "cost": cost(), "settings": settings()}, "fingerprint": prints}
 
 
@@ -83,20 +79,16 @@ def sat_settings(profile: str) -> dict[str, Any]:
 
 def changed(profile: str, variants: dict[str, SATConfig]) -> dict[str, Any]:
     """SAT with other settings; the row with the book's own is the one that ``sat`` recorded."""
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
-    prints: dict[str, str] = {}
     known = recorded(profile)
-    for seed in SEEDS:
-        lab = Lab(profile, backbone="tiny_vit", seed=seed)
+
+    def measured(lab: Lab) -> Iterator[tuple[str, Row]]:
         for name, config in variants.items():
             if known and config == SATConfig():
-                rows[name].append(known["SAT"][seed])
-                continue
-            method = lab.build(SAT, config)
-            lab.fit(method, **recipe(lab))
-            rows[name].append(scored(lab, method))
-            tell("changed", seed, name, rows[name][-1])
-        prints[f"test-{seed}"] = lab.report_on.fingerprint
+                yield name, known["SAT"][lab.seed]
+            else:
+                yield name, scored(lab, fitted(lab, lab.build(SAT, config), **recipe(lab)))
+
+    rows, prints = by_seed("changed", profile, measured, backbone="tiny_vit")
     changes = {name: repr(config) for name, config in variants.items()}
     return {"data": {"rows": rows, "changes": changes, "settings": settings()}, "fingerprint": prints}
 
@@ -115,10 +107,9 @@ def sat_dial(profile: str) -> dict[str, Any]:
                 if known and setting == World().body_evidence:
                     curves[name][-1].append(known[name][seed])
                     continue
-                method: nn.Module = lab.build(kind, config)
-                lab.fit(method, **recipe(lab))
+                method: nn.Module = fitted(lab, lab.build(kind, config), **recipe(lab))
                 curves[name][-1].append(scored(lab, method))
-                tell(f"sat_dial {setting}", seed, name, curves[name][-1][-1])
+                say(f"sat_dial {setting}", seed, {name: curves[name][-1]})
             prints[f"{setting}-{seed}"] = lab.report_on.fingerprint
     data = {"dial": "body_evidence", "positions": list(DIAL), "rows": curves, "settings": settings()}
     return {"data": data, "fingerprint": prints}
@@ -151,7 +142,7 @@ def scored(lab: Lab, method: nn.Module) -> dict[str, Any]:
     return row
 
 
-def cost(batch: int = 32, side: int = 96, rounds: int = 7) -> dict[str, dict[str, float]]:
+def cost(batch: int = 32, side: int = 96, rounds: int = 6) -> dict[str, dict[str, float]]:
     """Seconds of a forward and backward pass, and what it keeps for the backward pass (MiB), on this machine's CPU."""
     generator = torch.Generator().manual_seed(0)
     given = {
@@ -159,39 +150,9 @@ def cost(batch: int = 32, side: int = 96, rounds: int = 7) -> dict[str, dict[str
         "labels": torch.eye(6)[torch.arange(batch) % 6],
     }
     lab = Lab("smoke", backbone="tiny_vit", device="cpu")
-    found: dict[str, dict[str, float]] = {}
-    for name, (kind, config) in {**BASELINES, "SAT": (SAT, SATConfig())}.items():
-        method = lab.build(kind, config).train()
-        seconds = []
-        for _ in range(rounds):
-            began = time.process_time()
-            sum(method.losses(given).values()).backward()
-            seconds.append(time.process_time() - began)
-        found[name] = {"seconds": statistics.median(seconds[1:]), "saved_mib": saved(method, given) / 2**20}
-    return found
-
-
-def saved(method: nn.Module, batch: Any) -> int:
-    """Bytes of the activations that autograd keeps for the backward pass, each storage once, parameters not counted."""
-    own = {p.untyped_storage().data_ptr() for p in (*method.parameters(), *method.buffers())}
-    sizes: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        terms = sum(method.losses(batch).values())  # type: ignore[operator]
-    del terms
-    return sum(sizes.values())
-
-
-def tell(what: str, seed: int, name: str, row: dict[str, Any]) -> None:
-    """Progress on standard output."""
-    text = ", ".join(f"{key} {value:.3f}" for key, value in row.items() if isinstance(value, float))
-    print(f"{what}, seed {seed}, {name}: {text}", flush=True)
+    kinds = {**BASELINES, "SAT": (SAT, SATConfig())}
+    costs = step_costs({name: lab.build(kind, config).train() for name, (kind, config) in kinds.items()}, given, rounds)
+    return {name: {"seconds": each["time"], "saved_mib": each["memory"] / 2**20} for name, each in costs.items()}
 
 
 STUDIES: dict[str, Study] = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +14,8 @@ from wsss_lib.data.records import Batch, to_device
 from wsss_lib.evaluate import Measured, measure, scores
 from wsss_lib.lab import Lab
 from wsss_lib.methods.seam import SEAM, SEAMConfig
-from wsss_lib.studies.common import SEEDS, Study, say
+from wsss_lib.studies.common import SEEDS, Study, fitted, say
+from wsss_lib.studies.cost import step_costs
 
 SCALES = (0.3, 0.5, 0.75, 1.5, 2.0)
 """At which the equivariance error is measured."""
@@ -81,7 +80,7 @@ def ablation(lab: Lab) -> dict[str, nn.Module]:
     two, pcm, full, hard = (lab.build(SEAM, c) for c in (OFF, replace(settings, hard=1.0), settings, mined))
     cam = lab.classifier()
     for method in (cam, two, pcm, full, hard):
-        fitted(lab, method)
+        fitted(lab, method, epochs=passes(lab))
     return {
         "CAM": cam,
         "CAM, two sizes": two,
@@ -93,9 +92,9 @@ def ablation(lab: Lab) -> dict[str, nn.Module]:
     }
 
 
-def fitted(lab: Lab, method: nn.Module) -> None:
-    """Train by the run's recipe, in :data:`PASSES`."""
-    lab.fit(method, epochs=1 if lab.profile == "smoke" else PASSES)
+def passes(lab: Lab) -> int:
+    """:data:`PASSES`, or one where nothing is claimed."""
+    return 1 if lab.profile == "smoke" else PASSES
 
 
 def reading(method: SEAM, read: str) -> SEAM:
@@ -152,8 +151,7 @@ def seam_weight(profile: str) -> dict[str, Any]:
     lab = Lab(profile, seed=SEEDS[0])
     found: dict[str, list[float]] = {"class maps": [], "module, untrained": [], "equivariance error": []}
     for weight in WEIGHTS:
-        method = lab.build(SEAM, replace(OFF, equivariance=weight))
-        lab.fit(method, epochs=1)
+        method = fitted(lab, lab.build(SEAM, replace(OFF, equivariance=weight)), epochs=1)
         for name, read in (("class maps", "cam"), ("module, untrained", "pcm")):
             found[name].append(float(lab.measure(reading(method, read), "choose").miou().values.max()))
         found["equivariance error"].append(equivariance(lab, method)["absolute"][SCALES.index(0.5)])
@@ -165,7 +163,7 @@ def seam_weight(profile: str) -> dict[str, Any]:
     return {"data": data, "fingerprint": {"val-0": lab.choose_on.fingerprint}, "note": note}
 
 
-def costs(lab: Lab, repeats: int = 7) -> dict[str, dict[str, float]]:
+def costs(lab: Lab, rounds: int = 7) -> dict[str, dict[str, float]]:
     """A training step of each method over CAM's: time, and what autograd keeps for the backward pass."""
     batch = to_device(examples(lab, 32), lab.device)
     methods: dict[str, nn.Module] = {
@@ -173,38 +171,13 @@ def costs(lab: Lab, repeats: int = 7) -> dict[str, dict[str, float]]:
         "two sizes": lab.build(SEAM, OFF),
         "SEAM": lab.build(SEAM, SEAMConfig()),
     }
-    spent: dict[str, list[float]] = {name: [] for name in methods}
-    kept = {name: saved(method, batch) for name, method in methods.items()}
-    for _ in range(repeats):  # in turns, so that another process on the machine slows all of them alike
-        for name, method in methods.items():
-            began = time.process_time()
-            torch.stack(list(method.losses(batch).values())).sum().backward()  # type: ignore[operator]
-            spent[name].append(time.process_time() - began)
-    base = statistics.median(spent["CAM"])
-    return {n: {"time": statistics.median(spent[n]) / base, "memory": kept[n] / kept["CAM"]} for n in methods}
-
-
-def saved(method: nn.Module, batch: Batch) -> int:
-    """Bytes that autograd keeps from the forward pass of a training step, parameters aside."""
-    own = {p.data_ptr() for p in method.parameters()}
-    sizes: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if tensor.data_ptr() not in own:
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        losses = method.losses(batch)  # type: ignore[operator]
-    del losses
-    return sum(sizes.values())
+    found = step_costs(methods, batch, rounds)
+    return {name: {key: found[name][key] / found["CAM"][key] for key in ("time", "memory")} for name in methods}
 
 
 def steps(lab: Lab) -> int:
     """Updates of a training run."""
-    passes = 1 if lab.profile == "smoke" else PASSES
-    return -(-len(lab.train_on) // lab.recipe().batch_size) * passes
+    return -(-len(lab.train_on) // lab.recipe().batch_size) * passes(lab)
 
 
 STUDIES: dict[str, Study] = {"seam": seam, "seam_weight": seam_weight}

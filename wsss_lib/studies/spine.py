@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from wsss_lib.lab import Lab
 from wsss_lib.methods.cam import CAM
 from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
 from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
-from wsss_lib.studies.common import SEEDS, Study, say, trained
+from wsss_lib.studies.common import SEEDS, Row, Study, by_seed, fitted, say, trained
 from wsss_lib.studies.supervised import Supervised
 
 DIALS: dict[str, tuple[Any, ...]] = {
@@ -31,8 +32,7 @@ def world(profile: str) -> dict[str, Any]:
         torch.manual_seed(seed)
         told = Supervised(lab.backbone(), len(lab.classes))
         # Masks are a harder thing to learn than labels: twice the epochs, so that the bound is not too low.
-        lab.fit(told, epochs=2 * (lab.recipe().epochs or 1))
-        rows["supervised"].append(lab.scores(told))
+        rows["supervised"].append(lab.scores(fitted(lab, told, epochs=2 * (lab.recipe().epochs or 1))))
         crowd = Lab(profile, seed=seed, world=World(critters=(1, 3)))
         # Several small critters instead of a large one: twice the epochs as well.
         rows["several"].append(crowd.scores(trained(crowd, epochs=2 * (crowd.recipe().epochs or 1))))
@@ -60,10 +60,8 @@ def dials(profile: str) -> dict[str, Any]:
 
 def methods(profile: str) -> dict[str, Any]:
     """The maps of chapters 1 and 2 on one and the same classifier."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    prints: dict[str, str] = {}
-    for seed in SEEDS:
-        lab = Lab(profile, seed=seed)
+
+    def measured(lab: Lab) -> Iterator[tuple[str, Row]]:
         cam = trained(lab)
         centred = EigenCAMConfig(centre=True, sign="mean_activation")
         candidates: dict[str, torch.nn.Module] = {
@@ -73,14 +71,12 @@ def methods(profile: str) -> dict[str, Any]:
             "Eigen-CAM": EigenCAM(cam.backbone),
             "Eigen-CAM, centred": EigenCAM(cam.backbone, config=centred),
         }
-        torch.manual_seed(seed)
-        pooled = MaxPooled(lab.backbone(), len(lab.classes))
-        lab.fit(pooled)
-        candidates["CAM, max pooling"] = pooled
+        torch.manual_seed(lab.seed)
+        candidates["CAM, max pooling"] = fitted(lab, MaxPooled(lab.backbone(), len(lab.classes)))
         for name, method in candidates.items():
-            rows.setdefault(name, []).append(lab.scores(method))
-        prints[f"test-{seed}"] = lab.report_on.fingerprint
-        say("methods", seed, rows)
+            yield name, lab.scores(method)
+
+    rows, prints = by_seed("methods", profile, measured)
     return {"data": {"rows": rows}, "fingerprint": prints}
 
 
