@@ -29,6 +29,8 @@ from wsss_lib.methods.seam import (
     pixel_correlation,
     resized,
 )
+from wsss_lib.train import TrainConfig
+from wsss_lib.train.optimiser import parameter_groups
 
 
 def small(classes: int = 3, seed: int = 0, **changes: object) -> SEAM:
@@ -378,10 +380,29 @@ class TestModule:
         method = small()
         groups = {group["name"]: group for group in method.parameter_groups(0.01)}
         assert groups["backbone"]["lr"] == 0.01
+        assert groups["module"]["lr"] == pytest.approx(0.01 * method.config.module_lr)
         assert "lr" not in groups["head"]
         assert sum(len(group["params"]) for group in groups.values()) == len(list(method.parameters()))
         method.backbone.requires_grad_(False)
-        assert [group["name"] for group in method.parameter_groups(0.01)] == ["head"]
+        kept = parameter_groups(method, TrainConfig(steps=1, lr=0.01, head_lr=5))
+        assert {group["name"]: group["lr"] for group in kept} == {"module": pytest.approx(0.003), "head": 0.05}
+
+    def test_adam_hears_the_rate_of_the_module_and_not_the_weight_of_its_losses(self) -> None:
+        moved = {}
+        for name, changes in (
+            ("as it is", {}),
+            ("ten times the loss", {"cross": 10.0, "background": 10.0}),
+            ("a tenth of the rate", {"module_lr": 0.03}),
+        ):
+            method = small(**changes)
+            before = method.join.weight.detach().clone()
+            groups = parameter_groups(method, TrainConfig(steps=1, lr=0.01, weight_decay=0.0))
+            optimiser = torch.optim.AdamW(groups)
+            torch.stack(list(method.losses(batch_of(BATCHES["one class"])).values())).sum().backward()  # type: ignore[arg-type]
+            optimiser.step()
+            moved[name] = float((method.join.weight.detach() - before).abs().mean())
+        assert moved["ten times the loss"] == pytest.approx(moved["as it is"], rel=1e-3)
+        assert moved["a tenth of the rate"] == pytest.approx(moved["as it is"] / 10, rel=1e-3)
 
 
 class TestConfig:

@@ -18,7 +18,7 @@ def lab() -> Lab:
 
 
 def test_it_is_registered() -> None:
-    assert {"seam", "seam_weight"} <= set(studies.STUDIES)
+    assert {"seam", "seam_settings"} <= set(studies.STUDIES)
 
 
 def test_reading_other_maps_shares_the_network(lab: Lab) -> None:

@@ -39,22 +39,24 @@ class SEAMConfig:
 
     Attributes:
         scale: Size of the second view over the first.
-        equivariance: Weight of the difference of the two class maps (L_ER), a mean over *all* K classes, of which an
-            image shows few: the paper's 1 at 20 classes pulls as hard as K / 20 at K. Too much flattens the maps.
+        equivariance: Weight of the difference of the class maps (L_ER), a mean over *all* K classes, of which an image
+            shows few: the paper's 1 at 20 classes pulls as hard as K / 20 at K. Too much flattens the maps.
         cross: Weight of the cross regularisation (L_ECR), which trains the pixel correlation module.
         background: Weight of L_rvmin, the prior that a quarter of each image is background; in the released code only.
         hard: Share of each image's cross errors that count, the largest ones; 1: all.
         count: Errors among which the share is taken. ``"all"``: of all K + 1 channels, zeros included, as released;
             with 20 classes and at most three in an image this mines nothing, it multiplies the mean (by 5 for 0.2).
-            ``"present"``: those of the image's classes and the background, which mines for any K.
+            ``"present"``: those of the image's classes and the background, which mines.
         read: Which maps ``localize`` reads: ``"pcm"`` (r) or ``"cam"`` (c).
         stages: Stages that tell the pixels apart, beside the image; None: the two before the deepest.
         width: Channels of the pixel features f.
+        module_lr: Rate of the module over the backbone's. To Adam a loss's weight means nothing where no other loss
+            reaches, so this decides how far the module goes.
         dropout: Share of the deepest channels dropped before the classifier in training.
     """
 
     scale: float = 0.5
-    equivariance: float = 0.3
+    equivariance: float = 1.0
     cross: float = 1.0
     background: float = 1.0
     hard: float = 0.2
@@ -62,6 +64,7 @@ class SEAMConfig:
     read: Literal["pcm", "cam"] = "pcm"
     stages: tuple[str, ...] | None = None
     width: int = 48
+    module_lr: float = 0.3
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -72,8 +75,8 @@ class SEAMConfig:
             raise ValueError(f"scale is {self.scale}, expected a positive factor other than 1, for example 0.5")
         if not 0 < self.hard <= 1 or not 0 <= self.dropout < 1:
             raise ValueError(f"hard is {self.hard}, dropout {self.dropout}, expected shares in (0, 1] and in [0, 1)")
-        if min(self.equivariance, self.cross, self.background) < 0 or self.width < 3:
-            raise ValueError(f"{self} has a negative weight or a width below 3: a weight of 0 leaves a loss out")
+        if min(self.equivariance, self.cross, self.background, self.module_lr) < 0 or self.width < 3:
+            raise ValueError(f"{self} has a negative weight or rate, or a width below 3: a weight of 0 leaves it out")
 
     @classmethod
     def paper(cls) -> SEAMConfig:
@@ -81,7 +84,7 @@ class SEAMConfig:
 
         Batch norm frozen; SGD without momentum (see ``TrainConfig``), rate 0.01, ten times that for new layers.
         """
-        return cls(scale=0.3, equivariance=1.0, width=192, dropout=0.5)
+        return cls(scale=0.3, equivariance=1.0, width=192, module_lr=10.0, dropout=0.5)
 
 
 def max_norm(maps: Tensor) -> Tensor:
@@ -134,8 +137,7 @@ def pixel_correlation(maps: Tensor, features: Tensor) -> Tensor:
         maps: (N, K, h, w).
         features: (N, C, h, w), any range, on the same grid.
 
-    Returns:
-        (N, K, h, w). Wang et al. 2020, section 3.3. Built in chapter 5.
+    Returns (N, K, h, w). Wang et al. 2020, section 3.3. Built in chapter 5.
     """
     f = features.flatten(2)  # (N, C, hw)
     f = f / (f.norm(dim=1, keepdim=True) + EPS)
@@ -154,8 +156,7 @@ def hard_mean(errors: Tensor, share: float, channels: Tensor | int) -> Tensor:
         channels: How many channels count, for all images or (N,) for each; the largest ⌊share · channels · hw⌋ errors
             are taken, one at least.
 
-    Returns:
-        Scalar. Built in chapter 5.
+    Returns a scalar. Built in chapter 5.
     """
     flat = errors.flatten(1).sort(dim=1, descending=True).values  # (N, C·h·w)
     cells = errors.shape[2] * errors.shape[3]
@@ -197,7 +198,7 @@ class SEAM(nn.Module):
 
     Attributes:
         head: The classifier, weight (K, C), no bias.
-        embed, join: 1 × 1 convolutions that tell pixels apart: one for each stage, then one over them and the image.
+        embed, join: The module, 1 × 1 convolutions: one for each stage, then one over them and the image.
     """
 
     def __init__(self, backbone: Backbone, num_classes: int, config: SEAMConfig | None = None) -> None:
@@ -285,16 +286,15 @@ class SEAM(nn.Module):
     def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Where each class is, (N, K, h, w) in [0, 1] at the resolution of the features, each map scaled on its own.
 
-        Runs in evaluation mode and restores the mode. Images (N, 3, H, W) in [0, 1]; maps of classes that are absent
-        from ``labels`` (N, K) become zero.
+        In evaluation mode. Images (N, 3, H, W) in [0, 1]; maps of classes absent from ``labels`` (N, K) become zero.
         """
         with evaluating(self):
             maps = self.raw_maps(images)
         return finish(maps, "max", None if labels is None else check_labels(labels, images, maps.shape[1]))
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """The backbone's parameters with their rate, and the new layers' as the group ``"head"``."""
-        new = [p for layer in (self.head, self.embed, self.join) for p in layer.parameters() if p.requires_grad]
-        old = [p for p in self.backbone.parameters() if p.requires_grad]
-        head: dict[str, Any] = {"name": "head", "params": new}
-        return [{"name": "backbone", "params": old, "lr": lr}, head] if old else [head]
+        """The backbone's and the module's parameters with their rates, and the classifier's as the group ``"head"``."""
+        module = [*self.embed.parameters(), *self.join.parameters()]
+        own = [("backbone", list(self.backbone.parameters()), lr), ("module", module, lr * self.config.module_lr)]
+        groups: list[dict[str, Any]] = [{"name": name, "params": params, "lr": rate} for name, params, rate in own]
+        return [*groups, {"name": "head", "params": list(self.head.parameters())}]
