@@ -5,6 +5,8 @@
     python -m wsss_lib.studies methods        # the maps of chapters 1 and 2 on one classifier
     python -m wsss_lib.studies bas            # chapter 3: also bas_observation, _ablation, _safeguard, _settings, _dial
     python -m wsss_lib.studies sat            # chapter 4: also sat_ablation, sat_settings, sat_dial
+    python -m wsss_lib.studies seam           # chapter 5: also seam_settings
+    python -m wsss_lib.studies together       # chapter 12: every method's maps of the same eight images
 
 Three seeds each; a seed decides the drawn world, the head's weights, the order of the images and their flips.
 """

@@ -19,7 +19,7 @@ from wsss_lib.lab import Lab
 from wsss_lib.methods.bas import BAS, BASConfig, Rectify, activation, of_class
 from wsss_lib.methods.base import evaluating
 from wsss_lib.methods.cam import CAM, class_activation_maps
-from wsss_lib.studies.common import SEEDS, Row, Study, by_seed, fitted, say, trained
+from wsss_lib.studies.common import SEEDS, Row, Study, by_seed, fitted, laid_out, say, trained
 from wsss_lib.studies.cost import step_costs
 
 RADII = (-12, -9, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 5, 8, 12, 18, 26)
@@ -127,8 +127,7 @@ def observation(profile: str) -> dict[str, Any]:
 
 def trained_bas(lab: Lab, kind: type[BAS] = BAS, **changes: Any) -> BAS:
     """BAS trained by the lab's recipe; ``changes`` are settings."""
-    # Channels last is an order in memory: a CPU takes two thirds of the time, and the rounding alone differs.
-    return fitted(lab, lab.build(kind, BASConfig(**changes)).to(memory_format=torch.channels_last))
+    return fitted(lab, laid_out(lab.build(kind, BASConfig(**changes))))
 
 
 def _batches(records: Records, size: int = 50) -> list[Batch]:

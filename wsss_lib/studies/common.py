@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from wsss_lib.lab import Lab
@@ -29,6 +30,11 @@ def fitted(lab: Lab, method: M, **changes: Any) -> M:
 def trained(lab: Lab, **changes: Any) -> CAM:
     """The chapters' classifier of this run."""
     return fitted(lab, lab.classifier(), **changes)
+
+
+def laid_out(method: M) -> M:
+    """The same method, channels last: an order in memory. A CPU takes three quarters of the time, roundings differ."""
+    return method.to(memory_format=torch.channels_last)
 
 
 def by_seed(

@@ -14,7 +14,7 @@ from wsss_lib.data.records import Batch, Records, collate, to_device
 from wsss_lib.evaluate import Measured, measure, scores
 from wsss_lib.lab import Lab
 from wsss_lib.methods.seam import SEAM, SEAMConfig
-from wsss_lib.studies.common import SEEDS, M, Study, fitted, say
+from wsss_lib.studies.common import SEEDS, Study, fitted, laid_out, say
 from wsss_lib.studies.cost import step_costs
 
 SCALES = (0.3, 0.5, 0.75, 1.5, 2.0)
@@ -92,11 +92,6 @@ def ablation(lab: Lab) -> dict[str, nn.Module]:
         "SEAM": full,
         "SEAM, mined among the present": hard,
     }
-
-
-def laid_out(method: M) -> M:
-    """The same method, channels last: an order in memory. A CPU takes three quarters of the time, roundings differ."""
-    return method.to(memory_format=torch.channels_last)
 
 
 def passes(lab: Lab) -> int:
