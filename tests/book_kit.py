@@ -8,8 +8,8 @@ from pathlib import Path
 import nbformat
 
 from wsss_lib.notebooks import bootstrap, cells
-from wsss_lib.notebooks.build import pages
 from wsss_lib.notebooks.normalise import normalise
+from wsss_lib.notebooks.publish.build import pages
 
 ROOT = Path(__file__).resolve().parents[1]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="

@@ -12,7 +12,7 @@ from book_kit import RESULT, ROOT, STAMP
 from test_book import serving
 
 from wsss_lib.notebooks import cells
-from wsss_lib.notebooks.build import build, config, dress
+from wsss_lib.notebooks.publish.build import build, config, dress
 
 NOTEBOOK = ROOT / "book" / "chapters" / "90_troubleshooting.ipynb"
 

@@ -82,7 +82,9 @@ def test_what_argparse_refuses_is_a_usage_error(arguments, capsys):
 def test_failures_and_problems_are_exit_code_1(capsys, monkeypatch):
     from types import SimpleNamespace
 
-    from wsss_lib.notebooks import build, check, run
+    from wsss_lib.notebooks import check
+    from wsss_lib.notebooks.publish import build
+    from wsss_lib.notebooks.running import run
 
     monkeypatch.chdir(ROOT)
     for failure, code in (("", 0), ("01_cam failed", 1)):
@@ -98,7 +100,7 @@ def test_failures_and_problems_are_exit_code_1(capsys, monkeypatch):
 
 
 def test_options_reach_the_runner(monkeypatch, tmp_path):
-    from wsss_lib.notebooks import run
+    from wsss_lib.notebooks.running import run
 
     seen = {}
     monkeypatch.setattr(run, "run", lambda root, names, **options: seen.update(options, names=names) or [])

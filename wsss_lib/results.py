@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def record(
         "data": fingerprint if isinstance(fingerprint, str) else dict(fingerprint),
         "seeds": [int(seed) for seed in seeds],
         "device": device or device_words(),
-        "versions": {"python": platform.python_version()} | _versions(),
+        "versions": {"python": platform.python_version()} | versions(),
         "wall_seconds": round(time.monotonic() - _started if wall_seconds is None else wall_seconds, 1),
         "peak_memory_mb": round(_peak_memory_mb() if peak_memory_mb is None else peak_memory_mb),
     }
@@ -206,9 +206,10 @@ def _commit() -> str:
     return f"{commit}{'+' if changed else ''}" if commit else "unknown (not a clone)"
 
 
-def _versions() -> dict[str, str]:
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Versions of the packages that are installed, by name."""
     found = {}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

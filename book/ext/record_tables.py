@@ -14,7 +14,7 @@ from docutils.parsers.rst import Directive
 from sphinx import addnodes
 
 from wsss_lib import results
-from wsss_lib.notebooks import honest
+from wsss_lib.notebooks.publish import honest
 
 
 def table(heads, body, classes, name):

@@ -352,7 +352,7 @@ def test_widgets_keep_to_what_ipywidgets_7_has(control: explore.Control) -> None
 
 
 def test_the_executor_asks_for_html_alone(tmp_path: Any) -> None:
-    from wsss_lib.notebooks import execute
+    from wsss_lib.notebooks.running import execute
 
     assert execute.environment(tmp_path, tmp_path, one_thread=True, offline=True)[STORED] == "1"
 

@@ -16,9 +16,9 @@ import nbformat
 import pytest
 from notebook_kit import notebook
 
-from wsss_lib.notebooks import cells, drift
+from wsss_lib.notebooks import cells
 from wsss_lib.notebooks.check import check, listing
-from wsss_lib.notebooks.guards import stamps
+from wsss_lib.notebooks.guards import drift, stamps
 from wsss_lib.notebooks.normalise import normalise
 
 v4 = nbformat.v4

@@ -56,7 +56,7 @@ exit codes: 0 all chapters ran; 1 at least one failed; 2 refused before anything
 
 def _run(options: argparse.Namespace) -> int:
     from wsss_lib.notebooks import parameters, project
-    from wsss_lib.notebooks.run import run
+    from wsss_lib.notebooks.running.run import run
 
     jobs = run(
         project.find_root(),
@@ -93,7 +93,7 @@ exit codes: 0 built; 1 a page has a warning or an error; 2 a chapter has not bee
 
 def _build(options: argparse.Namespace) -> int:
     from wsss_lib.notebooks import project
-    from wsss_lib.notebooks.build import build
+    from wsss_lib.notebooks.publish.build import build
 
     page = build(project.find_root(), profile=options.profile, stored=options.stored)
     if page is None:

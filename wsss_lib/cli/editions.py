@@ -42,7 +42,8 @@ exit codes: 0 written; 1 a chapter's exercises are not well made; 2 refused, for
 
 
 def _edition(options: argparse.Namespace) -> int:
-    from wsss_lib.notebooks import editions, project
+    from wsss_lib.notebooks import project
+    from wsss_lib.notebooks.teach import editions
 
     made = editions.write(project.find_root(), options.kind, options.out, options.chapters, force=options.force)
     for path in made:

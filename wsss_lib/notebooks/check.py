@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from wsss_lib.notebooks import cells, checks, drift, exercises, site
-from wsss_lib.notebooks.checks import Chapter, Problem
-from wsss_lib.notebooks.guards import compare, elsewhere, prose, references, stamps, whole
+from wsss_lib.notebooks import cells
+from wsss_lib.notebooks.guards import checks, compare, drift, elsewhere, prose, references, site, stamps, whole
+from wsss_lib.notebooks.guards.checks import Chapter, Problem
+from wsss_lib.notebooks.guards.requirements import requirements
 from wsss_lib.notebooks.project import ProjectError, chapters
-from wsss_lib.notebooks.requirements import requirements
+from wsss_lib.notebooks.teach import exercises
 
 OF_A_CHAPTER = (
     *checks.CHECKS,

@@ -7,7 +7,7 @@ metadata where the default does not fit::
     "tolerance": {"absolute": 0.1, "relative": 0.05, "figure": 0.05}
 
 Whole numbers, words and the order of everything are compared exactly. nbval compares through
-:mod:`wsss_lib.notebooks.tolerance`, ``wsss run --confirm`` through :func:`differences`.
+:mod:`wsss_lib.notebooks.running.validate`, ``wsss run --confirm`` through :func:`differences`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from wsss_lib.notebooks import cells
-from wsss_lib.notebooks.checks import Chapter, Problem
+from wsss_lib.notebooks.guards.checks import Chapter, Problem
 
 IGNORED = ("nbval-ignore-output", "nbval-skip")
 TEXTS = ("text/plain", "text/markdown", "text/html", "text/latex")

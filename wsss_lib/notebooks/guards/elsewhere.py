@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from wsss_lib.notebooks.checks import Chapter, Problem
+from wsss_lib.notebooks.guards.checks import Chapter, Problem
 
 _HOST = r"(?:https?:|wss?:)?//"
 NEEDED = (

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss_lib.notebooks import cells
-from wsss_lib.notebooks.checks import Chapter, Problem
+from wsss_lib.notebooks.guards.checks import Chapter, Problem
 
 NUMBER = re.compile(
     r"(?<![\w.,§-])[-+−]?\d+(?:\.\d+)?\s?%"  # 46 %, 46.3%

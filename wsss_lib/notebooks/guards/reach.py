@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wsss_lib.notebooks import drift
+from wsss_lib.notebooks.guards import drift
 
 Import = tuple[str, str | None]
 """A module, and the name taken from it (None: the module itself)."""

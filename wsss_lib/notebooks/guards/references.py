@@ -1,6 +1,6 @@
 """Links, citations, terms, equations: what a page points at is there. Read from source, before any book is built.
 
-The built pages are checked as well (:mod:`wsss_lib.notebooks.site`), but only where a book has been built.
+The built pages are checked as well (:mod:`wsss_lib.notebooks.guards.site`), but only where a book has been built.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from wsss_lib.notebooks import cells
-from wsss_lib.notebooks.checks import Problem
+from wsss_lib.notebooks.guards.checks import Problem
 from wsss_lib.notebooks.project import chapters
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)")

@@ -13,8 +13,6 @@ Times and versions live here and never in a notebook, so that a notebook's diffe
 from __future__ import annotations
 
 import ast
-import hashlib
-import importlib.metadata
 import json
 import platform
 import re
@@ -25,10 +23,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from wsss_lib.notebooks import cells
-from wsss_lib.notebooks.checks import Chapter, Problem
+from wsss_lib import results
+from wsss_lib.notebooks import cells, digests
+from wsss_lib.notebooks.guards.checks import Chapter, Problem
 from wsss_lib.notebooks.guards.reach import Library, constants, reached
-from wsss_lib.notebooks.key import DISTRIBUTIONS
 from wsss_lib.notebooks.normalise import normalise
 
 FILE = Path("book", "stamps.json")
@@ -134,13 +132,8 @@ def stamped(chapter: Chapter) -> Iterator[Problem]:
 
 def versions() -> dict[str, str]:
     """What the numbers may depend on, by distribution; patch releases of Python do not count."""
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for name in ("wsss-lib", *DISTRIBUTIONS):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python} | results.versions(("wsss-lib", *digests.DISTRIBUTIONS))
 
 
 def today() -> str:
@@ -170,7 +163,7 @@ def _files(root: Path, words: set[str], code: str) -> dict[str, str]:
 
 @lru_cache(maxsize=256)
 def _file(path: Path, _modified: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
+    return digests.file_digest(path)[:DIGITS]
 
 
 @lru_cache(maxsize=4)
@@ -183,7 +176,7 @@ def _library(package: Path) -> Library:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+    return digests.text_digest(text)[:DIGITS]
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from wsss_lib.notebooks import cells, parameters
-from wsss_lib.notebooks.checks import Chapter, Problem
+from wsss_lib.notebooks.guards.checks import Chapter, Problem
 
 SHOWS = {"print", "say", "show", "display", "table"}
 """Calls that always put something out; ``figures.table`` does when it ends its cell."""

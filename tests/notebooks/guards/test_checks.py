@@ -1,0 +1,188 @@
+import nbformat
+import pytest
+from notebook_kit import PARAMETERS, notebook, put
+
+from wsss_lib.notebooks import bootstrap, cells
+from wsss_lib.notebooks.check import check, listing
+from wsss_lib.notebooks.guards import checks
+from wsss_lib.notebooks.guards.checks import Chapter
+from wsss_lib.notebooks.normalise import normalise
+from wsss_lib.notebooks.project import ProjectError
+
+v4 = nbformat.v4
+PICTURE = {"image/png": "aGk="}
+
+
+@pytest.fixture
+def chapter(tmp_path):
+    """Make a chapter as it would be stored, with outputs, changed by a function before it is written."""
+
+    def make(*codes, change=None, outputs=(), tags=(), raw=False, **options):
+        made = notebook("01_cam", *(codes or ("x = 1",)), **options)
+        for k, cell in enumerate(cells.code_cells(made)):
+            cell.execution_count = k + 1
+        made.cells[-1].outputs = list(outputs)
+        if tags:
+            made.cells[-1].metadata["tags"] = list(tags)
+        if change:
+            change(made)
+        path = tmp_path / "01_cam.ipynb"
+        cells.write(made if raw else normalise(made), path)
+        return Chapter(path, cells.read(path))
+
+    return make
+
+
+def messages(one, chapter) -> str:
+    return "\n".join(str(problem) for problem in one(chapter))
+
+
+def printed(text):
+    return [v4.new_output("stream", text=text)]
+
+
+def test_a_good_chapter_has_no_problem(chapter):
+    good = chapter(outputs=[v4.new_output("display_data", PICTURE, metadata={"image/png": {"alt": "A cat, lit"}})])
+    assert [str(p) for one in checks.CHECKS for p in one(good)] == []
+
+
+def test_an_unnormalised_file_is_found_and_mended(chapter):
+    bad = chapter(change=lambda nb: nb.metadata.update(papermill={}), raw=True)
+    assert "run `wsss check --fix`" in messages(checks.normalised, bad)
+    assert checks.fix(bad)
+    assert messages(checks.normalised, Chapter(bad.path, cells.read(bad.path))) == ""
+    assert not checks.fix(Chapter(bad.path, cells.read(bad.path)))
+
+
+def test_a_cell_that_was_never_executed_is_found(chapter):
+    bad = chapter("a", "b", change=lambda nb: setattr(nb.cells[-2], "execution_count", None))
+    assert "cell 4 (code-0: a): has never been executed" in messages(checks.executed, bad)
+
+
+def test_execution_out_of_order_is_found(chapter):
+    bad = chapter("a", "b", change=lambda nb: setattr(nb.cells[-2], "execution_count", 9), raw=True)
+    assert "out of order" in messages(checks.executed, bad)
+
+
+def test_a_stored_error_is_found_in_cells_and_widgets(chapter):
+    error = v4.new_output("error", ename="KeyError", evalue="x", traceback=[])
+    assert "KeyError: x" in messages(checks.executed, chapter(outputs=[error]))
+    state = {"a" * 32: {"state": {"outputs": [{"output_type": "error", "ename": "E", "evalue": "y"}]}}}
+    widgets = {"application/vnd.jupyter.widget-state+json": {"state": state}}
+    bad = chapter(change=lambda nb: nb.metadata.update(widgets=widgets))
+    assert "a widget's callback: stores an error (E: y)" in messages(checks.executed, bad)
+
+
+def test_a_large_file_is_found_with_its_largest_cell(chapter):
+    big = [v4.new_output("display_data", {"image/png": "A" * 1_600_000})]
+    assert "1.60 MB" in messages(checks.size, chapter("small", "large", outputs=big))
+    assert "code-1: large" in messages(checks.size, chapter("small", "large", outputs=big))
+    assert messages(checks.size, chapter()) == ""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        (PARAMETERS + "\nextra = 1", "expected exactly profile, seed"),
+        (PARAMETERS.replace("seed = 0\n", ""), "expected exactly profile, seed"),
+        (PARAMETERS.replace('"book"', '"smoke"'), "expected 'book'"),
+        (None, "no cell tagged 'parameters'"),
+    ],
+    ids=["one too many", "one too few", "another profile", "no tag"],
+)
+def test_a_wrong_parameters_cell_is_found(chapter, parameters, reason):
+    assert reason in messages(checks.parameters_cell, chapter(parameters=parameters))
+
+
+def test_a_changed_bootstrap_cell_is_found_and_mended(chapter):
+    def shorten(nb):
+        nb.cells[1].source = 'from wsss_lib.notebooks import begin\n\nbegin(chapter="02_other")'
+
+    bad = chapter(change=shorten)
+    assert "is not the bootstrap cell" in messages(checks.bootstrap_cell, bad)
+    checks.fix(bad)
+    mended = cells.read(bad.path)
+    assert [c.source for c in cells.code_cells(mended)] == [bootstrap.source("01_cam"), PARAMETERS, "x = 1"]
+    assert "has never been executed" not in messages(checks.executed, Chapter(bad.path, mended))
+
+
+def test_a_missing_bootstrap_cell_is_put_before_the_parameters(chapter):
+    bad = chapter(begin=False)
+    checks.fix(bad)
+    assert cells.code_cells(cells.read(bad.path))[0].source == bootstrap.source("01_cam")
+    assert cells.read(bad.path).cells[0].cell_type == "markdown"
+
+
+@pytest.mark.parametrize("alt", [None, "", "figure", "two words", "plot of the map.png", "0123456789abcdef is a hash"])
+def test_a_picture_without_a_description_is_found(chapter, alt):
+    about = {"image/png": {"alt": alt}} if alt is not None else {}
+    bad = chapter(outputs=[v4.new_output("display_data", PICTURE, metadata=about)])
+    assert "figures.show(fig, alt=…)" in messages(checks.alt_text, bad)
+
+
+def test_pictures_in_html_and_prose_are_checked_too(chapter):
+    html = v4.new_output("display_data", {"text/html": '<img src="a"><img alt="A dog, lit" src="b">'})
+    assert messages(checks.alt_text, chapter(outputs=[html])).count("\n") == 0
+    assert "<img> whose alt is ''" in messages(checks.alt_text, chapter(outputs=[html]))
+    prose = chapter(change=lambda nb: setattr(nb.cells[0], "source", "# T\n\n![](a.png) ![A dog, lit](b.png)"))
+    assert messages(checks.alt_text, prose).count("write ![what]") == 1
+
+
+def test_tags_and_comments_that_tools_read_differently_are_found(chapter):
+    assert "papermill stops" in messages(checks.tags_known, chapter(tags=["raises-exception"]))
+    assert "use a tag" in messages(checks.tags_known, chapter("# NBVAL_SKIP\nx"))
+    assert messages(checks.tags_known, chapter(tags=["nbval-skip"])) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["saved /home/me/x.png", "in /tmp/abc", "/usr/lib/python3/dist-packages/a.py:1", "C:\\Users\\x", "(/root/x)"],
+)
+def test_a_path_of_this_machine_is_found(chapter, text):
+    assert "a path of this machine" in messages(checks.places_and_times, chapter(outputs=printed(text)))
+
+
+@pytest.mark.parametrize(
+    "text", ["took 3.2 s", "12 ms", "0.5 seconds", "3.1 it/s", "at 12:30:59", "2026-11-21", " 50%|###"]
+)
+def test_a_time_is_found_unless_nbval_ignores_the_cell(chapter, text):
+    assert "differs at each run" in messages(checks.places_and_times, chapter(outputs=printed(text)))
+    ignored = chapter(outputs=printed(text), tags=["nbval-ignore-output"])
+    assert messages(checks.places_and_times, ignored) == ""
+
+
+@pytest.mark.parametrize("text", ["3 seeds", "1e-3", "book/chapters/01_cam.ipynb", "5 species", "50%", "a/home/b"])
+def test_what_only_looks_like_one_is_not(chapter, text):
+    assert messages(checks.places_and_times, chapter(outputs=printed(text))) == ""
+
+
+def test_a_widget_without_an_html_twin_is_found(chapter):
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}, "text/plain": "IntSlider()"}
+    assert "invisible in the page" in messages(checks.controls, chapter(outputs=[v4.new_output("display_data", view)]))
+    both = v4.new_output("display_data", view | {"text/html": "<p>"})
+    assert messages(checks.controls, chapter(outputs=[both])) == ""
+
+
+def test_a_long_cell_is_found(chapter):
+    assert "has 41 lines" in messages(checks.cell_length, chapter("\n".join(["x = 1"] * 41)))
+    assert messages(checks.cell_length, chapter("\n".join(["x = 1"] * 40))) == ""
+
+
+def test_a_cell_that_is_not_python_is_found(chapter):
+    assert "is not valid Python" in messages(checks.python_parses, chapter("x = ("))
+    assert messages(checks.python_parses, chapter("%timeit 1\n!ls")) == ""
+
+
+def test_checks_are_chosen_by_name(clone):
+    put(clone, "01_cam", "x")
+    assert {p.message.split(":")[0] for p in check(clone, ["cam"], only=["executed"])} == {"has never been executed"}
+    assert len({name for name, _ in listing()}) == len(listing())
+    assert all(summary for _, summary in listing())
+    with pytest.raises(ProjectError, match="there is no check 'oops'"):
+        check(clone, only=["oops"])
+
+
+def test_fix_works_through_check(clone):
+    path = put(clone, "01_cam", "x", begin=False)
+    check(clone, ["cam"], fix=True, only=["bootstrap_cell"])
+    assert cells.code_cells(cells.read(path))[0].source == bootstrap.source("01_cam")

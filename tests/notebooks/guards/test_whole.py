@@ -1,0 +1,74 @@
+import nbformat
+import pytest
+from notebook_kit import notebook
+
+from wsss_lib.notebooks import cells
+from wsss_lib.notebooks.guards import whole
+from wsss_lib.notebooks.guards.checks import Chapter
+
+
+def problems(tmp_path, check, *codes: str, output: str = "") -> str:
+    made = notebook("01_cam", *codes)
+    for count, cell in enumerate(cells.code_cells(made), 1):
+        cell.execution_count = count
+        if output:
+            cell.outputs = [nbformat.v4.new_output("stream", text=output)]
+    return "\n".join(str(p) for p in check(Chapter(tmp_path / "01_cam.ipynb", made)) if "bootstrap" not in p.where)
+
+
+@pytest.mark.parametrize("code", ["print(1)", "x = 1\nsay('a')", "figures.show(fig, alt=a)", "figures.table(rows)"])
+def test_a_cell_that_was_stripped_is_found(tmp_path, code):
+    told = problems(tmp_path, whole.outputs_kept, code)
+    assert "cell 4 (code-0" in told
+    assert "no output is stored" in told
+    assert "wsss run 01_cam --in-place" in told
+    assert problems(tmp_path, whole.outputs_kept, code, output="1") == ""
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["x = 1", "if x:\n    print(1)", "def f():\n    print(1)", "x = figures.table(rows)", "table(rows);", "pass"],
+)
+def test_a_cell_that_need_not_show_anything_may_be_silent(tmp_path, code):
+    assert problems(tmp_path, whole.outputs_kept, code) == ""
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["seed = 1", "for seed in (0, 1): pass", "if x:\n    data = 'b'", "a, device = 1, 'cpu'", "import x as data"],
+)
+def test_a_parameter_that_is_overwritten_is_found(tmp_path, code):
+    told = problems(tmp_path, whole.parameters_kept, code)
+    assert "overwrites the parameter" in told
+    assert "wsss run -p" in told
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "device = pick_device(device)",
+        "def f(seed):\n    data = seed",
+        "x = [seed for seed in y]",
+        "lab.seed = 1",
+        "s = seed",
+    ],
+)
+def test_a_parameter_that_is_used_is_not(tmp_path, code):
+    assert problems(tmp_path, whole.parameters_kept, code) == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        ("interact(draw, x=(0, 3))", "the function draw"),
+        ("interact(lambda x: x, x=(0, 3))", "a function without a name"),
+        ("button.on_click(draw)", "the function draw"),
+        ("slider.observe(draw, 'value')", "the function draw"),
+        ("@interact(x=(0, 3))\ndef draw(x):\n    pass", "the function draw"),
+    ],
+)
+def test_a_callback_that_nobody_calls_is_found(tmp_path, code, what):
+    told = problems(tmp_path, whole.callbacks_called, "def draw(x):\n    pass", code)
+    assert f"gives a control {what}, which no cell calls" in told
+    if "lambda" not in code:
+        assert problems(tmp_path, whole.callbacks_called, "def draw(x):\n    pass", code, "draw(1)") == ""

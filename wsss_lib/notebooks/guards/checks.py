@@ -1,0 +1,257 @@
+"""``wsss check``: what a stored chapter must be. One small function a check; each yields what is wrong.
+
+A check takes a :class:`Chapter` and yields :class:`Problem`: the cell, what was expected, what to do. nbval looks at
+text outputs only, passes notebooks stripped of outputs and skips images; these checks close such holes.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wsss_lib.notebooks import bootstrap, cells, parameters
+from wsss_lib.notebooks.normalise import normalise
+
+MAX_BYTES = 1_500_000
+MAX_LINES = 40
+
+PLACE = re.compile(
+    r"(?<![\w.:/…])(?:/(?:home|root|Users|tmp|work|content|mnt|opt|usr|var)/[^\s\"'<>]+|[A-Za-z]:\\\\?\w+)"
+)
+SITE = re.compile(r"\b(?:site-packages|dist-packages)[/\\][^\s\"'<>]*")
+TIME = re.compile(
+    r"\b\d+(?:\.\d+)?(?: ?(?:ms|µs|us|sec|secs|seconds?|minutes?)\b| s\b|s/it\b| ?it/s\b)"
+    r"|\b\d?\d:\d\d:\d\d\b|\b20\d\d-\d\d-\d\d\b|\d+%\|"
+)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A stored chapter, read once."""
+
+    path: Path
+    notebook: cells.Notebook
+
+    @property
+    def name(self) -> str:
+        """The file name without its suffix."""
+        return self.path.stem
+
+    @property
+    def code(self) -> list[Any]:
+        """Its code cells."""
+        return cells.code_cells(self.notebook)
+
+    def problem(self, cell: Any, message: str) -> Problem:
+        """A problem of one cell, or of the whole chapter where ``cell`` is None."""
+        return Problem(self.name if cell is None else f"{self.name}, {cells.label(self.notebook, cell)}", message)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong: ``where`` names chapter and cell, ``message`` what was expected and the remedy."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+Check = Callable[[Chapter], Iterator[Problem]]
+
+
+def normalised(chapter: Chapter) -> Iterator[Problem]:
+    """The file is as the normaliser writes it; `wsss check --fix` makes it so."""
+    if cells.dumps(normalise(chapter.notebook)) != chapter.path.read_text(encoding="utf-8"):
+        yield chapter.problem(None, "is not normalised: run `wsss check --fix`")
+
+
+def executed(chapter: Chapter) -> Iterator[Problem]:
+    """Every code cell was executed, once, from top to bottom, and none failed."""
+    counts = [cell.execution_count for cell in chapter.code]
+    for cell, count in zip(chapter.code, counts, strict=True):
+        if count is None:
+            yield chapter.problem(cell, "has never been executed: run `wsss run --in-place`")
+    known = [count for count in counts if count is not None]
+    if known != sorted(known):
+        yield chapter.problem(None, "was executed out of order: run `wsss run --in-place`")
+    for where, what in cells.errors(chapter.notebook):
+        yield Problem(f"{chapter.name}, {where}", f"stores an error ({what}): mend it and run `wsss run --in-place`")
+
+
+def size(chapter: Chapter) -> Iterator[Problem]:
+    """The file stays small enough to open on Colab and to diff."""
+    bytes_ = chapter.path.stat().st_size
+    if bytes_ > MAX_BYTES:
+        largest = max(chapter.code, key=lambda cell: len(str(cell.outputs)))
+        message = f"is {bytes_ / 1e6:.2f} MB, expected at most {MAX_BYTES / 1e6} MB"
+        yield chapter.problem(None, f"{message}: make the figures of {cells.label(chapter.notebook, largest)} smaller")
+
+
+def parameters_cell(chapter: Chapter) -> Iterator[Problem]:
+    """One cell tagged ``parameters`` with exactly the common names, in their order, and the profile ``book``."""
+    try:
+        declared = parameters.declared(chapter.notebook, chapter.name)
+    except parameters.ParameterError as error:
+        yield chapter.problem(None, str(error))
+        return
+    cell = parameters.cell(chapter.notebook, chapter.name)
+    if tuple(declared) != parameters.NAMES:
+        yield chapter.problem(cell, f"sets {', '.join(declared)}, expected exactly {', '.join(parameters.NAMES)}")
+    elif declared["profile"] != "book":
+        yield chapter.problem(
+            cell, f"stores profile {declared['profile']!r}, expected 'book', whose outputs are stored"
+        )
+
+
+def bootstrap_cell(chapter: Chapter) -> Iterator[Problem]:
+    """The first code cell is the generated one, with its tags."""
+    if not chapter.code:
+        yield chapter.problem(None, "has no code cell, expected the bootstrap cell first: run `wsss check --fix`")
+        return
+    first = chapter.code[0]
+    if first.source != bootstrap.source(chapter.name) or sorted(cells.tags(first)) != sorted(bootstrap.TAGS):
+        yield chapter.problem(first, "is not the bootstrap cell that every chapter begins with: run `wsss check --fix`")
+
+
+def alt_text(chapter: Chapter) -> Iterator[Problem]:
+    """Every image, in outputs and in Markdown, says in words what it shows."""
+    for cell in chapter.notebook.cells:
+        for output in cell.get("outputs", []):
+            for mime in (m for m in output.get("data", {}) if m.startswith("image/")):
+                alt = output.get("metadata", {}).get(mime, {}).get("alt", "")
+                if not is_description(alt):
+                    remedy = "show it with wsss_lib.figures.show(fig, alt=…)"
+                    yield chapter.problem(cell, f"has an image whose alternative text is {alt!r}: {remedy}")
+            for alt in _html_alts("".join(output.get("data", {}).get("text/html", ""))):
+                if not is_description(alt):
+                    yield chapter.problem(cell, f"has an <img> whose alt is {alt!r}: describe what it shows")
+            if _unnamed_drawing("".join(output.get("data", {}).get("text/html", ""))):
+                yield chapter.problem(
+                    cell, "has an <svg> without a name: give it role=img and aria-label, or a <title>"
+                )
+        if cell.cell_type == "markdown":
+            for alt in re.findall(r"!\[([^\]]*)\]\(", cell.source):
+                if not is_description(alt):
+                    yield chapter.problem(cell, f"has an image whose alternative text is {alt!r}: write ![what](…)")
+
+
+def is_description(alt: str) -> bool:
+    """Whether alternative text has at least three words of letters, and neither a file name nor a hash."""
+    words = re.findall(r"[^\W\d_]{2,}|\b[aAI]\b", alt)
+    return len(words) >= 3 and not re.search(r"\.(png|svg|jpe?g|gif|webp)\b|[0-9a-f]{16,}", alt)
+
+
+def tags_known(chapter: Chapter) -> Iterator[Problem]:
+    """No tag that one tool honours and another ignores."""
+    for cell in chapter.notebook.cells:
+        if "raises-exception" in cells.tags(cell):
+            yield chapter.problem(
+                cell, "is tagged raises-exception, at which papermill stops: catch it with try/except"
+            )
+        if cell.cell_type == "code" and re.search(r"NBVAL_[A-Z_]+", cell.source):
+            yield chapter.problem(cell, "tells nbval something in a comment that readers see: use a tag instead")
+
+
+def places_and_times(chapter: Chapter) -> Iterator[Problem]:
+    """Outputs name no place of this machine, and no time unless nbval is told to ignore the cell."""
+    for cell in chapter.code:
+        text = _output_text(cell)
+        found = PLACE.search(text) or SITE.search(text)
+        if found:
+            yield chapter.problem(cell, f"prints a path of this machine ({found.group()[:60]}): print its name only")
+        found = TIME.search(text)
+        if found and "nbval-ignore-output" not in cells.tags(cell):
+            message = f"prints a time or a date ({found.group()}), which differs at each run"
+            yield chapter.problem(cell, f"{message}: leave it out, or tag the cell nbval-ignore-output")
+
+
+def controls(chapter: Chapter) -> Iterator[Problem]:
+    """Nothing that shows in a live kernel only: a widget needs an HTML twin for the page."""
+    for cell in chapter.code:
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if "application/vnd.jupyter.widget-view+json" in data and "text/html" not in data:
+                message = "shows a widget, which is invisible in the page: use wsss_lib.explore, or close it"
+                yield chapter.problem(cell, message)
+
+
+def cell_length(chapter: Chapter) -> Iterator[Problem]:
+    """A code cell holds one idea: at most forty lines."""
+    for cell in chapter.code:
+        lines = len(cell.source.splitlines())
+        if lines > MAX_LINES:
+            yield chapter.problem(cell, f"has {lines} lines, expected at most {MAX_LINES}: split it")
+
+
+def python_parses(chapter: Chapter) -> Iterator[Problem]:
+    """Every code cell is Python, so that the checks above see all of it."""
+    for cell in chapter.code:
+        if cells.parse(cell.source) is None:
+            yield chapter.problem(cell, "is not valid Python: mend it")
+
+
+def fix(chapter: Chapter) -> bool:
+    """Put the bootstrap cell in place and normalise the file; returns whether anything changed."""
+    notebook = chapter.notebook
+    text = bootstrap.source(chapter.name)
+    first = next(iter(chapter.code), None)
+    if first is None or ("parameters" in cells.tags(first)) or not _looks_like_bootstrap(first.source):
+        place = notebook.cells.index(first) if first is not None else len(notebook.cells)
+        first = cells.nbformat.v4.new_code_cell(text, id="bootstrap")
+        notebook.cells.insert(place, first)
+    first.source, first.metadata["tags"] = text, list(bootstrap.TAGS)
+    result = normalise(notebook)
+    before = chapter.path.read_text(encoding="utf-8")
+    cells.write(result, chapter.path)
+    return cells.dumps(result) != before
+
+
+def _looks_like_bootstrap(source: str) -> bool:
+    tree = cells.parse(source)
+    return tree is not None and any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "begin"
+        for node in ast.walk(tree)
+    )
+
+
+def _output_text(cell: Any) -> str:
+    parts = []
+    for output in cell.outputs:
+        parts.append("".join(output.get("text", "")))
+        for mime in ("text/plain", "text/markdown"):
+            parts.append("".join(output.get("data", {}).get(mime, "")))
+    return "\n".join(parts)
+
+
+def _unnamed_drawing(html: str) -> bool:
+    drawings = re.findall(r"<svg\b[^>]*>(?:\s*<title\b[^>]*>[^<]+)?", html)
+    return any(not re.search(r"aria-label|aria-hidden|<title", drawing) for drawing in drawings)
+
+
+def _html_alts(html: str) -> list[str]:
+    return [
+        (re.search(r"\balt=\"([^\"]*)\"|\balt='([^']*)'", tag) or [""])[0][5:-1]
+        for tag in re.findall(r"<img\b[^>]*>", html)
+    ]
+
+
+CHECKS: Sequence[Check] = (
+    normalised,
+    executed,
+    size,
+    parameters_cell,
+    bootstrap_cell,
+    alt_text,
+    tags_known,
+    places_and_times,
+    controls,
+    cell_length,
+    python_parses,
+)
+"""The checks of one chapter's form; :mod:`wsss_lib.notebooks.guards.drift` adds those of its code."""

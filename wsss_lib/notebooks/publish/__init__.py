@@ -1,0 +1,1 @@
+"""The executed book as a site, on paper, and in one archive."""

@@ -1,0 +1,44 @@
+"""The key under which an executed chapter is kept: everything that can change its outputs, and nothing else.
+
+The usual caches look at the notebook alone, so a page keeps showing what the library computed yesterday.
+Pure functions of their arguments and of the files they name.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wsss_lib import results
+from wsss_lib.notebooks import cells
+from wsss_lib.notebooks.digests import DISTRIBUTIONS, file_digest, text_digest
+
+
+def chapter_key(
+    notebook: cells.Notebook, parameters: Mapping[str, Any], *, library: str, environment: str, data: str
+) -> str:
+    """Key of one execution.
+
+    Args:
+        notebook: The chapter; only the sources of its code cells and which one is tagged ``parameters`` count.
+        parameters: Values that replace defaults.
+        library: :func:`~wsss_lib.notebooks.digests.tree_digest` of the package.
+        environment: :func:`environment_digest`.
+        data: :func:`~wsss_lib.notebooks.digests.paths_digest` of local data, weights and results.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    code = [(cell.source, "parameters" in cells.tags(cell)) for cell in cells.code_cells(notebook)]
+    parts = [code, sorted((name, repr(value)) for name, value in parameters.items()), library, environment, data]
+    return text_digest(json.dumps(parts))
+
+
+def environment_digest(lock: Path | None) -> str:
+    """Digest of the lock, of the machine's kind and of the versions really installed."""
+    locked = file_digest(lock) if lock and lock.is_file() else "no lock"
+    about = [platform.python_version(), platform.machine(), platform.system()]
+    return text_digest("\n".join([locked, *about, *map(" ".join, results.versions(DISTRIBUTIONS).items())]))

@@ -1,0 +1,1 @@
+"""Exercises, and the editions of a chapter that a course needs."""
