@@ -1,6 +1,8 @@
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
 import nbformat
 import pytest
-from notebook_kit import PARAMETERS, notebook, put
+from notebook_kit import PARAMETERS, executed, notebook, put, told
 
 from wsss_lib.notebooks import bootstrap, cells
 from wsss_lib.notebooks.check import check, listing
@@ -19,9 +21,7 @@ def chapter(tmp_path):
 
     def make(*codes, change=None, outputs=(), tags=(), raw=False, **options):
         made = notebook("01_cam", *(codes or ("x = 1",)), **options)
-        for k, cell in enumerate(cells.code_cells(made)):
-            cell.execution_count = k + 1
-        made.cells[-1].outputs = list(outputs)
+        executed(made, {cells.code_cells(made)[-1].id: outputs})
         if tags:
             made.cells[-1].metadata["tags"] = list(tags)
         if change:
@@ -34,7 +34,7 @@ def chapter(tmp_path):
 
 
 def messages(one, chapter) -> str:
-    return "\n".join(str(problem) for problem in one(chapter))
+    return told(one(chapter))
 
 
 def printed(text):
@@ -134,12 +134,16 @@ def test_tags_and_comments_that_tools_read_differently_are_found(chapter):
     assert messages(checks.tags_known, chapter(tags=["nbval-skip"])) == ""
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["saved /home/me/x.png", "in /tmp/abc", "/usr/lib/python3/dist-packages/a.py:1", "C:\\Users\\x", "(/root/x)"],
-)
-def test_a_path_of_this_machine_is_found(chapter, text):
-    assert "a path of this machine" in messages(checks.places_and_times, chapter(outputs=printed(text)))
+@pytest.mark.parametrize("folder", ["home", "root", "Users", "tmp", "mnt", "opt", "usr", "var"])
+def test_a_path_of_this_machine_is_found(chapter, folder):
+    path = PurePosixPath("/", folder, "x.png")
+    for text in (f"saved {path}", f"({path})", f"{path}:1"):
+        assert "a path of this machine" in messages(checks.places_and_times, chapter(outputs=printed(text)))
+
+
+@pytest.mark.parametrize("path", [Path.home() / "x", PureWindowsPath("C:/", "x"), Path("python3/dist-packages/a.py:1")])
+def test_a_home_a_drive_and_a_package_are_paths_too(chapter, path):
+    assert "a path of this machine" in messages(checks.places_and_times, chapter(outputs=printed(f"in {path}")))
 
 
 @pytest.mark.parametrize(
