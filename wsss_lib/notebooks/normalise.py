@@ -19,7 +19,7 @@ KEPT_METADATA = {"tags", "mystnb", "mirror", "derives", "jupyter", "tolerance", 
 """Cell metadata that somebody wrote on purpose; editors and runners add the rest (timings, folding, execution)."""
 
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
-KERNEL_FILE = re.compile(r"(?:[A-Za-z]:)?[\w./\\~-]*ipykernel_\d+[/\\]\d+\.py")
+KERNEL_FILE = re.compile(r"(?<![\w./\\~-])(?:[A-Za-z]:)?[\w./\\~-]*ipykernel_\d+[/\\]\d+\.py")
 STYLER = re.compile(r"\bT_[0-9a-f]{5}(?=[\s_\"'#{,.])")
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 

@@ -1,5 +1,5 @@
 import pytest
-from notebook_kit import notebook, told
+from notebook_kit import notebook
 
 from wsss_lib.notebooks.guards import drift
 from wsss_lib.notebooks.guards.checks import Chapter
@@ -54,7 +54,7 @@ def chapter(tmp_path, monkeypatch):
 
 
 def messages(one, chapter) -> str:
-    return told(one(chapter))
+    return "\n".join(str(problem) for problem in one(chapter))
 
 
 LIT = """\
@@ -126,8 +126,9 @@ def test_a_derivation_with_a_proof_passes(chapter, proof):
         "assert cam.lit(x) is not None",
         "lit = 3\nassert my_lit(x) == lit",
         "a = my_lit(x)\nb = cam.lit(x)\nassert True",
+        "assert my_lit(x).shape == cam.lit(x).shape",
     ],
-    ids=["none", "no assertion", "only mine", "only theirs", "another lit", "unrelated assertion"],
+    ids=["none", "no assertion", "only mine", "only theirs", "another lit", "unrelated assertion", "shapes only"],
 )
 def test_a_derivation_without_a_proof_is_found(chapter, proof):
     assert "no later cell asserts that my_lit equals it" in messages(drift.derivations, chapter(MINE, proof))
@@ -155,6 +156,29 @@ def test_a_namesake_must_declare_itself(chapter):
     assert messages(drift.namesakes, chapter((LIT, DERIVES))) == ""
     assert messages(drift.namesakes, chapter("def other(): ...\ndef _private(): ...\ndef machinery(): ...")) == ""
     assert messages(drift.namesakes, chapter("def outer():\n    def lit(): ...")) == ""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "if ready:\n    def lit(maps): ...",
+        "try:\n    from fast import lit\nexcept ImportError:\n    def lit(maps): ...",
+        "with torch.no_grad():\n    class CAM: ...",
+        "async def lit(maps): ...",
+        "lit: object = lambda maps: maps",
+        "print(lit := lambda maps: maps)",
+        "if ready:\n    lit = functools.partial(torch.ge, other=0.5)",
+    ],
+)
+def test_a_namesake_is_found_however_it_is_defined(chapter, code):
+    assert "which the library has as wsss_lib.methods.cam." in messages(drift.namesakes, chapter(code))
+
+
+def test_of_two_definitions_in_a_mirror_the_last_counts(chapter):
+    name = {"mirror": "wsss_lib.methods.cam.lit"}
+    other = "def lit(maps):\n    return maps"
+    assert "is no longer the code" in messages(drift.mirrors, chapter((f"{LIT}\n\n\n{other}", name)))
+    assert messages(drift.mirrors, chapter((f"{other}\n\n\n{LIT}", name))) == ""
 
 
 def test_what_the_library_says_is_built_here_is_built_here(chapter):

@@ -1,6 +1,6 @@
 import nbformat
 import pytest
-from notebook_kit import notebook, told
+from notebook_kit import notebook
 
 from wsss_lib.notebooks.guards import elsewhere
 from wsss_lib.notebooks.guards.checks import Chapter
@@ -16,6 +16,12 @@ FETCHED = [
     "<script>fetch('https://cdn.example.org/a.json')</script>",
     "<script type=module>import x from 'https://cdn.example.org/a.js'</script>",
     "<script>picture.src = `https://cdn.example.org/a.png`</script>",
+    '<img alt="x" srcset="a.png 1x, https://cdn.example.org/b.png 2x">',
+    "<style>p { background: image-set('https://cdn.example.org/a.png' 1x) }</style>",
+    "<script>const place = 'https://cdn.example.org/a'; fetch(place)</script>",
+    "<script>request.open('GET', 'https://cdn.example.org/a')</script>",
+    "```{image} https://cdn.example.org/a.png\n:alt: x\n```",
+    "![A map, lit][a]\n\n[a]: https://cdn.example.org/a.png",
     '<svg><image xlink:href="https://cdn.example.org/a.png"/></svg>',
 ]
 HARMLESS = [
@@ -26,6 +32,8 @@ HARMLESS = [
     '<img alt="x" src="data:image/png;base64,aGk=">',
     "![A map, lit](../assets/a.png)",
     "<script>const a = 1 // https://example.org</script>",
+    "<script>document.createElementNS('http://www.w3.org/2000/svg', 'g')</script>",
+    "[A word][a]\n\n[a]: https://example.org/",
 ]
 
 
@@ -35,7 +43,7 @@ def problems(tmp_path, text: str, where: str) -> str:
         made.cells[-1].outputs = [nbformat.v4.new_output("display_data", {"text/html": text})]
     else:
         made.cells.append(nbformat.v4.new_markdown_cell(text))
-    return told(elsewhere.hosts(Chapter(tmp_path / "01_cam.ipynb", made)))
+    return "\n".join(str(p) for p in elsewhere.hosts(Chapter(tmp_path / "01_cam.ipynb", made)))
 
 
 @pytest.mark.parametrize("where", ["output", "prose"])

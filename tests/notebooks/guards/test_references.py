@@ -1,6 +1,6 @@
 import nbformat
 import pytest
-from notebook_kit import lay, notebook, put
+from notebook_kit import notebook
 
 from wsss_lib.notebooks import cells
 from wsss_lib.notebooks.guards.references import references
@@ -15,19 +15,18 @@ $$ (eq-one)
 
 See [the terms](../glossary), [a part](#here), [the other](02_eigen_cam.ipynb), [a page](../results), [a label](here),
 [outside](https://example.org/), {cite:t}`zhou2016cam`, {cite:p}`zhou2016cam,jo2023mars`, {term}`CAM`,
-{term}`maps <activation map>`, {eq}`eq-one`, {ref}`here`, `[no](link)`, {download}`x`.
+{term}`maps <activation map>`, {eq}`eq-one`, {ref}`here`, `[no](link)`, {kbd}`x`.
 """
 
 
 @pytest.fixture
 def book(clone):
     """A clone with two chapters, a glossary, and whatever Markdown the first chapter holds."""
-    lay(clone, {
-        "_toc.yml": "root: book/welcome\nchapters:\n- file: book/results\n",
-        "book/references.bib": "@article{zhou2016cam,\n}\n@article{jo2023mars,\n}\n",
-        "book/glossary.md": "# Terms\n\n```{glossary}\nCAM\nactivation map\n  A map.\n```\n",
-    })  # fmt: skip
-    put(clone, "02_eigen_cam")
+    (clone / "_toc.yml").write_text("root: book/welcome\nchapters:\n- file: book/results\n")
+    (clone / "book" / "references.bib").write_text("@article{zhou2016cam,\n}\n@article{jo2023mars,\n}\n")
+    glossary = "# Terms\n\n```{glossary}\nCAM\nactivation map\n  A map.\n```\n"
+    (clone / "book" / "glossary.md").write_text(glossary)
+    cells.write(notebook("02_eigen_cam"), clone / "book/chapters/02_eigen_cam.ipynb")
 
     def told(text: str, output: str = "") -> list[str]:
         made = notebook("01_cam", "say()")
@@ -66,10 +65,35 @@ def test_what_leads_nowhere_is_found_with_its_cell(book, old, new, reason):
     assert reason in told[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("![A map, lit](../assets/none.png)", "shows ../assets/none.png, which does not exist"),
+        ("```{figure} ../assets/none.png\n:alt: A map, lit\n```", "shows ../assets/none.png"),
+        ("```{include} ../none.md\n```", "shows ../none.md"),
+        ("{doc}`../none`", "links to ../none"),
+        ("{any}`none`", "refers to none"),
+        ("[a word][a]\n\n[a]: ../none.md", "links to ../none.md"),
+        ("[terms](../glossary.html)", "links to ../glossary.html"),
+        ("(here)=\n## One\n\n(here)=\n## Two", "defines the label here, which 01_cam, cell 5 (prose"),
+        ("```{note}\n[lost](../none)\n```\nAnd more\n```{note}\nText\n```", "links to ../none"),
+        ("```{download}\n```\n{download}`a <../none.zip>`", "shows ../none.zip"),
+        ("(there)=\n## One", "defines the label there, which 01_cam, cell 5 (prose"),
+    ],
+)
+def test_files_and_labels_that_lead_nowhere_or_twice_are_found(book, clone, text, reason):
+    other = notebook("02_eigen_cam")
+    other.cells.append(nbformat.v4.new_markdown_cell("(there)=\n## There", id="prose"))
+    cells.write(other, clone / "book/chapters/02_eigen_cam.ipynb")
+    (told,) = book(text)
+    assert reason in told
+    assert "which does not exist" in told or "choose another name" in told
+
+
 def test_sentences_that_a_cell_computed_are_read_too(book):
     assert "cites nobody" in book(GOOD, "By {cite:t}`nobody`.")[0]
 
 
 def test_pages_are_read_too(book, clone):
-    lay(clone, {"book/welcome.md": "# Hello\n\n[lost](nowhere.md), [found](chapters/01_cam.ipynb)\n"})
+    (clone / "book" / "welcome.md").write_text("# Hello\n\n[lost](nowhere.md), [found](chapters/01_cam.ipynb)\n")
     assert book(GOOD) == ["book/welcome.md: links to nowhere.md, which does not exist: correct the link"]

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from notebook_kit import lay
 
 from wsss_lib.notebooks.guards import site
 
@@ -15,10 +14,12 @@ PAGE = """<html><head><link rel="stylesheet" href="../_static/book.css"><link re
 @pytest.fixture
 def built(tmp_path: Path):
     base = tmp_path / "_build" / "html"
-    lay(base, {
+    for name, text in {
         "index.html": "<a href='book/a.html'>x</a>", "book/a.html": PAGE, "book/b.html": '<h2 id="there">x</h2>',
         "_static/book.css": "", "_static/a.js": "", "_static/i.png": "",
-    })  # fmt: skip
+    }.items():  # fmt: skip
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / name).write_text(text)
 
     def change(old: str, new: str) -> Path:
         assert old in PAGE

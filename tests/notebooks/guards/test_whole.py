@@ -1,6 +1,6 @@
 import nbformat
 import pytest
-from notebook_kit import executed, notebook, told
+from notebook_kit import notebook
 
 from wsss_lib.notebooks import cells
 from wsss_lib.notebooks.guards import whole
@@ -9,9 +9,11 @@ from wsss_lib.notebooks.guards.checks import Chapter
 
 def problems(tmp_path, check, *codes: str, output: str = "") -> str:
     made = notebook("01_cam", *codes)
-    stream = [nbformat.v4.new_output("stream", text=output)] if output else []
-    executed(made, {cell.id: stream for cell in cells.code_cells(made)})
-    return told(p for p in check(Chapter(tmp_path / "01_cam.ipynb", made)) if "bootstrap" not in p.where)
+    for count, cell in enumerate(cells.code_cells(made), 1):
+        cell.execution_count = count
+        if output:
+            cell.outputs = [nbformat.v4.new_output("stream", text=output)]
+    return "\n".join(str(p) for p in check(Chapter(tmp_path / "01_cam.ipynb", made)) if "bootstrap" not in p.where)
 
 
 @pytest.mark.parametrize("code", ["print(1)", "x = 1\nsay('a')", "figures.show(fig, alt=a)", "figures.table(rows)"])
@@ -62,6 +64,8 @@ def test_a_parameter_that_is_used_is_not(tmp_path, code):
         ("interact(lambda x: x, x=(0, 3))", "a function without a name"),
         ("button.on_click(draw)", "the function draw"),
         ("slider.observe(draw, 'value')", "the function draw"),
+        ("slider.observe(handler=draw, names='value')", "the function draw"),
+        ("interact(f=draw, x=(0, 3))", "the function draw"),
         ("@interact(x=(0, 3))\ndef draw(x):\n    pass", "the function draw"),
     ],
 )
@@ -70,3 +74,31 @@ def test_a_callback_that_nobody_calls_is_found(tmp_path, code, what):
     assert f"gives a control {what}, which no cell calls" in told
     if "lambda" not in code:
         assert problems(tmp_path, whole.callbacks_called, "def draw(x):\n    pass", code, "draw(1)") == ""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "try:\n    draw(1)\nexcept Exception:\n    pass",
+        "try:\n    draw(1)\nexcept:\n    shown = None",
+        "def draw(x):\n    try:\n        return 1 / x\n    except Exception as error:\n        return 0",
+        "try:\n    assert mine == theirs\nexcept AssertionError:\n    pass",
+    ],
+)
+def test_an_error_that_nobody_hears_is_found(tmp_path, code):
+    told = problems(tmp_path, whole.errors_heard, code)
+    assert "cell 4 (code-0" in told
+    assert "catches every error and drops it" in told
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "try:\n    read()\nexcept FileNotFoundError:\n    pass",
+        "try:\n    read()\nexcept Exception as error:\n    print(error)",
+        "try:\n    read()\nexcept Exception as error:\n    told = error",
+        "try:\n    read()\nexcept Exception:\n    raise",
+    ],
+)
+def test_an_error_that_is_expected_or_told_is_not(tmp_path, code):
+    assert problems(tmp_path, whole.errors_heard, code) == ""

@@ -19,14 +19,20 @@ from wsss_lib.notebooks.normalise import normalise
 MAX_BYTES = 1_500_000
 MAX_LINES = 40
 
+_TOPS = "home|root|Users|tmp|work|content|mnt|opt|usr|var|private|data|scratch|kaggle|nfs|media|workspace|Volumes|srv"
 PLACE = re.compile(
-    r"(?<![\w.:/…])(?:/(?:home|root|Users|tmp|work|content|mnt|opt|usr|var)/[^\s\"'<>]+|[A-Za-z]:\\\\?\w+)"
+    rf"(?<![\w.:/…])(?:/(?:{_TOPS})/[^\s\"'<>]+|[A-Za-z]:[\\/]{{1,2}}\w+|~/\w[^\s\"'<>]*)|file://+[^\s\"'<>]+"
 )
 SITE = re.compile(r"\b(?:site-packages|dist-packages)[/\\][^\s\"'<>]*")
+_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
 TIME = re.compile(
-    r"\b\d+(?:\.\d+)?(?: ?(?:ms|µs|us|sec|secs|seconds?|minutes?)\b| s\b|s/it\b| ?it/s\b)"
-    r"|\b\d?\d:\d\d:\d\d\b|\b20\d\d-\d\d-\d\d\b|\d+%\|"
+    r"\b\d+(?:\.\d+)?(?: ?(?:ms|µs|us|sec|secs|seconds?|min|minutes?|hours?)\b| s\b|s/it\b| ?it/s\b)"
+    r"|\b\d+\.\d+s\b|\b\d+m ?\d+s\b|\b\d?\d:\d\d:\d\d\b|\b\d\d:\d\d<|\d+%\|"
+    rf"|\b20\d\d-\d\d-\d\d(?!\d)|\b\d?\d[./]\d?\d[./]20\d\d\b|\b\d?\d\.? {_MONTH} 20\d\d\b|\b{_MONTH} \d?\d, 20\d\d\b"
 )
+TRACEBACK = "Traceback (most recent call last)"
+EMBEDDED = re.compile(r"[A-Za-z0-9+/]{120,}={0,2}")
+"""Pictures and other files inside HTML, as base64."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,10 @@ def executed(chapter: Chapter) -> Iterator[Problem]:
         yield chapter.problem(None, "was executed out of order: run `wsss run --in-place`")
     for where, what in cells.errors(chapter.notebook):
         yield Problem(f"{chapter.name}, {where}", f"stores an error ({what}): mend it and run `wsss run --in-place`")
+    for cell in chapter.code:
+        if TRACEBACK in _output_text(cell):
+            message = "prints a traceback, so something in it failed (a callback?) and the run went on"
+            yield chapter.problem(cell, f"{message}: mend it, or catch the error and print its message")
 
 
 def size(chapter: Chapter) -> Iterator[Problem]:
@@ -123,28 +133,41 @@ def alt_text(chapter: Chapter) -> Iterator[Problem]:
     """Every image, in outputs and in Markdown, says in words what it shows."""
     for cell in chapter.notebook.cells:
         for output in cell.get("outputs", []):
-            for mime in (m for m in output.get("data", {}) if m.startswith("image/")):
+            data = output.get("data", {})
+            for mime in (m for m in data if m.startswith("image/")):
                 alt = output.get("metadata", {}).get(mime, {}).get("alt", "")
                 if not is_description(alt):
                     remedy = "show it with wsss_lib.figures.show(fig, alt=…)"
                     yield chapter.problem(cell, f"has an image whose alternative text is {alt!r}: {remedy}")
-            for alt in _html_alts("".join(output.get("data", {}).get("text/html", ""))):
-                if not is_description(alt):
-                    yield chapter.problem(cell, f"has an <img> whose alt is {alt!r}: describe what it shows")
-            if _unnamed_drawing("".join(output.get("data", {}).get("text/html", ""))):
+            for mime in ("text/html", "text/markdown"):
+                yield from _described(chapter, cell, "".join(data.get(mime, "")))
+            if _unnamed_drawing("".join(data.get("text/html", ""))):
                 yield chapter.problem(
                     cell, "has an <svg> without a name: give it role=img and aria-label, or a <title>"
                 )
         if cell.cell_type == "markdown":
-            for alt in re.findall(r"!\[([^\]]*)\]\(", cell.source):
-                if not is_description(alt):
-                    yield chapter.problem(cell, f"has an image whose alternative text is {alt!r}: write ![what](…)")
+            yield from _described(chapter, cell, cell.source)
+
+
+def _described(chapter: Chapter, cell: Any, text: str) -> Iterator[Problem]:
+    """Pictures in a piece of Markdown or HTML that say nothing."""
+    for alt in re.findall(r"!\[([^\]]*)\][(\[]", text):
+        if not is_description(alt):
+            yield chapter.problem(cell, f"has an image whose alternative text is {alt!r}: write ![what](…)")
+    for alt in _html_alts(text):
+        if not is_description(alt):
+            yield chapter.problem(cell, f"has an <img> whose alt is {alt!r}: describe what it shows")
+    for _, body in re.findall(r"^(```+|:::+)\{(?:image|figure)\}[^\n]*\n(.*?)^\1", text, re.M | re.S):
+        found = re.search(r"^:alt:[ \t]*(.*)$", body, re.M)
+        if not is_description(found[1] if found else ""):
+            yield chapter.problem(cell, "has a picture without a description: add a line `:alt: what it shows`")
 
 
 def is_description(alt: str) -> bool:
-    """Whether alternative text has at least three words of letters, and neither a file name nor a hash."""
+    """Whether text has three different words of letters, and is no file name, hash, default or promise."""
     words = re.findall(r"[^\W\d_]{2,}|\b[aAI]\b", alt)
-    return len(words) >= 3 and not re.search(r"\.(png|svg|jpe?g|gif|webp)\b|[0-9a-f]{16,}", alt)
+    nothing = r"\.(png|svg|jpe?g|gif|webp|pdf)\b|[0-9a-f]{16,}|^<Figure size|\bTODO\b|\bFIXME\b|^alt(ernative)? text\b"
+    return len({word.casefold() for word in words}) >= 3 and not re.search(nothing, alt, re.I)
 
 
 def tags_known(chapter: Chapter) -> Iterator[Problem]:
@@ -165,7 +188,7 @@ def places_and_times(chapter: Chapter) -> Iterator[Problem]:
         found = PLACE.search(text) or SITE.search(text)
         if found:
             yield chapter.problem(cell, f"prints a path of this machine ({found.group()[:60]}): print its name only")
-        found = TIME.search(text)
+        found = TIME.search(re.sub(r"<[^>]*>", " ", text))
         if found and "nbval-ignore-output" not in cells.tags(cell):
             message = f"prints a time or a date ({found.group()}), which differs at each run"
             yield chapter.problem(cell, f"{message}: leave it out, or tag the cell nbval-ignore-output")
@@ -221,11 +244,13 @@ def _looks_like_bootstrap(source: str) -> bool:
 
 
 def _output_text(cell: Any) -> str:
+    """What the cell's outputs say; of HTML neither styles nor scripts nor files within."""
     parts = []
     for output in cell.outputs:
         parts.append("".join(output.get("text", "")))
-        for mime in ("text/plain", "text/markdown"):
-            parts.append("".join(output.get("data", {}).get(mime, "")))
+        for mime in ("text/plain", "text/markdown", "text/latex", "text/html", "image/svg+xml"):
+            text = "".join(output.get("data", {}).get(mime, ""))
+            parts.append(EMBEDDED.sub(" ", re.sub(r"<(style|script)\b.*?</\1>", " ", text, flags=re.S | re.I)))
     return "\n".join(parts)
 
 
@@ -235,10 +260,9 @@ def _unnamed_drawing(html: str) -> bool:
 
 
 def _html_alts(html: str) -> list[str]:
-    return [
-        (re.search(r"\balt=\"([^\"]*)\"|\balt='([^']*)'", tag) or [""])[0][5:-1]
-        for tag in re.findall(r"<img\b[^>]*>", html)
-    ]
+    tags = re.findall(r"<img\b[^>]*>", html, re.I)
+    found = [re.search(r"\balt\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))", tag, re.I) for tag in tags]
+    return [next((text for text in match.groups() if text), "") if match else "" for match in found]
 
 
 CHECKS: Sequence[Check] = (

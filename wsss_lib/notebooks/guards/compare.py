@@ -20,12 +20,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from wsss_lib.notebooks import cells
-from wsss_lib.notebooks.guards.checks import Chapter, Problem
+from wsss_lib.notebooks.guards.checks import EMBEDDED, Chapter, Problem
 
 IGNORED = ("nbval-ignore-output", "nbval-skip")
 TEXTS = ("text/plain", "text/markdown", "text/html", "text/latex")
 DECIMAL = re.compile(r"(?<![\w.])[-+−]?\d+\.\d*(?:[eE][-+]?\d+)?(?!\.?[\w])")
-EMBEDDED = re.compile(r"[A-Za-z0-9+/]{120,}={0,2}")
 GRID = 64
 CHANGE = 0.1
 

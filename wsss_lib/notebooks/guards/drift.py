@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from wsss_lib.notebooks import cells
+from wsss_lib.notebooks.guards import proofs
 from wsss_lib.notebooks.guards.checks import Chapter, Problem
 
 PACKAGE = Path(__file__).resolve().parents[2]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-EQUALITY = ("assert_close", "assert_allclose", "assert_equal", "assert_array_equal")
 
 
 def mirrors(chapter: Chapter) -> Iterator[Problem]:
@@ -31,7 +31,7 @@ def mirrors(chapter: Chapter) -> Iterator[Problem]:
             if theirs is None:
                 yield chapter.problem(cell, f"mirrors {name}, which the library does not have: correct the name")
                 continue
-            mine = next((d for d in definitions(cell) if d.name == theirs.name), None)
+            mine = next((d for d in reversed(definitions(cell)) if d.name == theirs.name), None)  # the last one counts
             if mine is None:
                 yield chapter.problem(cell, f"declares mirror {name} but does not define {theirs.name}: define it")
             elif shape(mine) != shape(theirs):
@@ -50,8 +50,8 @@ def derivations(chapter: Chapter) -> Iterator[Problem]:
             if not own:
                 yield chapter.problem(cell, f"declares derives {name} but defines nothing: move the declaration")
                 continue
-            aliases = _aliases(chapter.code, name)
-            if not any(_asserts(later, own, name, aliases) for later in chapter.code[place + 1 :]):
+            aliases = proofs.aliases(chapter.code, name)
+            if not any(proofs.asserts(later, own, name, aliases) for later in chapter.code[place + 1 :]):
                 message = f"derives {name}, but no later cell asserts that {' or '.join(sorted(own))} equals it"
                 yield chapter.problem(cell, f"{message}: run both on the same input and assert equality")
 
@@ -79,16 +79,38 @@ def built_here(chapter: Chapter) -> Iterator[Problem]:
 
 
 def definitions(cell: Any) -> list[Definition]:
-    """Top-level functions and classes of a cell."""
-    tree = cells.parse(cell.source)
-    return [node for node in tree.body if isinstance(node, Definition)] if tree else []
+    """Functions and classes that a cell defines for the chapter; those in an ``if``, ``try`` or loop as well."""
+    return [node for node in _statements(cell) if isinstance(node, Definition)]
 
 
 def _lambdas(cell: Any) -> list[str]:
-    """Names that a cell's top level gives to lambdas."""
+    """Names that a cell gives to functions without a ``def``."""
+    names = []
+    for node in _statements(cell):
+        for inner in ast.walk(node) if not isinstance(node, Definition) else ():
+            if isinstance(inner, (ast.Assign, ast.AnnAssign, ast.NamedExpr)) and _is_function(inner.value):
+                targets = inner.targets if isinstance(inner, ast.Assign) else [inner.target]
+                names += [target.id for target in targets if isinstance(target, ast.Name)]
+    return list(dict.fromkeys(names))
+
+
+def _is_function(value: ast.expr | None) -> bool:
+    call = value.func if isinstance(value, ast.Call) else None
+    partial = (call.id if isinstance(call, ast.Name) else getattr(call, "attr", "")) == "partial"
+    return partial or isinstance(value, ast.Lambda)
+
+
+def _statements(cell: Any) -> Iterator[ast.stmt]:
+    """A cell's statements and those within them, but for the insides of functions and classes."""
     tree = cells.parse(cell.source)
-    made = [n for n in tree.body if isinstance(n, ast.Assign) and isinstance(n.value, ast.Lambda)] if tree else []
-    return [target.id for node in made for target in node.targets if isinstance(target, ast.Name)]
+    queue: list[ast.AST] = list(tree.body) if tree else []
+    while queue:
+        node = queue.pop(0)
+        if isinstance(node, ast.stmt):
+            yield node
+        if not isinstance(node, Definition):
+            inside = [inner for inner in ast.iter_child_nodes(node) if not isinstance(inner, ast.expr)]
+            queue = inside + queue
 
 
 def find(name: str) -> Definition | None:
@@ -162,55 +184,6 @@ def _first_difference(mine: Definition, theirs: Definition) -> str:
 def _names(cell: Any, kind: str) -> list[str]:
     value = cell.metadata.get(kind, [])
     return [value] if isinstance(value, str) else list(value)
-
-
-def _asserts(cell: Any, own: set[str], name: str, aliases: set[str]) -> bool:
-    """Whether an assertion of the cell mentions the reader's version and the library's, directly or by variables."""
-    tree = cells.parse(cell.source)
-    if tree is None:
-        return False
-    made: dict[str, list[ast.AST]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.For, ast.NamedExpr)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            value = node.iter if isinstance(node, ast.For) else node.value
-            for target in (t for outer in targets for t in ast.walk(outer) if isinstance(t, ast.Name)):
-                made.setdefault(target.id, []).extend([value] if value is not None else [])
-    for node in ast.walk(tree):
-        called = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
-        if isinstance(node, ast.Assert) or called in EQUALITY:
-            plain, dotted = _mentions([node], made)
-            library = aliases & plain or name.rsplit(".", 1)[-1] in dotted
-            if own & plain and library:
-                return True
-    return False
-
-
-def _mentions(nodes: Iterable[ast.AST], made: dict[str, list[ast.AST]]) -> tuple[set[str], set[str]]:
-    plain: set[str] = set()
-    dotted: set[str] = set()
-    queue = list(nodes)
-    while queue:
-        for node in ast.walk(queue.pop()):
-            if isinstance(node, ast.Attribute):
-                dotted.add(node.attr)
-            elif isinstance(node, ast.Name) and node.id not in plain:
-                plain.add(node.id)
-                queue.extend(made.get(node.id, []))
-    return plain, dotted
-
-
-def _aliases(code: Iterable[Any], name: str) -> set[str]:
-    """Names under which the chapter imported the library's object (or the class that holds it)."""
-    module, _, last = name.rpartition(".")
-    wanted = {last, module.rsplit(".", 1)[-1]} if module.rsplit(".", 1)[-1][:1].isupper() else {last}
-    found = set()
-    for cell in code:
-        tree = cells.parse(cell.source)
-        for node in ast.walk(tree) if tree else []:
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wsss_lib"):
-                found |= {alias.asname or alias.name for alias in node.names if alias.name in wanted}
-    return found
 
 
 def _module(parts: list[str]) -> Path | None:

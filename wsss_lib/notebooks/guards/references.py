@@ -14,13 +14,19 @@ from urllib.parse import unquote
 
 from wsss_lib.notebooks import cells
 from wsss_lib.notebooks.guards.checks import Problem
+from wsss_lib.notebooks.guards.fences import unfenced
 from wsss_lib.notebooks.project import chapters
 
-LINK = re.compile(r"(?<!!)\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)")
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|^\[[^\]^]+\]:\s*<?([^\s>]+)", re.M)
+FILE = re.compile(
+    r"!\[[^\]]*\]\(\s*<?([^)\s>]+)|^:::\{(?:image|figure|include)\}[ \t]*(\S+)"
+    r"|\{download\}`(?:[^`<]*<)?([^`>]+)",
+    re.M,
+)
 ROLE = re.compile(r"\{([\w:]+)\}`([^`]+)`")
 LABEL = re.compile(r"^\(([\w:.-]+)\)=|^:(?:label|name):\s*(\S+)|\$\$\s*\(([\w:.-]+)\)\s*$", re.M)
 DIRECTIVE = re.compile(r"^[`:]{3,}\{(?:exercise|solution|math|figure|table)[\w-]*\}\s*(\S*)", re.M)
-CODE = re.compile(r"(\{[\w:]+\}`[^`]+`)|^(```+)(?!\{).*?^\2\s*$|``[^`]*``|`[^`\n]*`", re.M | re.S)
+CODE = re.compile(r"(\{[\w:]+\}`[^`]+`)|``[^`]*``|`[^`\n]*`")
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,12 @@ class Text:
 def references(root: Path) -> Iterator[Problem]:
     """Every link, citation, term, equation and reference in a chapter or page leads to something that exists."""
     texts = [*_chapters(root), *_pages(root)]
-    labels = {label for text in texts for label in _labels(text.text)}
+    labels: dict[str, str] = {}
+    for each, label in [(text, label) for text in texts for label in _labels(text.text)]:
+        if label in labels:
+            message = f"defines the label {label}, which {labels[label]} defines as well: choose another name"
+            yield Problem(each.where, message)
+        labels.setdefault(label, each.where)
     keys = set(re.findall(r"^@\w+\{([^,\s]+)", _read(root / "book" / "references.bib"), re.M))
     terms = {term.casefold() for text in texts for term in _terms(text.text)}
     listed = set(re.findall(r"(?:file|root):\s*(\S+)", _read(root / "_toc.yml")))
@@ -44,16 +55,22 @@ def references(root: Path) -> Iterator[Problem]:
         "term": ("uses the term", lambda t: t.casefold() in terms, "add it to book/glossary.md, or correct it"),
         "eq": ("refers to", labels.__contains__, "label an equation `$$ (name)`, or correct the name"),
         "ref": ("refers to", labels.__contains__, "put `(name)=` before a heading, or correct the name"),
+        "any": ("refers to", labels.__contains__, "correct the name"),
         "numref": ("refers to", labels.__contains__, "label the figure or table, or correct the name"),
     }
     for text in texts:
-        bare = CODE.sub(lambda match: match[1] or " ", text.text)
-        for target in LINK.findall(bare):
-            if not re.match(r"[a-z][a-z0-9+.-]*:", target) and not _leads(root, text, target, labels, listed):
+        bare = CODE.sub(lambda match: match[1] or " ", unfenced(text.text))
+        for target in map("".join, LINK.findall(bare)):
+            if not re.match(r"[a-z][a-z0-9+.-]*:", target) and not _leads(root, text, target, set(labels), listed):
                 yield Problem(text.where, f"links to {target}, which does not exist: correct the link")
+        for target in map("".join, FILE.findall(bare)):
+            if not re.match(r"[a-z][a-z0-9+.-]*:|//", target) and not (text.folder / unquote(target)).is_file():
+                yield Problem(text.where, f"shows {target}, which does not exist: correct the path")
         for role, content in ROLE.findall(bare):
             verb, exists, remedy = known.get(role.partition(":")[0], ("", _anything, ""))
             for name in _named(role, content):
+                if role == "doc" and not _leads(root, text, name, set(labels), listed):
+                    yield Problem(text.where, f"links to {name}, which does not exist: correct the link")
                 if not exists(name):
                     yield Problem(text.where, f"{verb} {name}, which does not exist: {remedy}")
 
@@ -64,7 +81,8 @@ def _leads(root: Path, text: Text, target: str, labels: set[str], listed: set[st
         return anchor in labels or anchor in _slugs(text.text)
     path = text.folder / unquote(place)
     page = path.resolve()
-    inside = page.relative_to(root.resolve()).with_suffix("").as_posix() if page.is_relative_to(root.resolve()) else ""
+    inside = page.relative_to(root.resolve()).as_posix() if page.is_relative_to(root.resolve()) else ""
+    inside = inside.removesuffix(".md").removesuffix(".ipynb")
     there = path.exists() or any(path.with_name(path.name + suffix).is_file() for suffix in (".md", ".ipynb"))
     return place in labels or (
         (there or inside in listed) and (not anchor or anchor in labels or bool(_slugs(text.text)))

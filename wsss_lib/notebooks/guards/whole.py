@@ -16,6 +16,8 @@ from wsss_lib.notebooks.guards.checks import Chapter, Problem
 SHOWS = {"print", "say", "show", "display", "table"}
 """Calls that always put something out; ``figures.table`` does when it ends its cell."""
 DEFERRED = {"on_click", "on_submit", "observe", "interact", "interactive", "interactive_output", "interact_manual"}
+HANDLERS = {"handler", "f", "callback", "__interact_f"}
+"""Names of the argument that takes the function."""
 
 
 def outputs_kept(chapter: Chapter) -> Iterator[Problem]:
@@ -51,6 +53,26 @@ def callbacks_called(chapter: Chapter) -> Iterator[Problem]:
                 )
 
 
+def errors_heard(chapter: Chapter) -> Iterator[Problem]:
+    """No cell catches every error and says nothing, which no run would notice."""
+    for cell in chapter.code:
+        tree = cells.parse(cell.source)
+        for node in ast.walk(tree) if tree else ():
+            if isinstance(node, ast.ExceptHandler) and _deaf(node):
+                message = f"catches every error and drops it (line {node.lineno})"
+                yield chapter.problem(cell, f"{message}: name the error that may come, or print it")
+
+
+def _deaf(handler: ast.ExceptHandler) -> bool:
+    every = handler.type is None or _last(handler.type) in ("Exception", "BaseException", "AssertionError")
+    said = any(isinstance(node, (ast.Call, ast.Raise)) for part in handler.body for node in ast.walk(part))
+    return every and not said and not (handler.name and _mentions(handler.body, handler.name))
+
+
+def _mentions(body: list[ast.stmt], name: str) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == name for part in body for node in ast.walk(part))
+
+
 def _surely_shows(source: str) -> bool:
     """Whether the cell's own top level calls something that puts out, outside of any ``if`` or loop."""
     tree = cells.parse(source)
@@ -71,8 +93,11 @@ def _deferred(source: str) -> Iterator[str]:
     """Names of functions given to a control; empty for one without a name."""
     tree = cells.parse(source)
     for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.Call) and _name(node) in DEFERRED and node.args:
-            given = node.args[0]
+        if isinstance(node, ast.Call) and _name(node) in DEFERRED:
+            named = [keyword.value for keyword in node.keywords if keyword.arg in HANDLERS]
+            if not node.args and not named:
+                continue
+            given = (node.args or named)[0]
             yield given.id if isinstance(given, ast.Name) else ""
         if isinstance(node, ast.FunctionDef):
             marks = [mark.func if isinstance(mark, ast.Call) else mark for mark in node.decorator_list]
@@ -108,4 +133,4 @@ def _last(node: Any) -> str:
     return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
 
 
-CHECKS = (outputs_kept, parameters_kept, callbacks_called)
+CHECKS = (outputs_kept, parameters_kept, callbacks_called, errors_heard)
