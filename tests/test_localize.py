@@ -16,7 +16,7 @@ from torch import nn
 
 from wsss_lib import backbones
 from wsss_lib.backbones import ImageNetClassifier, StagedBackbone
-from wsss_lib.localize import PhotoLocalizer, localize_images, open_photo, photos
+from wsss_lib.localize import METHODS, PhotoLocalizer, localize_images, open_photo, photos
 from wsss_lib.localize.report import _stems
 
 SHARED = Path(os.environ.get("WSSS_SHARED", Path(__file__).parents[2] / "shared"))
@@ -222,11 +222,11 @@ def test_files_hold_what_the_report_says(tmp_path: Path, probe: ImageNetClassifi
     reports = localize_images([tmp_path / "in"], classifier=probe, out=tmp_path / "a" / "out", top_k=1)
     names = sorted(file.name for file in (tmp_path / "a" / "out").iterdir())
     assert names == sorted(
-        f"{stem}{kind}"
+        f"{stem}-cam{kind}"
         for stem in ("Cat", "cat-2")
         for kind in (".json", "-red_thing-overlay.png", "-red_thing-map.png")
     )
-    text = (tmp_path / "a" / "out" / "cat-2.json").read_text(encoding="utf-8")
+    text = (tmp_path / "a" / "out" / "cat-2-cam.json").read_text(encoding="utf-8")
     assert json.loads(text) == reports[1]
     assert str(tmp_path) not in text  # a report can be passed on
     assert reports[1]["image"] == "cat.bmp"
@@ -235,7 +235,7 @@ def test_files_hold_what_the_report_says(tmp_path: Path, probe: ImageNetClassifi
         "value": 0.2,
         "rule": "map divided by its maximum > value; box around the largest 8-connected component",
     }
-    stored = Image.open(tmp_path / "a" / "out" / "cat-2-red_thing-map.png")
+    stored = Image.open(tmp_path / "a" / "out" / "cat-2-cam-red_thing-map.png")
     assert stored.mode.startswith("I")
     values = np.asarray(stored).astype(np.float64) / 65535
     expected = PhotoLocalizer(probe)(photo).maps[0].numpy()
@@ -245,7 +245,9 @@ def test_files_hold_what_the_report_says(tmp_path: Path, probe: ImageNetClassifi
     inside[y0:y1, x0:x1] = True
     assert (values > 0.2)[inside].any(axis=None)
     assert not (values > 0.2)[~inside].any()
-    overlay = np.asarray(Image.open(tmp_path / "a" / "out" / "cat-2-red_thing-overlay.png").convert("RGB")).astype(int)
+    overlay = np.asarray(Image.open(tmp_path / "a" / "out" / "cat-2-cam-red_thing-overlay.png").convert("RGB")).astype(
+        int
+    )
     assert overlay.shape[0] > 300
     assert len(np.unique(overlay.reshape(-1, 3), axis=0)) > 100
     assert re.search(r"red thing, probability 0\.\d\d .* from \(\d+, \d+\) to", reports[1]["objects"][0]["alt"])
@@ -253,9 +255,23 @@ def test_files_hold_what_the_report_says(tmp_path: Path, probe: ImageNetClassifi
 
 def test_no_result_overwrites_another() -> None:
     names = ["a/cat.png", "b/Cat.png", "cat-2.jpg", "cat.jpg"]
-    stems = _stems([Path(name) for name in names])
-    assert stems == ["cat", "Cat-2", "cat-2-2", "cat-3"]
+    stems = _stems([Path(name) for name in names], "cam")
+    assert stems == ["cat-cam", "Cat-2-cam", "cat-2-2-cam", "cat-3-cam"]
     assert len({stem.lower() for stem in stems}) == 4
+
+
+def test_no_method_overwrites_another_in_the_same_folder(tmp_path: Path, probe: ImageNetClassifier) -> None:
+    picture((64, 64), ((8, 8, 40, 40), RED)).save(tmp_path / "cat.png")
+    stored: dict[str, bytes] = {}
+    for method in METHODS:
+        (report,) = localize_images([tmp_path / "cat.png"], method=method, classifier=probe, out=tmp_path / "out")
+        written = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+        assert stored.items() <= written.items(), "what the methods before wrote is as it was"
+        new = set(written) - set(stored)
+        assert {report["objects"][0][kind] for kind in ("overlay", "map")} < new
+        assert len(new) == 3
+        assert json.loads(written[next(name for name in new if name.endswith(".json"))])["method"] == method
+        stored = written
 
 
 def test_the_overlay_shows_map_box_and_contour_where_they_are(

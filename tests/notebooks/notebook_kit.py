@@ -1,5 +1,6 @@
-"""A tiny clone: chapters of a few cells, executed by the kernel of this environment."""
+"""A tiny clone: chapters of a few cells, executed by the kernel of this environment or as if they had been."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import nbformat
@@ -30,18 +31,40 @@ def notebook(name: str, *codes: object, parameters: str | None = PARAMETERS, beg
     return nbformat.v4.new_notebook(cells=made)
 
 
-def skeleton(root: Path) -> Path:
-    (root / "book" / "chapters").mkdir(parents=True)
-    (root / "_toc.yml").write_text("format: jb-book\nroot: book/welcome\n")
-    (root / "wsss_lib").mkdir()
-    (root / "wsss_lib" / "maps.py").write_text("A = 1\n")
-    (root / "uv.lock").write_text("version = 1\n")
-    (root / "results").mkdir()
-    (root / "pyproject.toml").write_text('[project.urls]\nRepository = "https://example.org/o/r/"\n')
+def executed(made: cells.Notebook, outputs: Mapping[str, list[object]]) -> cells.Notebook:
+    """The same notebook as a run would leave it: counts from 1, and these outputs by the id of their cell."""
+    for count, cell in enumerate(cells.code_cells(made), 1):
+        cell.execution_count = count
+        cell.outputs = list(outputs.get(cell.id, []))
+    return made
+
+
+def lay(root: Path, files: Mapping[str, str]) -> Path:
+    """Write files, folders made where they are absent."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
     return root
+
+
+def skeleton(root: Path) -> Path:
+    """What ``find_root`` and ``run`` need of a clone, in a folder."""
+    for name in ("book/chapters", "results"):
+        (root / name).mkdir(parents=True)
+    files = {
+        "_toc.yml": "format: jb-book\nroot: book/welcome\n",
+        "wsss_lib/maps.py": "A = 1\n",
+        "uv.lock": "version = 1\n",
+    }
+    return lay(root, files | {"pyproject.toml": '[project.urls]\nRepository = "https://example.org/o/r/"\n'})
 
 
 def put(root: Path, name: str, *codes: object, **options: object) -> Path:
     path = root / "book" / "chapters" / f"{name}.ipynb"
     cells.write(notebook(name, *codes, **options), path)
     return path
+
+
+def told(problems: Iterable[object]) -> str:
+    """What checks say, a line a problem."""
+    return "\n".join(map(str, problems))

@@ -20,7 +20,8 @@ def add(commands: Any) -> None:
         "say what is where in photographs: overlay and map as PNG, boxes and class scores as JSON",
         """\
 An ImageNet classifier says what it sees, the method says where. Its published weights are fetched once; without a
-network, point --weights at a folder that holds BACKBONE.safetensors.
+network, point --weights at a folder that holds BACKBONE.safetensors. Files are named after photo, method and class,
+so one folder may hold the results of several methods.
 
 examples:
   wsss localize cat.jpg

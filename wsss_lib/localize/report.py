@@ -43,7 +43,7 @@ def localize_images(
     classifier: ImageNetClassifier | None = None,
     progress: bool = False,
 ) -> list[dict[str, Any]]:
-    """Localise in photos and write, for each, ``NAME.json`` and for each class an overlay and a map.
+    """Localise in photos and write, for each, ``NAME-METHOD.json`` and for each class an overlay and a map.
 
     Args:
         paths: Image files, or folders of them.
@@ -51,7 +51,7 @@ def localize_images(
         backbone: An ImageNet network, see :data:`wsss_lib.backbones.IMAGENET_NAMES`.
         weights: A safetensors file, or a folder that holds ``<backbone>.safetensors``; None means the published
             weights, which need the network once.
-        out: Folder for the results, made if absent; None writes nothing.
+        out: Folder for the results, made if absent; one folder may hold those of several methods. None writes nothing.
         top_k: How many of the likeliest classes get a map.
         classes: Names or indices to look for instead of the likeliest.
         threshold: t in [0, 1): a pixel belongs to the object where its map, divided by its maximum, exceeds t.
@@ -110,7 +110,7 @@ def localize_images(
     rule = "the largest 8-connected component" if which == "largest" else "each 8-connected component, holes filled"
     reports = []
     for file, stem in tqdm(
-        list(zip(files, _stems(files), strict=True)), unit="photo", disable=None if progress else True
+        list(zip(files, _stems(files, method), strict=True)), unit="photo", disable=None if progress else True
     ):
         photo = open_photo(file)
         seen = localizer(photo)
@@ -217,8 +217,11 @@ def _weights(backbone: str, weights: str | Path | None) -> dict[str, str]:
     return {"weights": path.name, "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
-def _stems(files: Sequence[Path]) -> list[str]:
-    """File names without suffix; the second ``cat`` becomes ``cat-2``, so that no result overwrites another."""
+def _stems(files: Sequence[Path], method: str) -> list[str]:
+    """File names without suffix, then the method's; the second ``cat`` becomes ``cat-2``.
+
+    So no result overwrites that of another photo or of another method.
+    """
     taken: set[str] = set()
     stems = []
     for file in files:
@@ -226,7 +229,7 @@ def _stems(files: Sequence[Path]) -> list[str]:
         while stem.lower() in taken:  # some file systems do not tell Cat from cat
             stem, number = f"{file.stem}-{number}", number + 1
         taken.add(stem.lower())
-        stems.append(stem)
+        stems.append(f"{stem}-{method.replace('+', 'p')}")
     return stems
 
 

@@ -1,6 +1,8 @@
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
 import nbformat
 import pytest
-from notebook_kit import PARAMETERS, notebook, put
+from notebook_kit import PARAMETERS, executed, notebook, put, told
 
 from wsss_lib.notebooks import bootstrap, cells
 from wsss_lib.notebooks.check import check, listing
@@ -19,9 +21,7 @@ def chapter(tmp_path):
 
     def make(*codes, change=None, outputs=(), tags=(), raw=False, **options):
         made = notebook("01_cam", *(codes or ("x = 1",)), **options)
-        for k, cell in enumerate(cells.code_cells(made)):
-            cell.execution_count = k + 1
-        made.cells[-1].outputs = list(outputs)
+        executed(made, {cells.code_cells(made)[-1].id: outputs})
         if tags:
             made.cells[-1].metadata["tags"] = list(tags)
         if change:
@@ -34,7 +34,7 @@ def chapter(tmp_path):
 
 
 def messages(one, chapter) -> str:
-    return "\n".join(str(problem) for problem in one(chapter))
+    return told(one(chapter))
 
 
 def printed(text):
@@ -171,23 +171,26 @@ def test_tags_and_comments_that_tools_read_differently_are_found(chapter):
 
 
 @pytest.mark.parametrize(
-    "text",
+    "folder", ["home", "root", "Users", "tmp", "mnt", "opt", "usr", "var", "private", "scratch", "nfs", "Volumes"]
+)
+def test_a_path_of_this_machine_is_found(chapter, folder):
+    path = PurePosixPath("/", folder, "x.png")
+    for text in (f"saved {path}", f"({path})", f"{path}:1"):
+        assert "a path of this machine" in messages(checks.places_and_times, chapter(outputs=printed(text)))
+
+
+@pytest.mark.parametrize(
+    "path",
     [
-        "saved /home/me/x.png",
-        "in /tmp/abc",
-        "/usr/lib/python3/dist-packages/a.py:1",
-        "C:\\Users\\x",
-        "(/root/x)",
-        "C:/Users/x",
-        "~/data/x",
-        "file:///srv/x",
-        "/private/var/x",
-        "/scratch/me",
-        "/kaggle/input",
+        Path.home() / "x",
+        PureWindowsPath("C:/", "x"),
+        PurePosixPath("C:/x"),
+        Path("~", "x"),
+        Path("python3/dist-packages/a.py:1"),
     ],
 )
-def test_a_path_of_this_machine_is_found(chapter, text):
-    assert "a path of this machine" in messages(checks.places_and_times, chapter(outputs=printed(text)))
+def test_a_home_a_drive_and_a_package_are_paths_too(chapter, path):
+    assert "a path of this machine" in messages(checks.places_and_times, chapter(outputs=printed(f"in {path}")))
 
 
 @pytest.mark.parametrize(
@@ -220,9 +223,11 @@ def test_a_path_and_a_time_are_found_in_html_too(chapter):
     def told(html: str) -> str:
         return messages(checks.places_and_times, chapter(outputs=[v4.new_output("display_data", {"text/html": html})]))
 
-    assert "a path of this machine" in told("<td>/home/me/x</td>")
+    home = PurePosixPath("/", "home", "x")
+    assert "a path of this machine" in told(f"<td>{home}</td>")
+    assert "a path of this machine" in told(f"<a href='{home.as_uri()}'>x</a>")
     assert "differs at each run" in told("<td>12</td><td>2026-11-21</td>")
-    embedded = "data:image/png;base64," + "AAA/tmp/" * 40
+    embedded = "data:image/png;base64," + f"AAA{PurePosixPath('/', 'tmp')}/" * 40
     assert (
         told(f"<style>p {{ transition: 0.2s }}</style><script>wait(20 * ms)</script><img alt='A' src='{embedded}'>")
         == ""

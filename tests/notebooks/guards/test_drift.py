@@ -1,5 +1,5 @@
 import pytest
-from notebook_kit import notebook
+from notebook_kit import notebook, told
 
 from wsss_lib.notebooks.guards import drift
 from wsss_lib.notebooks.guards.checks import Chapter
@@ -54,7 +54,7 @@ def chapter(tmp_path, monkeypatch):
 
 
 def messages(one, chapter) -> str:
-    return "\n".join(str(problem) for problem in one(chapter))
+    return told(one(chapter))
 
 
 LIT = """\

@@ -1,6 +1,6 @@
 import nbformat
 import pytest
-from notebook_kit import notebook
+from notebook_kit import notebook, told
 
 from wsss_lib.notebooks.guards import elsewhere
 from wsss_lib.notebooks.guards.checks import Chapter
@@ -43,7 +43,7 @@ def problems(tmp_path, text: str, where: str) -> str:
         made.cells[-1].outputs = [nbformat.v4.new_output("display_data", {"text/html": text})]
     else:
         made.cells.append(nbformat.v4.new_markdown_cell(text))
-    return "\n".join(str(p) for p in elsewhere.hosts(Chapter(tmp_path / "01_cam.ipynb", made)))
+    return told(elsewhere.hosts(Chapter(tmp_path / "01_cam.ipynb", made)))
 
 
 @pytest.mark.parametrize("where", ["output", "prose"])

@@ -1,6 +1,6 @@
 import nbformat
 import pytest
-from notebook_kit import notebook
+from notebook_kit import notebook, told
 
 from wsss_lib.notebooks import cells
 from wsss_lib.notebooks.guards import prose
@@ -105,7 +105,7 @@ def test_what_a_cell_says_is_read_without_its_computed_parts(code, numbers):
 def problems(tmp_path, source: str, **metadata) -> str:
     made = notebook("01_cam")
     made.cells.append(nbformat.v4.new_markdown_cell(source, id="prose", metadata=metadata))
-    return "\n".join(str(p) for p in prose.typed_results(Chapter(tmp_path / "01_cam.ipynb", made)))
+    return told(prose.typed_results(Chapter(tmp_path / "01_cam.ipynb", made)))
 
 
 def test_the_message_names_cell_number_and_remedy(tmp_path):

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from notebook_kit import lay
 
 from wsss_lib.notebooks.guards.reach import Library, reached
 
@@ -28,11 +29,7 @@ FILES = {
 
 @pytest.fixture
 def library(tmp_path: Path) -> Library:
-    for name, text in FILES.items():
-        path = tmp_path / "wsss_lib" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return Library(tmp_path / "wsss_lib")
+    return Library(lay(tmp_path / "wsss_lib", FILES))
 
 
 @pytest.mark.parametrize(

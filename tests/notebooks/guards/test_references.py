@@ -1,6 +1,6 @@
 import nbformat
 import pytest
-from notebook_kit import notebook
+from notebook_kit import lay, notebook, put
 
 from wsss_lib.notebooks import cells
 from wsss_lib.notebooks.guards.references import references
@@ -22,11 +22,12 @@ See [the terms](../glossary), [a part](#here), [the other](02_eigen_cam.ipynb), 
 @pytest.fixture
 def book(clone):
     """A clone with two chapters, a glossary, and whatever Markdown the first chapter holds."""
-    (clone / "_toc.yml").write_text("root: book/welcome\nchapters:\n- file: book/results\n")
-    (clone / "book" / "references.bib").write_text("@article{zhou2016cam,\n}\n@article{jo2023mars,\n}\n")
-    glossary = "# Terms\n\n```{glossary}\nCAM\nactivation map\n  A map.\n```\n"
-    (clone / "book" / "glossary.md").write_text(glossary)
-    cells.write(notebook("02_eigen_cam"), clone / "book/chapters/02_eigen_cam.ipynb")
+    lay(clone, {
+        "_toc.yml": "root: book/welcome\nchapters:\n- file: book/results\n",
+        "book/references.bib": "@article{zhou2016cam,\n}\n@article{jo2023mars,\n}\n",
+        "book/glossary.md": "# Terms\n\n```{glossary}\nCAM\nactivation map\n  A map.\n```\n",
+    })  # fmt: skip
+    put(clone, "02_eigen_cam")
 
     def told(text: str, output: str = "") -> list[str]:
         made = notebook("01_cam", "say()")
@@ -95,5 +96,5 @@ def test_sentences_that_a_cell_computed_are_read_too(book):
 
 
 def test_pages_are_read_too(book, clone):
-    (clone / "book" / "welcome.md").write_text("# Hello\n\n[lost](nowhere.md), [found](chapters/01_cam.ipynb)\n")
+    lay(clone, {"book/welcome.md": "# Hello\n\n[lost](nowhere.md), [found](chapters/01_cam.ipynb)\n"})
     assert book(GOOD) == ["book/welcome.md: links to nowhere.md, which does not exist: correct the link"]

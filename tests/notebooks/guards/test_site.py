@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from notebook_kit import lay
 
 from wsss_lib.notebooks.guards import site
 
@@ -14,12 +15,10 @@ PAGE = """<html><head><link rel="stylesheet" href="../_static/book.css"><link re
 @pytest.fixture
 def built(tmp_path: Path):
     base = tmp_path / "_build" / "html"
-    for name, text in {
+    lay(base, {
         "index.html": "<a href='book/a.html'>x</a>", "book/a.html": PAGE, "book/b.html": '<h2 id="there">x</h2>',
         "_static/book.css": "", "_static/a.js": "", "_static/i.png": "",
-    }.items():  # fmt: skip
-        (base / name).parent.mkdir(parents=True, exist_ok=True)
-        (base / name).write_text(text)
+    })  # fmt: skip
 
     def change(old: str, new: str) -> Path:
         assert old in PAGE

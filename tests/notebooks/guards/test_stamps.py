@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from notebook_kit import put
+from notebook_kit import executed, lay, put, told
 
 from wsss_lib.notebooks import cells
 from wsss_lib.notebooks.check import check
@@ -39,15 +39,11 @@ ABOUT = {
 @pytest.fixture
 def clone(clone: Path):
     """A clone whose one chapter is stamped."""
-    (clone / "wsss_lib" / "__init__.py").write_text("")
-    (clone / "wsss_lib" / "maps.py").write_text(MAPS)
-    (clone / "wsss_lib" / "parts.py").write_text("FACTOR = 2\n\n\ndef unused():\n    pass\n")
-    (clone / "results" / "cam.json").write_text("{}")
+    parts = "FACTOR = 2\n\n\ndef unused():\n    pass\n"
+    lay(clone, {"wsss_lib/__init__.py": "", "wsss_lib/maps.py": MAPS, "wsss_lib/parts.py": parts})
+    lay(clone, {"results/cam.json": "{}"})
     path = put(clone, "01_cam", CODE + "\nname = 'cam'", begin=False)
-    made = cells.read(path)
-    for count, cell in enumerate(cells.code_cells(made), 1):
-        cell.execution_count = count
-    made.cells[-1].outputs = [nbformat.v4.new_output("stream", text="0.5\n")]
+    made = executed(cells.read(path), {"code-0": [nbformat.v4.new_output("stream", text="0.5\n")]})
     cells.write(made, path)
     stamps.stamp(clone, "01_cam", made, ABOUT)
     assert problems(clone) == ""
@@ -56,7 +52,7 @@ def clone(clone: Path):
 
 def problems(clone: Path) -> str:
     path = clone / "book" / "chapters" / "01_cam.ipynb"
-    return "\n".join(map(str, stamps.stamped(Chapter(path, cells.read(path)))))
+    return told(stamps.stamped(Chapter(path, cells.read(path))))
 
 
 def edit(path: Path, old: str, new: str) -> None:

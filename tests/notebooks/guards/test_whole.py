@@ -1,6 +1,6 @@
 import nbformat
 import pytest
-from notebook_kit import notebook
+from notebook_kit import executed, notebook, told
 
 from wsss_lib.notebooks import cells
 from wsss_lib.notebooks.guards import whole
@@ -9,11 +9,9 @@ from wsss_lib.notebooks.guards.checks import Chapter
 
 def problems(tmp_path, check, *codes: str, output: str = "") -> str:
     made = notebook("01_cam", *codes)
-    for count, cell in enumerate(cells.code_cells(made), 1):
-        cell.execution_count = count
-        if output:
-            cell.outputs = [nbformat.v4.new_output("stream", text=output)]
-    return "\n".join(str(p) for p in check(Chapter(tmp_path / "01_cam.ipynb", made)) if "bootstrap" not in p.where)
+    stream = [nbformat.v4.new_output("stream", text=output)] if output else []
+    executed(made, {cell.id: stream for cell in cells.code_cells(made)})
+    return told(p for p in check(Chapter(tmp_path / "01_cam.ipynb", made)) if "bootstrap" not in p.where)
 
 
 @pytest.mark.parametrize("code", ["print(1)", "x = 1\nsay('a')", "figures.show(fig, alt=a)", "figures.table(rows)"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from notebook_kit import put
+from notebook_kit import executed, put
 
 from wsss_lib.notebooks import cells
 from wsss_lib.notebooks.guards.compare import agree
@@ -46,11 +46,8 @@ def test_what_differs_does_not(text, stored):
 
 def chapter(root, code, stored, **options):
     path = put(root, "01_cam", code, begin=False)
-    made = cells.read(path)
-    for k, cell in enumerate(cells.code_cells(made)):
-        cell.execution_count = k + 1
-    made.cells[-1].outputs = [nbformat.v4.new_output(**{"output_type": "stream", "text": stored} | options)]
-    cells.write(made, path)
+    output = nbformat.v4.new_output(**{"output_type": "stream", "text": stored} | options)
+    cells.write(executed(cells.read(path), {"code-0": [output]}), path)
     return validate.main(root, jobs=1, sanitize=SANITIZE)
 
 
