@@ -138,6 +138,14 @@ def gradients(method: BAS, term: str, batch: dict[str, Tensor]) -> dict[str, boo
     }
 
 
+def gradients_of(method: BAS, loss: Tensor) -> tuple[bool, bool]:
+    """Whether a loss reaches the generator, and whether the head."""
+    both = [method.generator.weight, method.head[-1].weight]
+    slopes = torch.autograd.grad(loss, both, retain_graph=True, allow_unused=True)  # type: ignore[arg-type]
+    found = [slope is not None and bool(slope.abs().sum() > 0) for slope in slopes]
+    return found[0], found[1]
+
+
 class TestGradients:
     @pytest.mark.parametrize("training", [False, True])
     @pytest.mark.parametrize("norm", ["batch", "running"])
@@ -361,6 +369,21 @@ class TestSettings:
         seeds = BASConfig.paper("segmentation")
         assert (seeds.alpha, seeds.beta, seeds.detach_foreground, seeds.bias) == (0.2, 1.2, True, False)
 
+    def test_the_papers_network_for_seeds(self) -> None:
+        """Output stride 16, F and P on one grid (28² for 448 px; here 4² for 64), several classes an image."""
+        method = BAS(backbone("resnet50", output_stride=16, frozen_bn=True), 5, BASConfig.paper("segmentation")).train()
+        with torch.no_grad():
+            method.head[-1].weight.abs_()  # so that every score is positive
+        batch = {"images": torch.rand(2, 3, 64, 64), "labels": torch.tensor([[1.0, 1, 0, 0, 0], [0, 0, 0, 1, 0]])}
+        features = method.features(batch["images"])
+        assert features.shape == (2, 1024, 4, 4)
+        assert method.tail()(features).shape == (2, 5, 4, 4)
+        found = method.losses(batch)  # type: ignore[arg-type]
+        assert all(torch.isfinite(value) for value in found.values())
+        # L_frg teaches f2 nothing here (IJCV), and neither does L_bas.
+        for name in ("suppression", "area", "foreground"):
+            assert gradients_of(method, found[name]) == (True, False), name
+
     def test_what_is_new_has_the_heads_rate_and_frozen_layers_none(self) -> None:
         method = small()
         backbone_group, head = method.parameter_groups(0.1)
@@ -388,3 +411,25 @@ class TestDynamics:
     def test_suppression_alone_covers_everything_and_area_alone_nothing(self) -> None:
         assert self.descend(small(), ("suppression",))[-1] > 0.9
         assert self.descend(small(), ("area",))[-1] < 0.1
+
+    def test_a_tail_that_learns_from_the_suppression_falls_silent_and_no_mask_has_moved(self) -> None:
+        method, batch = small(rectify="cells"), batch_of([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+        features = method.features(batch["images"]).detach()
+        half, classes = torch.full((3, 4, 6), 0.5, dtype=torch.float64), batch["labels"].argmax(dim=1)
+        tail = list(method.tail().parameters())
+        stepper = torch.optim.Adam(tail, lr=0.02)
+
+        def left(outside: Tensor) -> Tensor:
+            whole = activation(of_class(method.tail()(features).detach(), classes), "cells")
+            return suppression_loss(activation(of_class(outside, classes), "cells"), whole).mean()
+
+        begun = left(method.background(features, half.requires_grad_()))
+        slopes = torch.autograd.grad(begun, tail, allow_unused=True)
+        assert all(slope is None for slope in slopes), "held fixed, the tail has nothing to learn here"
+        for _ in range(80):
+            loss = left(method.tail()(features * (1 - half.detach())[:, None]))
+            stepper.zero_grad()
+            loss.backward()
+            stepper.step()
+        assert begun.item() > 0.4
+        assert loss.item() < 0.2 * begun.item(), "f2 was free to be silent where it sees dimmed features"
