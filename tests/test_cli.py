@@ -79,6 +79,17 @@ def test_what_argparse_refuses_is_a_usage_error(arguments, capsys):
     assert stop.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [(["run", "--profile", "smok"], "smoke"), (["chek"], "check"), (["build", "--profile", "x"], "")],
+)
+def test_a_misspelt_choice_gets_the_nearest(arguments, meant, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert (f"did you mean '{meant}'?" in capsys.readouterr().err) == bool(meant)
+
+
 def test_failures_and_problems_are_exit_code_1(capsys, monkeypatch):
     from types import SimpleNamespace
 

@@ -148,6 +148,13 @@ IN_THE_CHAPTER = {
     "a long cell": (source("code-5", "print", "x = 1\n" * 40 + "print"), "has 41 lines"),
     "a cell that is no Python": (source("code-5", "print", "(\nprint"), "is not valid Python"),
     "a namesake by lambda": (source("code-5", "print", "resize = lambda x: x\nprint"), "which the library has as"),
+    "an error that nobody hears": (
+        source("code-5", "print", "try:\n    draw()\nexcept Exception:\n    pass\nprint"), "drops it (line 3)"
+    ),
+    "an exercise without its check": (
+        lambda nb: cell(nb, "code-5").metadata.update(tags=["exercise"]), "tagged exercise, solution and check"
+    ),
+    "a dead picture": (prose("![A map, lit](../assets/none.png)"), "shows ../assets/none.png, which does not exist"),
     "a dead link": (prose("[lost](../nowhere)"), "links to ../nowhere, which does not exist"),
     "a dead label": (prose("[lost](#nowhere)"), "links to #nowhere, which does not exist"),
     "a dead citation": (prose("{cite:t}`nobody`"), "cites nobody, which does not exist"),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from wsss_lib import __version__
 from wsss_lib.cli import book, data, editions, images
-from wsss_lib.cli.common import FAILED, OK, USAGE
+from wsss_lib.cli.common import FAILED, OK, USAGE, Parser
 
 EPILOG = """\
 examples:
@@ -77,7 +77,7 @@ def _more(error: Exception) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="wsss",
         description="From Labels to Masks: run and build the book, and use its methods on your own images.",
         epilog=EPILOG,

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import difflib
+import re
+from typing import Any, NoReturn
 
 OK, FAILED, USAGE = 0, 1, 2
 """All went well; a chapter, a check or the work itself failed; the command was not understood."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that suggests the nearest of the choices where a word is misspelt."""
+
+    def error(self, message: str) -> NoReturn:
+        found = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        near = difflib.get_close_matches(found[1], re.findall(r"[\w-]+", found[2]), 1) if found else []
+        super().error(f"{message}: did you mean {near[0]!r}?" if near else message)
 
 
 def command(commands: Any, name: str, summary: str, details: str) -> argparse.ArgumentParser:

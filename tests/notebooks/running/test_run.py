@@ -7,10 +7,10 @@ import pytest
 from notebook_kit import PARAMETERS, notebook, put, skeleton
 
 import wsss_lib
-from wsss_lib.notebooks import cells
+from wsss_lib.notebooks import cells, parameters
 from wsss_lib.notebooks.parameters import ParameterError
 from wsss_lib.notebooks.project import ProjectError, chapters, find_root
-from wsss_lib.notebooks.running.run import run
+from wsss_lib.notebooks.running.run import prepare, run
 
 GOOD = [
     "import os, sys\nprint(profile, seed, data, sorted(os.listdir()))\nprint(os.environ.get('OMP_NUM_THREADS'))",
@@ -20,6 +20,17 @@ GOOD = [
 ]
 BOOM = "import ipywidgets\nipywidgets.interact(lambda x=1: 1 / 0, x=(0, 3));"
 PRESSED = "import ipywidgets\nbutton = ipywidgets.Button()\nbutton.on_click(lambda _: 1 / 0)\nbutton.click()"
+
+
+CUT = """\
+from pathlib import Path
+
+mark = Path(out_dir, "epoch-1")
+if not mark.exists():
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    os.kill(os.getpid(), 9)
+print("goes on", len(list(mark.parent.iterdir())))"""
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +201,29 @@ def test_the_root_is_found_from_below_and_missed_elsewhere(clone, tmp_path_facto
     assert find_root(clone / "book" / "chapters") == clone.resolve()
     with pytest.raises(ProjectError, match="inside a clone"):
         find_root(tmp_path_factory.mktemp("elsewhere"))
+
+
+def test_a_run_that_was_killed_goes_on_when_the_command_is_typed_again(clone):
+    put(clone, "01_long", "import os", CUT, begin=False)
+    (cut,) = run(clone, profile="colab", tell=print)
+    assert "the kernel died" in cut.failure
+    (again,) = run(clone, profile="colab", tell=print)
+    assert again.failure == ""
+    assert "goes on 1" in cells.code_cells(cells.read(again.target))[-1].outputs[0].text
+    assert 'out_dir = "out"' in again.target.read_text().replace("\\", ""), "the page shows no folder of this machine"
+    kept = [folder.name for folder in (clone / "runs").iterdir()]
+    assert kept == [f"01_long-colab-{again.key[:8]}"]
+
+
+def test_other_parameters_and_named_folders_are_places_of_their_own(clone, tmp_path):
+    (path,) = [put(clone, "01_long", "x = 1")]
+
+    def folder(profile, given=None):
+        (job,) = prepare(clone, [path], profile, given or {}, clone / "out", tmp_path)
+        return parameters.declared(job.executed, job.name)["out_dir"]
+
+    assert folder("colab") == folder("colab")
+    assert folder("colab").startswith(str(clone / "runs" / "01_long-colab-"))
+    assert len({folder("colab"), folder("colab", {"seed": "1"}), folder("paper")}) == 3
+    assert folder("colab", {"out_dir": "mine"}) == str(tmp_path / "mine")
+    assert folder("book") == "out"

@@ -16,6 +16,18 @@ from wsss_lib import results
 from wsss_lib.notebooks import cells
 from wsss_lib.notebooks.digests import DISTRIBUTIONS, file_digest, text_digest
 
+KEEPING = ("colab", "paper")
+"""Profiles whose chapters keep checkpoints."""
+
+
+def checkpoints(root: Path, name: str, profile: str, digest: str) -> Path:
+    """Where a chapter's checkpoints go unless the reader names a folder: the same for the same key.
+
+    So a run that was killed goes on where it was when the command is typed again; and one of other code, or with other
+    parameters, begins anew.
+    """
+    return root / "runs" / f"{name}-{profile}-{digest[:8]}"
+
 
 def chapter_key(
     notebook: cells.Notebook, parameters: Mapping[str, Any], *, library: str, environment: str, data: str

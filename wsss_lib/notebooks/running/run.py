@@ -141,6 +141,9 @@ def prepare(
         executed = parameters.absolute(shown, typed_in)
         local = [Path(executed[k]) for k in ("data", "backbone") if k in executed and executed[k] != shown[k]]
         data = digests.paths_digest([root / "results", *local]) + _known_data(str(executed.get("data", "")))
+        digest = key.chapter_key(notebook, executed, library=library, environment=environment, data=data)
+        if profile in key.KEEPING and "out_dir" not in given:
+            executed["out_dir"] = str(key.checkpoints(root, path.stem, profile, digest))
         result.append(
             Job(
                 name=path.stem,
@@ -148,7 +151,7 @@ def prepare(
                 target=folder / path.name,
                 shown=parameters.inject(notebook, path.stem, shown),
                 executed=parameters.inject(notebook, path.stem, executed),
-                key=key.chapter_key(notebook, executed, library=library, environment=environment, data=data),
+                key=digest,
                 seconds=known.get(f"{profile}/{path.stem}", float("inf")),
                 values=shown,
             )
