@@ -154,6 +154,7 @@ IN_THE_CHAPTER = {
     "an exercise without its check": (
         lambda nb: cell(nb, "code-5").metadata.update(tags=["exercise"]), "tagged exercise, solution and check"
     ),
+    "a helper that only the clone has": (source("code-5", "print", "import helpers\nprint"), "imports helpers, which"),
     "a dead picture": (prose("![A map, lit](../assets/none.png)"), "shows ../assets/none.png, which does not exist"),
     "a dead link": (prose("[lost](../nowhere)"), "links to ../nowhere, which does not exist"),
     "a dead label": (prose("[lost](#nowhere)"), "links to #nowhere, which does not exist"),

@@ -86,9 +86,11 @@ def test_a_large_file_is_found_with_its_largest_cell(chapter):
         (PARAMETERS + "\nextra = 1", "expected exactly profile, seed"),
         (PARAMETERS.replace("seed = 0\n", ""), "expected exactly profile, seed"),
         (PARAMETERS.replace('"book"', '"smoke"'), "expected 'book'"),
+        (PARAMETERS.replace("seed = 0", 'seed = "0"'), "expected a whole number for seed"),
+        (PARAMETERS.replace('"auto"', "0"), "texts for the rest"),
         (None, "no cell tagged 'parameters'"),
     ],
-    ids=["one too many", "one too few", "another profile", "no tag"],
+    ids=["one too many", "one too few", "another profile", "seed as text", "device as number", "no tag"],
 )
 def test_a_wrong_parameters_cell_is_found(chapter, parameters, reason):
     assert reason in messages(checks.parameters_cell, chapter(parameters=parameters))

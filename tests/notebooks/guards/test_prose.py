@@ -108,6 +108,15 @@ def problems(tmp_path, source: str, **metadata) -> str:
     return told(prose.typed_results(Chapter(tmp_path / "01_cam.ipynb", made)))
 
 
+def test_numbers_typed_into_a_table_are_found_unless_they_are_a_papers(tmp_path):
+    def told(*codes: str) -> list[str]:
+        return [str(p) for p in prose.typed_results(Chapter(tmp_path / "01_cam.ipynb", notebook("01_cam", *codes)))]
+
+    rows = 'figures.table([{"map": "CAM", "IoU": 0.46}, {"map": "BAS", "IoU": "0.52"}, {"map": name, "IoU": iou}]'
+    assert ["types the number 0.46" in told(rows + ")")[0], "0.52" in told(rows + ")")[1]] == [True, True]
+    assert told(rows + ', caption="The paper\'s numbers; not reproduced here")') == []
+
+
 def test_the_message_names_cell_number_and_remedy(tmp_path):
     told = problems(tmp_path, "The IoU is 0.46.")
     assert "01_cam, cell 4 (prose: The IoU is 0.46.): types the number 0.46" in told

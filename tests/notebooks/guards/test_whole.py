@@ -100,3 +100,35 @@ def test_an_error_that_nobody_hears_is_found(tmp_path, code):
 )
 def test_an_error_that_is_expected_or_told_is_not(tmp_path, code):
     assert problems(tmp_path, whole.errors_heard, code) == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        ("import helpers", "imports helpers"),
+        ("from tests.notebooks import notebook_kit", "imports tests"),
+        ("def f():\n    import papermill.execute", "imports papermill"),
+        ("open('../../results/world.json')", "names ../../results/world.json"),
+        ("%run ../setup.py", "runs a script or a shell"),
+        ("!cp ../a.png .", "runs a script or a shell"),
+    ],
+)
+def test_what_only_the_clone_has_is_found(tmp_path, code, what):
+    told = problems(tmp_path, whole.stands_alone, code)
+    assert "cell 4 (code-0" in told
+    assert what in told
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import torch, json",
+        "from skimage.data import chelsea",
+        "from wsss_lib import maps",
+        "import PIL.Image",
+        "%pip -q",
+        "a != b",
+    ],
+)
+def test_what_every_reader_has_is_not(tmp_path, code):
+    assert problems(tmp_path, whole.stands_alone, code) == ""

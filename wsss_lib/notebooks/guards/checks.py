@@ -113,6 +113,10 @@ def parameters_cell(chapter: Chapter) -> Iterator[Problem]:
     cell = parameters.cell(chapter.notebook, chapter.name)
     if tuple(declared) != parameters.NAMES:
         yield chapter.problem(cell, f"sets {', '.join(declared)}, expected exactly {', '.join(parameters.NAMES)}")
+    elif type(declared["seed"]) is not int or not all(type(v) is str for k, v in declared.items() if k != "seed"):
+        yield chapter.problem(
+            cell, "sets a value of another type: expected a whole number for seed, texts for the rest"
+        )
     elif declared["profile"] != "book":
         yield chapter.problem(
             cell, f"stores profile {declared['profile']!r}, expected 'book', whose outputs are stored"

@@ -67,7 +67,10 @@ def typed_results(chapter: Chapter) -> Iterator[Problem]:
             yield chapter.problem(cell, f'{message}: write "typed": {{"0.25": "why"}}')
             continue
         texts = [cell.source] if cell.cell_type == "markdown" else list(spoken(cell.source))
-        for number in (number for text in texts for number in numbers(text) if number not in allowed):
+        found = [number for text in texts for number in numbers(text)]
+        if cell.cell_type == "code" and not any(map(CITED.search, texts)):
+            found += tabled(cell.source)
+        for number in (number for number in found if number not in allowed):
             remedy = 'say it from the cell that computes it, or read it from results/; else list it under "typed"'
             yield chapter.problem(cell, f"types the number {number} into the text: {remedy}")
 
@@ -116,6 +119,16 @@ def spoken(source: str) -> Iterator[str]:
             seen |= {id(inner) for inner in ast.walk(node)}
             if re.search(r"[^\W\d_]{2,}", text):
                 yield text
+
+
+def tabled(source: str) -> Iterator[str]:
+    """Decimals that are typed into the rows of a table where it is made."""
+    tree = cells.parse(source)
+    for call in ast.walk(tree) if tree else ():
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) == "table":
+            rows = [row for given in call.args for row in ast.walk(given) if isinstance(row, ast.Dict)]
+            values = [value for row in rows for value in row.values if isinstance(value, ast.Constant)]
+            yield from (str(v.value) for v in values if re.fullmatch(r"[-+−]?\d*\.\d+\s?%?", str(v.value)))
 
 
 def _text(value: ast.expr) -> str:

@@ -7,7 +7,11 @@ was given, and every runner a button's callback that nobody has pressed.
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import re
+import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from wsss_lib.notebooks import cells, parameters
@@ -61,6 +65,45 @@ def errors_heard(chapter: Chapter) -> Iterator[Problem]:
             if isinstance(node, ast.ExceptHandler) and _deaf(node):
                 message = f"catches every error and drops it (line {node.lineno})"
                 yield chapter.problem(cell, f"{message}: name the error that may come, or print it")
+
+
+def stands_alone(chapter: Chapter) -> Iterator[Problem]:
+    """A reader has the notebook and the package: no file beside it, no module that its installation does not bring."""
+    for cell in chapter.code:
+        tree = cells.parse(cell.source)
+        for name in sorted(_imported(tree) - _installed()) if tree else ():
+            message = f"imports {name}, which a reader who installs wsss-lib may not have"
+            yield chapter.problem(
+                cell, f"{message}: import it from wsss_lib, or add it to dependencies in pyproject.toml"
+            )
+        for node in ast.walk(tree) if tree else ():
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("../"):
+                remedy = "read it through wsss_lib, which ships it"
+                yield chapter.problem(cell, f"names {node.value}, which lies beside the notebook here only: {remedy}")
+        if re.search(r"^\s*(?:%run|!)\s*\S+", cell.source, re.M):
+            yield chapter.problem(
+                cell, "runs a script or a shell, which a reader's folder may lack: write it in Python"
+            )
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    names = [a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names]
+    names += [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and not n.level]
+    return {name.partition(".")[0] for name in names}
+
+
+@lru_cache(maxsize=1)
+def _installed() -> frozenset[str]:
+    """Modules that come with Python, a notebook, or what the package depends on."""
+    lines = importlib.metadata.requires("wsss-lib") or []
+    wanted = {_plain(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in lines if "extra ==" not in line}
+    found = importlib.metadata.packages_distributions()
+    brought = {module for module, names in found.items() if wanted & set(map(_plain, names))}
+    return frozenset(sys.stdlib_module_names | brought | {"wsss_lib", "IPython", "nbformat", "google"})
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _deaf(handler: ast.ExceptHandler) -> bool:
@@ -133,4 +176,4 @@ def _last(node: Any) -> str:
     return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
 
 
-CHECKS = (outputs_kept, parameters_kept, callbacks_called, errors_heard)
+CHECKS = (outputs_kept, parameters_kept, callbacks_called, errors_heard, stands_alone)
