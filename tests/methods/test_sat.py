@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from wsss_lib.backbones import TransformerBackbone, backbone, tiny_vit
 from wsss_lib.methods import SAT, SATConfig
 from wsss_lib.methods import sat as pieces
+from wsss_lib.methods.transformers import whole_patches
 from wsss_lib.train import TrainConfig
 from wsss_lib.train.optimiser import parameter_groups
 
@@ -156,6 +157,16 @@ class TestMethod:
         assert all(value.ndim == 0 and value.isfinite() for value in sat.losses(batch).values())
         assert sat.localize(batch["images"]).shape == (n, 1, cells, cells)
         assert sat.localize(batch["images"], batch["labels"]).shape == (n, classes, cells, cells)
+
+    @pytest.mark.parametrize(("height", "width", "cells"), [(33, 27, (4, 3)), (3, 44, (1, 6)), (36, 20, (5, 3))])
+    def test_photographs_of_any_size(self, height: int, width: int, cells: tuple[int, int]) -> None:
+        sat, batch = method(), batch_of()
+        images = F.interpolate(batch["images"], (height, width), mode="bilinear")
+        fitted = F.interpolate(images, (8 * cells[0], 8 * cells[1]), mode="bilinear")
+        assert sat.localize(images, batch["labels"]).shape == (4, 3, *cells)
+        torch.testing.assert_close(sat.see(images).maps, sat.see(fitted).maps)
+        torch.testing.assert_close(sat(images), sat(fitted))
+        assert whole_patches(fitted, 8) is fitted
 
     def test_the_map_is_the_mean_of_the_gates_without_both_tokens_in_raster_order(self) -> None:
         sat, images = method(blocks=3), batch_of(2)["images"]

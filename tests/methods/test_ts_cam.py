@@ -66,6 +66,16 @@ def test_patch_tokens_classify_and_scores_meet_attention() -> None:
 
 
 @pytest.mark.parametrize("kind", [ClassToken, TSCAM])
+def test_photographs_of_any_size(kind: type[ClassToken]) -> None:
+    method, batch = built(kind), batch_of()
+    images = F.interpolate(batch["images"], (21, 44), mode="bilinear")
+    fitted = F.interpolate(images, (24, 48), mode="bilinear")
+    assert method.localize(images, batch["labels"]).shape == (4, 3, 3, 6)
+    torch.testing.assert_close(method.localize(images), method.localize(fitted))
+    torch.testing.assert_close(method(images), method(fitted))
+
+
+@pytest.mark.parametrize("kind", [ClassToken, TSCAM])
 def test_losses_reach_the_backbone_and_none_present_is_no_error(kind: type[ClassToken]) -> None:
     method, batch = built(kind), batch_of()
     expected = F.multilabel_soft_margin_loss(method(batch["images"]), batch["labels"])

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from wsss_lib.data.records import Batch
 from wsss_lib.methods.base import check_labels, evaluating, finish
 from wsss_lib.methods.cam import global_average_pool, multilabel_soft_margin, softmax_cross_entropy
-from wsss_lib.methods.transformers import check_transformer, copied, transformer_groups
+from wsss_lib.methods.transformers import check_transformer, copied, transformer_groups, whole_patches
 
 if TYPE_CHECKING:
     from wsss_lib.backbones import TransformerBackbone
@@ -236,6 +236,7 @@ class SAT(nn.Module):
 
     def see(self, images: Tensor) -> Seen:
         """One pass over images (N, 3, H, W) in [0, 1]: logits, map, gates and patch scores."""
+        images = whole_patches(images, self.backbone.patch)
         sequence, size = self.backbone.embed(self.backbone.normalise(images))  # (N, 1 + hw, D)
         token = (self.spatial + self.position).expand(len(images), -1, -1)
         sequence = torch.cat([sequence, token], dim=1)  # (N, T, D) with T = 1 + hw + 1
@@ -271,7 +272,7 @@ class SAT(nn.Module):
         Runs in evaluation mode and restores the mode; call it under ``torch.no_grad()`` where no gradient is needed.
 
         Args:
-            images: (N, 3, H, W) in [0, 1], sides multiples of the patch.
+            images: (N, 3, H, W) in [0, 1]; sides that are no multiples of the patch are stretched to the nearest ones.
             labels: (N, K) multi-hot. The map knows no class: each present class gets a copy, the others zero.
 
         Returns:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from wsss_lib.backbones import TransformerBackbone
@@ -38,6 +39,25 @@ def check_transformer(backbone: nn.Module, num_classes: int, method: str, blocks
         raise ValueError(
             f"blocks is {blocks}, but {backbone.name} has {len(backbone.layers)}: {method} can use as many or fewer"
         )
+
+
+def whole_patches(images: Tensor, patch: int) -> Tensor:
+    """Images that a transformer can cut: sides that are no multiples of its patch are stretched to the nearest ones.
+
+    Photographs are measured at their own sizes. To stretch by half a patch at most keeps the map over the whole image,
+    where padding would add patches of nothing to what is looked at.
+
+    Args:
+        images: (N, 3, H, W).
+        patch: Side of a patch in pixels.
+
+    Returns:
+        (N, 3, h · patch, w · patch), bilinear; the same tensor where nothing is to be done.
+    """
+    height, width = (max(1, int(side / patch + 0.5)) * patch for side in images.shape[-2:])
+    if (height, width) == tuple(images.shape[-2:]):
+        return images
+    return F.interpolate(images, (height, width), mode="bilinear", align_corners=False)
 
 
 def copied(maps: Tensor, present: Tensor) -> Tensor:

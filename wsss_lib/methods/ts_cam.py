@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from wsss_lib.data.records import Batch
 from wsss_lib.methods.base import check_labels, evaluating, finish
 from wsss_lib.methods.cam import global_average_pool, multilabel_soft_margin, softmax_cross_entropy
-from wsss_lib.methods.transformers import check_transformer, copied, transformer_groups
+from wsss_lib.methods.transformers import check_transformer, copied, transformer_groups, whole_patches
 
 if TYPE_CHECKING:
     from wsss_lib.backbones import TransformerBackbone
@@ -91,11 +91,12 @@ class ClassToken(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K) of images (N, 3, H, W) in [0, 1]."""
-        return self.head(self.backbone.tokens(images)[:, 0])  # (N, K)
+        return self.head(self.backbone.tokens(whole_patches(images, self.backbone.patch))[:, 0])  # (N, K)
 
     def attention_map(self, images: Tensor) -> Tensor:
         """:func:`class_attention` of images, (N, 1, h, w)."""
         patch = self.backbone.patch
+        images = whole_patches(images, patch)
         size = (images.shape[-2] // patch, images.shape[-1] // patch)
         return class_attention(self.backbone.attention(images), size, self.config.blocks)
 
@@ -110,7 +111,7 @@ class ClassToken(nn.Module):
         Runs in evaluation mode and restores the mode.
 
         Args:
-            images: (N, 3, H, W) in [0, 1], sides multiples of the patch.
+            images: (N, 3, H, W) in [0, 1]; sides that are no multiples of the patch are stretched to the nearest ones.
             labels: (N, K) multi-hot; each present class gets a copy, the others zero.
 
         Returns:
@@ -138,7 +139,7 @@ class TSCAM(ClassToken):
 
     def raw_maps(self, images: Tensor) -> Tensor:
         """The patch tokens' class scores (N, K, h, w), signed; their mean over the grid is the logit."""
-        return self.head(self.backbone(images)["norm"])
+        return self.head(self.backbone(whole_patches(images, self.backbone.patch))["norm"])
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K) of images (N, 3, H, W) in [0, 1]."""
@@ -150,7 +151,7 @@ class TSCAM(ClassToken):
         Runs in evaluation mode and restores the mode.
 
         Args:
-            images: (N, 3, H, W) in [0, 1], sides multiples of the patch.
+            images: (N, 3, H, W) in [0, 1]; sides that are no multiples of the patch are stretched to the nearest ones.
             labels: (N, K) multi-hot; maps of absent classes become zero. None keeps every class.
 
         Returns:

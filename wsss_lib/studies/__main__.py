@@ -8,10 +8,12 @@ import time
 from collections.abc import Sequence
 
 from wsss_lib import results
-from wsss_lib.studies import bas, sat, seam, spine, together
+from wsss_lib.studies import bas, sat, sat_spread, seam, spine, together
 from wsss_lib.studies.common import SEEDS, Study
 
-STUDIES: dict[str, Study] = {**spine.STUDIES, **bas.STUDIES, **sat.STUDIES, **seam.STUDIES, **together.STUDIES}
+STUDIES: dict[str, Study] = {
+    name: study for module in (spine, bas, sat, sat_spread, seam, together) for name, study in module.STUDIES.items()
+}
 """Every study by name; a module of this package brings its own."""
 NOTE = "thresholds chosen on val, numbers from test, image labels given"
 
