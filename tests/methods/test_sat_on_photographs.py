@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from wsss_lib.backbones import vit
 from wsss_lib.data.critters import Critters, World
 from wsss_lib.notebooks import cells
-from wsss_lib.notebooks.run import run
+from wsss_lib.notebooks.running.run import run
 
 ROOT = Path(__file__).resolve().parents[2]
 

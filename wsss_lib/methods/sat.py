@@ -236,8 +236,7 @@ class SAT(nn.Module):
 
     def see(self, images: Tensor) -> Seen:
         """One pass over images (N, 3, H, W) in [0, 1]: logits, map, gates and patch scores."""
-        images = whole_patches(images, self.backbone.patch)
-        sequence, size = self.backbone.embed(self.backbone.normalise(images))  # (N, 1 + hw, D)
+        sequence, size = self.backbone.embed(self.backbone.normalise(whole_patches(images, self.backbone.patch)))
         token = (self.spatial + self.position).expand(len(images), -1, -1)
         sequence = torch.cat([sequence, token], dim=1)  # (N, T, D) with T = 1 + hw + 1
         blocks, gates = self.backbone.layers, []
