@@ -38,3 +38,11 @@ def test_a_dial_is_named_with_its_position_in_both_forms():
 
 def test_measurements_of_another_kind_have_no_rows():
     assert found({"speed": {"ours": 1.0, "theirs": [2.0, 3.0]}, "positions": [1, 2], "empty": []}) == []
+
+
+def test_rows_of_several_methods_in_one_list_are_not_averaged():
+    mixed = [row | {"map": name} for row, name in zip(runs(0.1, 0.4, 0.3), ("TS-CAM", "SAT", "TS-CAM"), strict=True)]
+    assert [(row.method, row.metric("iou"), row.seeds) for row in found({"rows": mixed})] == [
+        ("TS-CAM", "0.200 ± 0.141", 2),
+        ("SAT", "0.400", 1),
+    ]

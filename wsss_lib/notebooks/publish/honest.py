@@ -71,13 +71,15 @@ def _find(
     if _honest(value):
         yield path, [value]
     elif isinstance(value, list) and value and all(_honest(item) for item in value):
-        yield path, value
+        named = {str(item.get("map", "")): None for item in value}  # a flat list may hold several methods' rows
+        for name in named:
+            yield (*path, name) if name else path, [item for item in value if str(item.get("map", "")) == name]
     elif isinstance(value, Mapping):
         turned = next((key for key in POSITIONS if isinstance(value.get(key), list)), "")
         if turned:
-            named = value.get("dial")
-            dial = (str(named or (path[-1] if path else "setting")), value[turned])
-            path = path if named else path[:-1]
+            called = value.get("dial")
+            dial = (str(called or (path[-1] if path else "setting")), value[turned])
+            path = path if called else path[:-1]
         for name, child in value.items():
             if name != turned:
                 yield from _find(child, (*path, str(name)), dial)
