@@ -99,6 +99,7 @@ def test_the_results_are_the_honest_rows(built):
 
 def test_new_records_make_their_pages_anew_and_no_others(built, sample):
     path = sample / "book" / "stamps.json"
+    assert build(sample, tell=print)  # what other tests changed and put back counts as changed once
     path.write_text(json.dumps({"01_cam": STAMP, "02_eigen_cam": STAMP | {"seconds": 33}}))
     try:
         assert build(sample, tell=print)
