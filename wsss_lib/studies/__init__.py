@@ -4,7 +4,7 @@
     python -m wsss_lib.studies dials          # CAM while a dial of the world is turned
     python -m wsss_lib.studies methods        # the maps of chapters 1 and 2 on one classifier
     python -m wsss_lib.studies bas            # chapter 3: also bas_observation, _ablation, _safeguard, _settings, _dial
-    python -m wsss_lib.studies sat            # chapter 4: also sat_ablation, sat_settings, sat_dial
+    python -m wsss_lib.studies sat            # chapter 4: also sat_ablation, _settings, _dial, _spread, _maps
     python -m wsss_lib.studies seam           # chapter 5: also seam_settings
     python -m wsss_lib.studies together       # chapter 12: every method's maps of the same eight images
 
