@@ -56,16 +56,16 @@ book: env
 	@$(BIN)/wsss check --only links --only externals --only images
 
 pdf: book
-	@$(BIN)/python -m wsss_lib.notebooks.publish.pdf
+	@$(BIN)/python -m press.publish.pdf
 
 offline: book
-	@$(BIN)/python -m wsss_lib.notebooks.publish.offline
+	@$(BIN)/python -m press.publish.offline
 
 test: env
 	@JOBS=$(JOBS) .ci/steps
 
 alone: env
-	@$(BIN)/python -m wsss_lib.notebooks.running.alone --all
+	@$(BIN)/python -m press.run.alone --all
 
 # Every page in headless Chromium, from file:// and without a network: complete, quiet, accessible; controls move.
 test-pages: env
@@ -78,7 +78,7 @@ format: env
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 requirements: env
-	@$(BIN)/python -m wsss_lib.notebooks.guards.requirements
+	@$(BIN)/python -m press.check.requirements
 
 # The peers bring their own OpenCV, so they live in an environment of their own.
 bench: $(UV)

@@ -26,7 +26,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.models import resnet18, resnet50
 
-from wsss_lib import maps, results
+from wsss_lib import maps
+from wsss_lib.experiments import results
 from wsss_lib.methods import EigenCAM, EigenCAMConfig, GradCAM, GradCAMPlusPlus
 from wsss_lib.methods.eigen_cam import project
 

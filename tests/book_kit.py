@@ -7,9 +7,9 @@ from pathlib import Path
 
 import nbformat
 
-from wsss_lib.notebooks import bootstrap, cells
-from wsss_lib.notebooks.normalise import normalise
-from wsss_lib.notebooks.publish.build import pages
+from press import cells, first_cell
+from press.normalise import normalise
+from press.publish.build import pages
 
 ROOT = Path(__file__).resolve().parents[1]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -22,7 +22,7 @@ RUN = {"choose": "critters/val", "split": "critters/test", "images": 400, "label
 RESULT = {
     "name": "sample",
     "data": {"rows": {"cam": [RUN | {"miou": 0.3}, RUN | {"miou": 0.5}], "BAS": [RUN | {"miou": 0.9, "iou": 0.8}]}},
-    "provenance": {"command": "python -m wsss_lib.studies sample", "versions": {"torch": "2.15.0"}},
+    "provenance": {"command": "python -m wsss_lib.experiments.studies sample", "versions": {"torch": "2.15.0"}},
 }
 INSIDE = "A dot that lies in the page itself"
 v4 = nbformat.v4
@@ -41,7 +41,7 @@ def executed(name: str) -> cells.Notebook:
             f"# Chapter {name}\n\n**What you need.** A pencil and [the glossary](../glossary.md).\n\n"
             "$$\\cancel{a} = 1$$\n\n## Part\n\n[Terms](../glossary.md)."
         ),
-        v4.new_code_cell(bootstrap.source(name), metadata={"tags": list(bootstrap.TAGS)}, execution_count=1),
+        v4.new_code_cell(first_cell.source(name), metadata={"tags": list(first_cell.TAGS)}, execution_count=1),
         v4.new_code_cell("show()", outputs=[*pictures, told, inside], execution_count=2),
         v4.new_markdown_cell("## Exercises\n\n**Exercise 1: add.** Write it."),
         v4.new_code_cell("def add(a, b): ...", metadata={"tags": ["exercise"]}, execution_count=3),
@@ -56,8 +56,7 @@ def lay_out(root: Path) -> None:
     """Write the sample's sources and executed chapters."""
     for name in ("_config.yml", "_toc.yml", "pyproject.toml"):
         shutil.copyfile(ROOT / name, root / name)
-    for name in ("assets", "ext"):
-        shutil.copytree(ROOT / "book" / name, root / "book" / name)
+    shutil.copytree(ROOT / "book" / "assets", root / "book" / "assets")
     for page in pages(root):
         path = Path(page)
         if path.parent.name == "chapters":

@@ -18,7 +18,7 @@ def sample(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def built(sample) -> Path:
     """The folder of its pages."""
-    from wsss_lib.notebooks.publish.build import build
+    from press.publish.build import build
 
     told: list[str] = []
     page = build(sample, tell=told.append)

@@ -11,8 +11,8 @@ import yaml
 from book_kit import RESULT, ROOT, STAMP
 from test_book import serving
 
-from wsss_lib.notebooks import cells
-from wsss_lib.notebooks.publish.build import build, config, dress
+from press import cells
+from press.publish.build import build, config, dress
 
 NOTEBOOK = ROOT / "book" / "chapters" / "90_troubleshooting.ipynb"
 
@@ -113,14 +113,14 @@ def test_new_records_make_their_pages_anew_and_no_others(built, sample):
 
 
 def test_a_changed_style_or_extension_makes_all_anew(tmp_path):
-    for name in ("ext", "assets"):
-        (tmp_path / "stage" / "book" / name).mkdir(parents=True)
+    for name in ("press/sphinx", "book/assets"):
+        (tmp_path / "stage" / name).mkdir(parents=True)
     style, kept = tmp_path / "stage/book/assets/book.css", tmp_path / ".doctrees"
 
     def built_again() -> bool:
         """Whether Sphinx begins with nothing."""
         kept.mkdir(exist_ok=True)
-        dress(tmp_path, tmp_path / "stage")
+        dress(tmp_path, [tmp_path / "stage/press/sphinx", tmp_path / "stage/book/assets"])
         return not kept.is_dir()
 
     style.write_text("a {}")
@@ -134,7 +134,7 @@ def test_without_an_address_no_button_needs_one(sample):
     text = file.read_text()
     file.write_text(re.sub(r"(?m)^Repository = .*$", "", text))
     try:
-        settings = config(sample, sample / "_build" / "stage")
+        settings = config(sample)
     finally:
         file.write_text(text)
     assert not {"repository", "launch_buttons"} & set(settings)
@@ -219,6 +219,6 @@ def test_the_search_finds_a_page(built, browser, opened):
 
 
 def test_the_settings_name_the_clone(sample):
-    assert config(sample, Path("stage"))["sphinx"]["config"]["wsss_root"] == str(sample)
+    assert config(sample)["sphinx"]["config"]["wsss_root"] == str(sample)
     assert "wsss_root" not in yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]
     assert RESULT["name"] in (sample / "results" / "sample.json").read_text()

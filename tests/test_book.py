@@ -9,9 +9,9 @@ import pytest
 import yaml
 from book_kit import ALTS, ROOT
 
-from wsss_lib.notebooks.guards import site
-from wsss_lib.notebooks.project import ProjectError, repository
-from wsss_lib.notebooks.publish.build import build, pages, stage
+from press.check import site
+from press.project import ProjectError, repository
+from press.publish.build import build, pages, stage
 
 VENDOR = ROOT / "book" / "assets" / "vendor"
 

@@ -93,9 +93,9 @@ def test_a_misspelt_choice_gets_the_nearest(arguments, meant, capsys):
 def test_failures_and_problems_are_exit_code_1(capsys, monkeypatch):
     from types import SimpleNamespace
 
-    from wsss_lib.notebooks import check
-    from wsss_lib.notebooks.publish import build
-    from wsss_lib.notebooks.running import run
+    from press.check import everything as check
+    from press.publish import build
+    from press.run import run
 
     monkeypatch.chdir(ROOT)
     for failure, code in (("", 0), ("01_cam failed", 1)):
@@ -111,7 +111,7 @@ def test_failures_and_problems_are_exit_code_1(capsys, monkeypatch):
 
 
 def test_options_reach_the_runner(monkeypatch, tmp_path):
-    from wsss_lib.notebooks.running import run
+    from press.run import run
 
     seen = {}
     monkeypatch.setattr(run, "run", lambda root, names, **options: seen.update(options, names=names) or [])
@@ -133,7 +133,7 @@ def test_defects_are_not_dressed_up_as_advice(monkeypatch):
     def broken(*arguments, **options):
         raise AttributeError("a defect")
 
-    monkeypatch.setattr("wsss_lib.notebooks.project.find_root", broken)
+    monkeypatch.setattr("press.project.find_root", broken)
     with pytest.raises(AttributeError):
         cli.main(["build"])
 
@@ -142,7 +142,7 @@ def test_an_error_that_another_package_worded_says_how_to_see_more(monkeypatch, 
     import json
 
     monkeypatch.delenv("WSSS_TRACEBACK", raising=False)
-    monkeypatch.setattr("wsss_lib.notebooks.project.find_root", lambda: json.loads("no json"))
+    monkeypatch.setattr("press.project.find_root", lambda: json.loads("no json"))
     assert cli.main(["build"]) == 1
     assert capsys.readouterr().err.endswith("(WSSS_TRACEBACK=1 shows where)\n")
     monkeypatch.setenv("WSSS_TRACEBACK", "1")
@@ -161,7 +161,7 @@ def test_a_package_that_is_absent_is_named_with_the_remedy(monkeypatch, capsys):
     def absent(*arguments, **options):
         raise ModuleNotFoundError("No module named 'papermill'", name="papermill")
 
-    monkeypatch.setattr("wsss_lib.notebooks.project.find_root", absent)
+    monkeypatch.setattr("press.project.find_root", absent)
     assert cli.main(["build"]) == 1
     assert capsys.readouterr().err == "wsss: the package 'papermill' is not installed: pip install 'wsss-lib[book]'\n"
 

@@ -10,10 +10,10 @@ import pytest
 from book_kit import ALTS, INSIDE
 from bs4 import BeautifulSoup
 
-from wsss_lib.notebooks.project import ProjectError
-from wsss_lib.notebooks.publish import offline, pdf
-from wsss_lib.notebooks.publish.build import pages
-from wsss_lib.notebooks.publish.paper import assemble
+from press.project import ProjectError
+from press.publish import offline, pdf
+from press.publish.build import pages
+from press.publish.paper import assemble
 
 
 @pytest.fixture(scope="module")

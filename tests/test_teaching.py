@@ -12,10 +12,10 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from test_house import project
 
-from wsss_lib import results
-from wsss_lib.cli import editions as edition_command
+from press.cli import editions as edition_command
 from wsss_lib.data import load
-from wsss_lib.lab import Lab
+from wsss_lib.experiments import results
+from wsss_lib.experiments.workbench import Lab
 
 ROOT = Path(__file__).resolve().parents[1]
 COLAB = ROOT / ".ci" / "colab"
@@ -63,7 +63,7 @@ def test_images_of_ones_own_as_the_page_makes_them(tmp_path: Path, monkeypatch: 
 def test_the_cell_for_colab_is_python_and_calls_what_exists() -> None:
     (code,) = blocks(page("colab"), "python")
     compile(code, "cell", "exec")
-    assert "from wsss_lib.notebooks import keep_in" in code
+    assert "from wsss_lib.notebook import keep_in" in code
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -97,7 +97,7 @@ def test_the_reader_of_the_proof_changes_the_notebook_as_the_page_says(tmp_path:
     notebook = prover().as_reader("01_cam", tmp_path)
     sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert sources[1].startswith('profile = "smoke"')
-    assert sources[2] == f"from wsss_lib.notebooks import keep_in\n\nout_dir = keep_in({str(tmp_path)!r})"
+    assert sources[2] == f"from wsss_lib.notebook import keep_in\n\nout_dir = keep_in({str(tmp_path)!r})"
     stored = json.loads((ROOT / "book" / "chapters" / "01_cam.ipynb").read_text(encoding="utf-8"))
     assert len(notebook["cells"]) == len(stored["cells"]) + 1
 

@@ -117,7 +117,7 @@ def as_reader(chapter: str, kept: Path) -> dict[str, object]:
     place = next(i for i, cell in enumerate(notebook["cells"]) if "parameters" in cell["metadata"].get("tags", []))
     text = "".join(notebook["cells"][place]["source"])
     notebook["cells"][place]["source"] = re.sub(r'^profile = "\w+"', 'profile = "smoke"', text, flags=re.M)
-    mine = f"from wsss_lib.notebooks import keep_in\n\nout_dir = keep_in({str(kept)!r})"
+    mine = f"from wsss_lib.notebook import keep_in\n\nout_dir = keep_in({str(kept)!r})"
     cell = {"cell_type": "code", "id": "keep", "metadata": {}, "outputs": [], "execution_count": None, "source": mine}
     notebook["cells"].insert(place + 1, cell)
     return notebook
@@ -161,7 +161,7 @@ def main() -> int:
             )
     if given.record and not failed:
         sys.path.insert(0, str(ROOT))
-        from wsss_lib import results
+        from wsss_lib.experiments import results
 
         note = "resolved everywhere; where seconds stand, a chapter ran too (profile smoke, CPU); "
         note += "no GPU, no Colab front end"

@@ -12,7 +12,7 @@ import datasets
 import pytest
 from data_kit import Handler, Site
 
-from wsss_lib.data.download import Patience
+from wsss_lib.data.photos.download import Patience
 
 
 @pytest.fixture

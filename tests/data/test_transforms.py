@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wsss_lib.data import Sample
-from wsss_lib.data.masks import boxes_from_mask
+from wsss_lib.data.photos.masks import boxes_from_mask
 from wsss_lib.data.transforms import Compose, PerSample, RandomCrop, RandomFlip, RandomResize, Resize, Transform
 
 SIDES = st.integers(1, 12)

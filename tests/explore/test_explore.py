@@ -305,7 +305,7 @@ def test_html_is_complete_labelled_and_the_same_each_time(control: explore.Contr
 
 
 def test_a_control_is_small(scene: dict[str, torch.Tensor]) -> None:
-    from wsss_lib.data.critters import Critters, World
+    from wsss_lib.data.worlds.critters import Critters, World
 
     sample = Critters(World(), "gallery", 1)[0]
     size = tuple(sample["image"].shape[-2:])
@@ -352,7 +352,7 @@ def test_widgets_keep_to_what_ipywidgets_7_has(control: explore.Control) -> None
 
 
 def test_the_executor_asks_for_html_alone(tmp_path: Any) -> None:
-    from wsss_lib.notebooks.running import execute
+    from press.run import execute
 
     assert execute.environment(tmp_path, tmp_path, one_thread=True, offline=True)[STORED] == "1"
 

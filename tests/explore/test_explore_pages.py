@@ -11,7 +11,7 @@ import torch
 from wsss_lib import explore
 from wsss_lib.explore.control import asset
 
-EXT = Path(__file__).resolve().parents[2] / "book" / "ext"
+EXT = Path(__file__).resolve().parents[2] / "press" / "sphinx"
 
 
 def extension(name: str) -> ModuleType:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wsss_lib.methods.base import check_labels, evaluating, find_layer, finish, only, tapped, to_grid
+from wsss_lib.methods.taps import check_labels, evaluating, find_layer, finish, only, tapped, to_grid
 
 
 def network() -> nn.Sequential:

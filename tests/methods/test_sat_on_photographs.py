@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from press import cells
+from press.run.run import run
 from wsss_lib.backbones import vit
-from wsss_lib.data.critters import Critters, World
-from wsss_lib.notebooks import cells
-from wsss_lib.notebooks.running.run import run
+from wsss_lib.data.worlds.critters import Critters, World
 
 ROOT = Path(__file__).resolve().parents[2]
 

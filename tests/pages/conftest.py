@@ -19,7 +19,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 
 def names() -> list[str]:
     """Pages of the book as they will be built, without suffix."""
-    from wsss_lib.notebooks.publish.build import pages
+    from press.publish.build import pages
 
     return [*pages(ROOT), "search", "genindex"]
 
@@ -29,7 +29,7 @@ def site() -> Path:
     """The built book."""
     from filelock import FileLock
 
-    from wsss_lib.notebooks.publish.build import build
+    from press.publish.build import build
 
     (ROOT / "_build").mkdir(exist_ok=True)
     with FileLock(ROOT / "_build" / "pages.lock"):  # two test processes build once
@@ -45,8 +45,8 @@ def site() -> Path:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    from wsss_lib.notebooks.project import ProjectError
-    from wsss_lib.notebooks.publish.pdf import browser as find
+    from press.project import ProjectError
+    from press.publish.pdf import browser as find
 
     try:
         program = find()

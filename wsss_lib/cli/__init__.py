@@ -10,8 +10,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from press.cli import book, editions
 from wsss_lib import __version__
-from wsss_lib.cli import book, data, editions, images
+from wsss_lib.cli import data, images
 from wsss_lib.cli.common import FAILED, OK, USAGE, Parser
 
 EPILOG = """\
@@ -58,7 +59,9 @@ def _expected(error: Exception) -> bool:
     """Errors whose message was written for the person at the keyboard; anything else is a defect and shows itself."""
     if isinstance(error, ModuleNotFoundError):
         return True
-    return type(error).__module__.startswith("wsss_lib") or isinstance(error, (ValueError, OSError, RuntimeError))
+    return type(error).__module__.startswith(("wsss_lib", "press")) or isinstance(
+        error, (ValueError, OSError, RuntimeError)
+    )
 
 
 def _sentence(error: Exception) -> str:

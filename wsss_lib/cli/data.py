@@ -65,8 +65,8 @@ def _show(options: argparse.Namespace) -> int:
         return OK
     from dataclasses import fields
 
-    from wsss_lib.data.critters import World
-    from wsss_lib.data.critters.dataset import COUNTS
+    from wsss_lib.data.worlds.critters import World
+    from wsss_lib.data.worlds.critters.dataset import COUNTS
 
     print(f"{WORLD}: the world with dials, drawn from a seed, the same bytes on every machine")
     print("  splits: " + ", ".join(f"{split} ({count:,} images)" for split, count in COUNTS.items()))
@@ -79,7 +79,7 @@ def _show(options: argparse.Namespace) -> int:
 def _prepare(options: argparse.Namespace) -> int:
     if options.name == WORLD:
         from wsss_lib.data import load
-        from wsss_lib.data.critters.dataset import COUNTS
+        from wsss_lib.data.worlds.critters.dataset import COUNTS
 
         if options.root is not None:
             raise ValueError(

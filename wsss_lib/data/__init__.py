@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .records import IGNORE, Batch, Records, Sample, batches, collate, to_device
+from wsss_lib.data.records import IGNORE, Batch, Records, Sample, batches, collate, to_device
 
 __all__ = [
     "IGNORE", "Batch", "DataUnavailable", "Records", "Sample", "Table", "batches", "catalogue", "collate", "describe",
@@ -20,7 +20,8 @@ __all__ = [
 ]  # fmt: skip
 
 _LATER = {
-    "DataUnavailable": "supply", "Table": "real", "catalogue": "supply", "describe": "supply", "prepare": "supply",
+    "DataUnavailable": "photos.supply", "Table": "photos.real", "catalogue": "photos.supply",
+    "describe": "photos.supply", "prepare": "photos.supply",
 }  # fmt: skip
 """Where names live that are imported when they are first used: what draws critters need not know about archives."""
 
@@ -44,8 +45,8 @@ def load(
             split.
         split: ``"train"`` if None; for a file, only a name.
         options: For critters the dials of the world. Otherwise ``size``, ``classes``, ``others``, ``keep_empty``,
-            ``names``, ``columns`` (see :class:`wsss_lib.data.real.Table`), and by name also ``root``, ``download``
-            (see :func:`wsss_lib.data.real.load_known`).
+            ``names``, ``columns`` (see :class:`wsss_lib.data.photos.real.Table`), and by name also ``root``, ``download``
+            (see :func:`wsss_lib.data.photos.real.load_known`).
 
     Returns:
         The records.
@@ -56,11 +57,11 @@ def load(
         DataUnavailable: No source could serve the split; the message says how to use a copy of one's own.
     """
     if what == "critters":
-        from .critters import load_critters
+        from wsss_lib.data.worlds.critters import load_critters
 
         return load_critters(split=split or "train", **options)
-    from .real import load_files, load_known
-    from .sources import DATA_SETS
+    from wsss_lib.data.photos.real import load_files, load_known
+    from wsss_lib.data.photos.sources import DATA_SETS
 
     if isinstance(what, str) and what in DATA_SETS:
         return load_known(what, split or "train", **options)
@@ -84,11 +85,11 @@ def splits(what: str | os.PathLike[str]) -> tuple[str, ...]:
         Names, for example ``("train", "val", "aug")``; of a single file none.
     """
     if what == "critters":
-        from .critters.dataset import COUNTS
+        from wsss_lib.data.worlds.critters.dataset import COUNTS
 
         return tuple(COUNTS)
-    from .sources import DATA_SETS
-    from .store import splits_in, whole
+    from wsss_lib.data.photos.sources import DATA_SETS
+    from wsss_lib.data.photos.store import splits_in, whole
 
     if isinstance(what, str) and what in DATA_SETS:
         return tuple(DATA_SETS[what].splits)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .records import IGNORE, Sample, mean_colour
+from wsss_lib.data.records import IGNORE, Sample, mean_colour
 
 Transform = Callable[..., Sample]
 """``transform(sample, generator=None) -> sample``."""

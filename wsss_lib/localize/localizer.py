@@ -16,8 +16,8 @@ from wsss_lib import maps
 from wsss_lib.backbones import ImageNetClassifier, TransformerBackbone, no_cam
 from wsss_lib.localize.photos import GRID, seen_size, to_tensor
 from wsss_lib.methods import EigenCAM, EigenCAMConfig, GradCAM, GradCAMPlusPlus
-from wsss_lib.methods.base import evaluating
 from wsss_lib.methods.cam import class_activation_maps
+from wsss_lib.methods.taps import evaluating
 
 MethodName = Literal["cam", "gradcam", "gradcam++", "eigencam"]
 METHODS: tuple[str, ...] = get_args(MethodName)

@@ -5,12 +5,12 @@ Each is a ``torch.nn.Module`` with ``localize(images, labels=None) -> (N, K, h, 
 """
 
 from wsss_lib.methods.bas import BAS, BASConfig
-from wsss_lib.methods.base import Localiser, Method
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
 from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
 from wsss_lib.methods.sat import SAT, SATConfig
 from wsss_lib.methods.seam import SEAM, SEAMConfig
+from wsss_lib.methods.taps import Localiser, Method
 from wsss_lib.methods.ts_cam import TSCAM, ClassToken, TSCAMConfig
 
 __all__ = [

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from wsss_lib.backbones import Backbone, StagedBackbone
 from wsss_lib.data.records import Batch
-from wsss_lib.methods.base import Normalisation, check_labels, evaluating, finish
+from wsss_lib.methods.taps import Normalisation, check_labels, evaluating, finish
 
 Classification = Literal["multilabel", "softmax", "against_absent"]
 Rectify = Literal["cells", "score"]
@@ -59,7 +59,7 @@ class BASConfig:
         bias: Whether generator and classifier have biases, zero at first.
         pool: Max pooling between F and f₂, 1 for none.
         top_k: The map is the mean over this many predicted classes; 1: each class has its own.
-        normalisation: See :func:`wsss_lib.methods.base.finish`.
+        normalisation: See :func:`wsss_lib.methods.taps.finish`.
     """
 
     stage: str | None = None

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_lib.data.records import Batch
-from wsss_lib.methods.base import Normalisation, check_labels, evaluating, finish
+from wsss_lib.methods.taps import Normalisation, check_labels, evaluating, finish
 
 if TYPE_CHECKING:
     from wsss_lib.backbones import Backbone

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsss_lib.methods.base import Layer, Normalisation, check_labels, evaluating, finish, only, tapped, to_grid
 from wsss_lib.methods.eigenvectors import Solver, eigenvector
+from wsss_lib.methods.taps import Layer, Normalisation, check_labels, evaluating, finish, only, tapped, to_grid
 
 Sign = Literal["perron", "mean_activation", "max_abs", "border"]
 

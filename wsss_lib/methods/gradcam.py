@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsss_lib.methods.base import (
+from wsss_lib.methods.taps import (
     Layer,
     Normalisation,
     check_labels,

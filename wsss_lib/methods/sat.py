@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_lib.data.records import Batch
-from wsss_lib.methods.base import check_labels, evaluating, finish
 from wsss_lib.methods.cam import global_average_pool, multilabel_soft_margin, softmax_cross_entropy
+from wsss_lib.methods.taps import check_labels, evaluating, finish
 from wsss_lib.methods.transformers import check_transformer, copied, transformer_groups, whole_patches
 
 if TYPE_CHECKING:

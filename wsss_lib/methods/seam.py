@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_lib.data.records import Batch
-from wsss_lib.methods.base import check_labels, evaluating, finish
 from wsss_lib.methods.cam import class_activation_maps, multilabel_soft_margin
+from wsss_lib.methods.taps import check_labels, evaluating, finish
 
 if TYPE_CHECKING:
     from wsss_lib.backbones import Backbone

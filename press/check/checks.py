@@ -1,0 +1,285 @@
+"""``wsss check``: what a stored chapter must be. One small function a check; each yields what is wrong.
+
+A check takes a :class:`Chapter` and yields :class:`Problem`: the cell, what was expected, what to do. nbval looks at
+text outputs only, passes notebooks stripped of outputs and skips images; these checks close such holes.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from press import cells, first_cell, parameters
+from press.normalise import normalise
+
+MAX_BYTES = 1_500_000
+MAX_LINES = 40
+
+_TOPS = "home|root|Users|tmp|work|content|mnt|opt|usr|var|private|data|scratch|kaggle|nfs|media|workspace|Volumes|srv"
+PLACE = re.compile(
+    rf"(?<![\w.:/…])(?:/(?:{_TOPS})/[^\s\"'<>]+|[A-Za-z]:[\\/]{{1,2}}\w+|~/\w[^\s\"'<>]*)|file://+[^\s\"'<>]+"
+)
+SITE = re.compile(r"\b(?:site-packages|dist-packages)[/\\][^\s\"'<>]*")
+_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
+TIME = re.compile(
+    r"\b\d+(?:\.\d+)?(?: ?(?:ms|µs|us|sec|secs|seconds?|min|minutes?|hours?)\b| s\b|s/it\b| ?it/s\b)"
+    r"|\b\d+\.\d+s\b|\b\d+m ?\d+s\b|\b\d?\d:\d\d:\d\d\b|\b\d\d:\d\d<|\d+%\|"
+    rf"|\b20\d\d-\d\d-\d\d(?!\d)|\b\d?\d[./]\d?\d[./]20\d\d\b|\b\d?\d\.? {_MONTH} 20\d\d\b|\b{_MONTH} \d?\d, 20\d\d\b"
+)
+TRACEBACK = "Traceback (most recent call last)"
+EMBEDDED = re.compile(r"[A-Za-z0-9+/]{120,}={0,2}")
+"""Pictures and other files inside HTML, as base64."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A stored chapter, read once."""
+
+    path: Path
+    notebook: cells.Notebook
+
+    @property
+    def name(self) -> str:
+        """The file name without its suffix."""
+        return self.path.stem
+
+    @property
+    def code(self) -> list[Any]:
+        """Its code cells."""
+        return cells.code_cells(self.notebook)
+
+    def problem(self, cell: Any, message: str) -> Problem:
+        """A problem of one cell, or of the whole chapter where ``cell`` is None."""
+        return Problem(self.name if cell is None else f"{self.name}, {cells.label(self.notebook, cell)}", message)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong: ``where`` names chapter and cell, ``message`` what was expected and the remedy."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+Check = Callable[[Chapter], Iterator[Problem]]
+
+
+def normalised(chapter: Chapter) -> Iterator[Problem]:
+    """The file is as the normaliser writes it; `wsss check --fix` makes it so."""
+    if cells.dumps(normalise(chapter.notebook)) != chapter.path.read_text(encoding="utf-8"):
+        yield chapter.problem(None, "is not normalised: run `wsss check --fix`")
+
+
+def executed(chapter: Chapter) -> Iterator[Problem]:
+    """Every code cell was executed, once, from top to bottom, and none failed."""
+    counts = [cell.execution_count for cell in chapter.code]
+    for cell, count in zip(chapter.code, counts, strict=True):
+        if count is None:
+            yield chapter.problem(cell, "has never been executed: run `wsss run --in-place`")
+    known = [count for count in counts if count is not None]
+    if known != sorted(known):
+        yield chapter.problem(None, "was executed out of order: run `wsss run --in-place`")
+    for where, what in cells.errors(chapter.notebook):
+        yield Problem(f"{chapter.name}, {where}", f"stores an error ({what}): mend it and run `wsss run --in-place`")
+    for cell in chapter.code:
+        if TRACEBACK in _output_text(cell):
+            message = "prints a traceback, so something in it failed (a callback?) and the run went on"
+            yield chapter.problem(cell, f"{message}: mend it, or catch the error and print its message")
+
+
+def size(chapter: Chapter) -> Iterator[Problem]:
+    """The file stays small enough to open on Colab and to diff."""
+    bytes_ = chapter.path.stat().st_size
+    if bytes_ > MAX_BYTES:
+        largest = max(chapter.code, key=lambda cell: len(str(cell.outputs)))
+        message = f"is {bytes_ / 1e6:.2f} MB, expected at most {MAX_BYTES / 1e6} MB"
+        yield chapter.problem(None, f"{message}: make the figures of {cells.label(chapter.notebook, largest)} smaller")
+
+
+def parameters_cell(chapter: Chapter) -> Iterator[Problem]:
+    """One cell tagged ``parameters`` with exactly the common names, in their order, and the profile ``book``."""
+    try:
+        declared = parameters.declared(chapter.notebook, chapter.name)
+    except parameters.ParameterError as error:
+        yield chapter.problem(None, str(error))
+        return
+    cell = parameters.cell(chapter.notebook, chapter.name)
+    if tuple(declared) != parameters.NAMES:
+        yield chapter.problem(cell, f"sets {', '.join(declared)}, expected exactly {', '.join(parameters.NAMES)}")
+    elif type(declared["seed"]) is not int or not all(type(v) is str for k, v in declared.items() if k != "seed"):
+        yield chapter.problem(
+            cell, "sets a value of another type: expected a whole number for seed, texts for the rest"
+        )
+    elif declared["profile"] != "book":
+        yield chapter.problem(
+            cell, f"stores profile {declared['profile']!r}, expected 'book', whose outputs are stored"
+        )
+
+
+def bootstrap_cell(chapter: Chapter) -> Iterator[Problem]:
+    """The first code cell is the generated one, with its tags."""
+    if not chapter.code:
+        yield chapter.problem(None, "has no code cell, expected the bootstrap cell first: run `wsss check --fix`")
+        return
+    first = chapter.code[0]
+    if first.source != first_cell.source(chapter.name) or sorted(cells.tags(first)) != sorted(first_cell.TAGS):
+        yield chapter.problem(first, "is not the bootstrap cell that every chapter begins with: run `wsss check --fix`")
+
+
+def alt_text(chapter: Chapter) -> Iterator[Problem]:
+    """Every image, in outputs and in Markdown, says in words what it shows."""
+    for cell in chapter.notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            for mime in (m for m in data if m.startswith("image/")):
+                alt = output.get("metadata", {}).get(mime, {}).get("alt", "")
+                if not is_description(alt):
+                    remedy = "show it with wsss_lib.figures.show(fig, alt=…)"
+                    yield chapter.problem(cell, f"has an image whose alternative text is {alt!r}: {remedy}")
+            for mime in ("text/html", "text/markdown"):
+                yield from _described(chapter, cell, "".join(data.get(mime, "")))
+            if _unnamed_drawing("".join(data.get("text/html", ""))):
+                yield chapter.problem(
+                    cell, "has an <svg> without a name: give it role=img and aria-label, or a <title>"
+                )
+        if cell.cell_type == "markdown":
+            yield from _described(chapter, cell, cell.source)
+
+
+def _described(chapter: Chapter, cell: Any, text: str) -> Iterator[Problem]:
+    """Pictures in a piece of Markdown or HTML that say nothing."""
+    for alt in re.findall(r"!\[([^\]]*)\][(\[]", text):
+        if not is_description(alt):
+            yield chapter.problem(cell, f"has an image whose alternative text is {alt!r}: write ![what](…)")
+    for alt in _html_alts(text):
+        if not is_description(alt):
+            yield chapter.problem(cell, f"has an <img> whose alt is {alt!r}: describe what it shows")
+    for _, body in re.findall(r"^(```+|:::+)\{(?:image|figure)\}[^\n]*\n(.*?)^\1", text, re.M | re.S):
+        found = re.search(r"^:alt:[ \t]*(.*)$", body, re.M)
+        if not is_description(found[1] if found else ""):
+            yield chapter.problem(cell, "has a picture without a description: add a line `:alt: what it shows`")
+
+
+def is_description(alt: str) -> bool:
+    """Whether text has three different words of letters, and is no file name, hash, default or promise."""
+    words = re.findall(r"[^\W\d_]{2,}|\b[aAI]\b", alt)
+    nothing = r"\.(png|svg|jpe?g|gif|webp|pdf)\b|[0-9a-f]{16,}|^<Figure size|\bTODO\b|\bFIXME\b|^alt(ernative)? text\b"
+    return len({word.casefold() for word in words}) >= 3 and not re.search(nothing, alt, re.I)
+
+
+def tags_known(chapter: Chapter) -> Iterator[Problem]:
+    """No tag that one tool honours and another ignores."""
+    for cell in chapter.notebook.cells:
+        if "raises-exception" in cells.tags(cell):
+            yield chapter.problem(
+                cell, "is tagged raises-exception, at which papermill stops: catch it with try/except"
+            )
+        if cell.cell_type == "code" and re.search(r"NBVAL_[A-Z_]+", cell.source):
+            yield chapter.problem(cell, "tells nbval something in a comment that readers see: use a tag instead")
+
+
+def places_and_times(chapter: Chapter) -> Iterator[Problem]:
+    """Outputs name no place of this machine, and no time unless nbval is told to ignore the cell."""
+    for cell in chapter.code:
+        text = _output_text(cell)
+        found = PLACE.search(text) or SITE.search(text)
+        if found:
+            yield chapter.problem(cell, f"prints a path of this machine ({found.group()[:60]}): print its name only")
+        found = TIME.search(re.sub(r"<[^>]*>", " ", text))
+        if found and "nbval-ignore-output" not in cells.tags(cell):
+            message = f"prints a time or a date ({found.group()}), which differs at each run"
+            yield chapter.problem(cell, f"{message}: leave it out, or tag the cell nbval-ignore-output")
+
+
+def controls(chapter: Chapter) -> Iterator[Problem]:
+    """Nothing that shows in a live kernel only: a widget needs an HTML twin for the page."""
+    for cell in chapter.code:
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if "application/vnd.jupyter.widget-view+json" in data and "text/html" not in data:
+                message = "shows a widget, which is invisible in the page: use wsss_lib.explore, or close it"
+                yield chapter.problem(cell, message)
+
+
+def cell_length(chapter: Chapter) -> Iterator[Problem]:
+    """A code cell holds one idea: at most forty lines."""
+    for cell in chapter.code:
+        lines = len(cell.source.splitlines())
+        if lines > MAX_LINES:
+            yield chapter.problem(cell, f"has {lines} lines, expected at most {MAX_LINES}: split it")
+
+
+def python_parses(chapter: Chapter) -> Iterator[Problem]:
+    """Every code cell is Python, so that the checks above see all of it."""
+    for cell in chapter.code:
+        if cells.parse(cell.source) is None:
+            yield chapter.problem(cell, "is not valid Python: mend it")
+
+
+def fix(chapter: Chapter) -> bool:
+    """Put the bootstrap cell in place and normalise the file; returns whether anything changed."""
+    notebook = chapter.notebook
+    text = first_cell.source(chapter.name)
+    first = next(iter(chapter.code), None)
+    if first is None or ("parameters" in cells.tags(first)) or not _looks_like_bootstrap(first.source):
+        place = notebook.cells.index(first) if first is not None else len(notebook.cells)
+        first = cells.nbformat.v4.new_code_cell(text, id="bootstrap")
+        notebook.cells.insert(place, first)
+    first.source, first.metadata["tags"] = text, list(first_cell.TAGS)
+    result = normalise(notebook)
+    before = chapter.path.read_text(encoding="utf-8")
+    cells.write(result, chapter.path)
+    return cells.dumps(result) != before
+
+
+def _looks_like_bootstrap(source: str) -> bool:
+    tree = cells.parse(source)
+    return tree is not None and any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "begin"
+        for node in ast.walk(tree)
+    )
+
+
+def _output_text(cell: Any) -> str:
+    """What the cell's outputs say; of HTML neither styles nor scripts nor files within."""
+    parts = []
+    for output in cell.outputs:
+        parts.append("".join(output.get("text", "")))
+        for mime in ("text/plain", "text/markdown", "text/latex", "text/html", "image/svg+xml"):
+            text = "".join(output.get("data", {}).get(mime, ""))
+            parts.append(EMBEDDED.sub(" ", re.sub(r"<(style|script)\b.*?</\1>", " ", text, flags=re.S | re.I)))
+    return "\n".join(parts)
+
+
+def _unnamed_drawing(html: str) -> bool:
+    drawings = re.findall(r"<svg\b[^>]*>(?:\s*<title\b[^>]*>[^<]+)?", html)
+    return any(not re.search(r"aria-label|aria-hidden|<title", drawing) for drawing in drawings)
+
+
+def _html_alts(html: str) -> list[str]:
+    tags = re.findall(r"<img\b[^>]*>", html, re.I)
+    found = [re.search(r"\balt\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))", tag, re.I) for tag in tags]
+    return [next((text for text in match.groups() if text), "") if match else "" for match in found]
+
+
+CHECKS: Sequence[Check] = (
+    normalised,
+    executed,
+    size,
+    parameters_cell,
+    bootstrap_cell,
+    alt_text,
+    tags_known,
+    places_and_times,
+    controls,
+    cell_length,
+    python_parses,
+)
+"""The checks of one chapter's form; :mod:`press.check.drift` adds those of its code."""

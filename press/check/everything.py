@@ -1,0 +1,74 @@
+"""Run all checks: of each chapter's form, of its code against the library, and of the project around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from press import cells
+from press.check import checks, compare, drift, elsewhere, prose, references, site, stamps, whole
+from press.check.checks import Chapter, Problem
+from press.check.requirements import requirements
+from press.editions import exercises
+from press.project import ProjectError, chapters
+
+OF_A_CHAPTER = (
+    *checks.CHECKS,
+    *drift.CHECKS,
+    *exercises.CHECKS,
+    *whole.CHECKS,
+    *compare.CHECKS,
+    *prose.CHECKS,
+    *elsewhere.CHECKS,
+    *stamps.CHECKS,
+)
+OF_THE_PROJECT: tuple[Callable[[Path], Iterator[Problem]], ...] = (
+    requirements,
+    references.references,
+    prose.typed_pages,
+    elsewhere.sources,
+    site.links,
+    site.externals,
+    site.images,
+)
+
+
+def listing() -> list[tuple[str, str]]:
+    """Names and one-line descriptions of all checks."""
+    return [(c.__name__, (c.__doc__ or "").splitlines()[0]) for c in (*OF_A_CHAPTER, *OF_THE_PROJECT)]
+
+
+def check(
+    root: Path, names: Sequence[str] = (), *, fix: bool = False, only: Sequence[str] | None = None
+) -> list[Problem]:
+    """All problems of the chapters named (all by default, and then of the project too).
+
+    Args:
+        root: The clone.
+        names: Chapters; see :func:`press.project.chapters`.
+        fix: Mend first what can be mended without executing.
+        only: Names of checks to run.
+
+    Raises:
+        ProjectError: An unknown chapter or check.
+    """
+    known = [name for name, _ in listing()]
+    for name in only or ():
+        if name not in known:
+            raise ProjectError(f"there is no check {name!r}: choose from {', '.join(known)}")
+    wanted = set(only or known)
+    if fix:
+        stamps.mend(root)
+    problems: list[Problem] = []
+    if wanted & {c.__name__ for c in OF_A_CHAPTER}:
+        for path in chapters(root, names):
+            if fix:
+                checks.fix(Chapter(path, cells.read(path)))
+            chapter = Chapter(path, cells.read(path))
+            for one in OF_A_CHAPTER:
+                if one.__name__ in wanted:
+                    problems += one(chapter)
+    for other in OF_THE_PROJECT if not names else ():
+        if other.__name__ in wanted:
+            problems += other(root)
+    return problems

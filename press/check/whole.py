@@ -1,0 +1,179 @@
+"""Is a stored chapter whole: nothing stripped, no parameter overruled, nothing that only a click would run?
+
+nbval passes a notebook that was stripped of its outputs, papermill one whose later cell overwrites the parameter that
+was given, and every runner a button's callback that nobody has pressed.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from press import cells, parameters
+from press.check.checks import Chapter, Problem
+
+SHOWS = {"print", "say", "show", "display", "table"}
+"""Calls that always put something out; ``figures.table`` does when it ends its cell."""
+DEFERRED = {"on_click", "on_submit", "observe", "interact", "interactive", "interactive_output", "interact_manual"}
+HANDLERS = {"handler", "f", "callback", "__interact_f"}
+"""Names of the argument that takes the function."""
+
+
+def outputs_kept(chapter: Chapter) -> Iterator[Problem]:
+    """A cell that shows something stores what it showed."""
+    for cell in chapter.code:
+        if not cell.outputs and cell.execution_count is not None and _surely_shows(cell.source):
+            message = "shows something, but no output is stored (stripped by an editor or a hook?)"
+            yield chapter.problem(cell, f"{message}: run `wsss run {chapter.name} --in-place`")
+
+
+def parameters_kept(chapter: Chapter) -> Iterator[Problem]:
+    """No later cell overwrites a parameter, which would make `wsss run -p` do nothing."""
+    for cell in chapter.code:
+        tree = cells.parse(cell.source)
+        if tree is None or "parameters" in cells.tags(cell):
+            continue
+        bound = {name for statement in tree.body for name in _assigned(statement) if not _uses(statement, name)}
+        for name in sorted(bound & set(parameters.NAMES)):
+            message = f"overwrites the parameter {name}, so that `wsss run -p {name}=…` would change nothing"
+            yield chapter.problem(cell, f"{message}: choose another name")
+
+
+def callbacks_called(chapter: Chapter) -> Iterator[Problem]:
+    """What a control calls is also called by a cell, because nobody moves the control when the chapter is tested."""
+    called = {name for cell in chapter.code for name in _called(cell.source)}
+    for cell in chapter.code:
+        for name in _deferred(cell.source):
+            if name == "" or name not in called:
+                what = f"the function {name}" if name else "a function without a name"
+                remedy = "call it by name in a cell of its own, and show what it returns"
+                yield chapter.problem(
+                    cell, f"gives a control {what}, which no cell calls, so no test runs it: {remedy}"
+                )
+
+
+def errors_heard(chapter: Chapter) -> Iterator[Problem]:
+    """No cell catches every error and says nothing, which no run would notice."""
+    for cell in chapter.code:
+        tree = cells.parse(cell.source)
+        for node in ast.walk(tree) if tree else ():
+            if isinstance(node, ast.ExceptHandler) and _deaf(node):
+                message = f"catches every error and drops it (line {node.lineno})"
+                yield chapter.problem(cell, f"{message}: name the error that may come, or print it")
+
+
+def stands_alone(chapter: Chapter) -> Iterator[Problem]:
+    """A reader has the notebook and the package: no file beside it, no module that its installation does not bring."""
+    for cell in chapter.code:
+        tree = cells.parse(cell.source)
+        for name in sorted(_imported(tree) - _installed()) if tree else ():
+            message = f"imports {name}, which a reader who installs wsss-lib may not have"
+            yield chapter.problem(
+                cell, f"{message}: import it from wsss_lib, or add it to dependencies in pyproject.toml"
+            )
+        for node in ast.walk(tree) if tree else ():
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("../"):
+                remedy = "read it through wsss_lib, which ships it"
+                yield chapter.problem(cell, f"names {node.value}, which lies beside the notebook here only: {remedy}")
+        if re.search(r"^\s*(?:%run|!)\s*\S+", cell.source, re.M):
+            yield chapter.problem(
+                cell, "runs a script or a shell, which a reader's folder may lack: write it in Python"
+            )
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    names = [a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names]
+    names += [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and not n.level]
+    return {name.partition(".")[0] for name in names}
+
+
+@lru_cache(maxsize=1)
+def _installed() -> frozenset[str]:
+    """Modules that come with Python, a notebook, or what the package depends on."""
+    lines = importlib.metadata.requires("wsss-lib") or []
+    wanted = {_plain(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in lines if "extra ==" not in line}
+    found = importlib.metadata.packages_distributions()
+    brought = {module for module, names in found.items() if wanted & set(map(_plain, names))}
+    return frozenset(sys.stdlib_module_names | brought | {"wsss_lib", "IPython", "nbformat", "google"})
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _deaf(handler: ast.ExceptHandler) -> bool:
+    every = handler.type is None or _last(handler.type) in ("Exception", "BaseException", "AssertionError")
+    said = any(isinstance(node, (ast.Call, ast.Raise)) for part in handler.body for node in ast.walk(part))
+    return every and not said and not (handler.name and _mentions(handler.body, handler.name))
+
+
+def _mentions(body: list[ast.stmt], name: str) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == name for part in body for node in ast.walk(part))
+
+
+def _surely_shows(source: str) -> bool:
+    """Whether the cell's own top level calls something that puts out, outside of any ``if`` or loop."""
+    tree = cells.parse(source)
+    body = tree.body if tree else []
+    calls = [s.value for s in body if isinstance(s, ast.Expr) and isinstance(s.value, ast.Call)]
+    last = bool(body) and calls[-1:] == [getattr(body[-1], "value", None)] and not source.rstrip().endswith(";")
+    return any(_name(call) in SHOWS - {"table"} for call in calls) or (last and _name(calls[-1]) == "table")
+
+
+def _called(source: str) -> Iterator[str]:
+    tree = cells.parse(source)
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Call):
+            yield _name(node)
+
+
+def _deferred(source: str) -> Iterator[str]:
+    """Names of functions given to a control; empty for one without a name."""
+    tree = cells.parse(source)
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Call) and _name(node) in DEFERRED:
+            named = [keyword.value for keyword in node.keywords if keyword.arg in HANDLERS]
+            if not node.args and not named:
+                continue
+            given = (node.args or named)[0]
+            yield given.id if isinstance(given, ast.Name) else ""
+        if isinstance(node, ast.FunctionDef):
+            marks = [mark.func if isinstance(mark, ast.Call) else mark for mark in node.decorator_list]
+            if any(_last(mark) in DEFERRED for mark in marks):
+                yield node.name
+
+
+def _assigned(node: ast.AST) -> Iterator[str]:
+    """Names that a statement binds in the chapter itself, not inside a function, a class or a comprehension."""
+    inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp)
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+    if isinstance(node, (*inner, ast.GeneratorExp)):
+        return
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        yield from (alias.asname or alias.name for alias in node.names)
+    for child in ast.iter_child_nodes(node):
+        yield from _assigned(child)
+
+
+def _uses(statement: ast.stmt, name: str) -> bool:
+    """Whether the statement also reads the name, as ``device = pick_device(device)`` does."""
+    return any(isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load) for n in ast.walk(statement))
+
+
+def _name(call: ast.Call) -> str:
+    return _last(call.func)
+
+
+def _last(node: Any) -> str:
+    return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
+
+
+CHECKS = (outputs_kept, parameters_kept, callbacks_called, errors_heard, stands_alone)

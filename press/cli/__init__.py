@@ -1,0 +1,1 @@
+"""``wsss run|build|check|edition``: the commands that only a clone has."""

@@ -1,0 +1,166 @@
+"""Editions of the chapters for a course, all cut from the one source: student, instructor, solutions, nbgrader.
+
+``student``: solutions removed, stubs left, checks open; a check carries the tag ``raises-exception``, so that running
+everything goes on past an exercise that is still to do. ``instructor``: everything there and visible, the wrong
+answers too. ``solutions``: tasks, solutions and checks alone, to be read. ``nbgrader``: a course folder for
+``nbgrader generate_assignment``, in which a check shows what it asserts first and hides the rest.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from press import cells
+from press.editions import exercises
+from press.editions.exercises import Exercise
+from press.project import ProjectError, chapters
+
+SHOWN = ("hide-input", "hide-cell", "hide-output")
+"""Tags that fold a cell in the page; Jupyter does not know them."""
+
+SCHEMA = 3
+"""The version of nbgrader's cell metadata that is written; nbgrader 0.6 and later read it."""
+
+BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
+
+CONFIGURATION = '''\
+"""Settings of nbgrader for this course folder; `wsss edition --nbgrader` wrote it."""
+
+c = get_config()  # noqa: F821
+
+c.CourseDirectory.course_id = "labels-to-masks"
+c.ClearSolutions.code_stub = {"python": "..."}  # what stands in a stub where the answer is missing
+c.Execute.timeout = 600  # seconds a cell may take: training a small network on a slow machine
+'''
+
+
+def write(root: Path, kind: str, out: Path, names: Sequence[str] = (), *, force: bool = False) -> list[Path]:
+    """Write an edition of chapters into a folder.
+
+    Args:
+        root: The clone.
+        kind: One of :data:`KINDS`.
+        out: The folder; made if absent.
+        names: Chapters (see :func:`press.project.chapters`); none means all that have exercises.
+        force: Replace notebooks that are there.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ProjectError: An unknown chapter, or a file is there already, perhaps with somebody's work in it.
+        ExerciseError: A chapter's exercises are not well made; `wsss check` says more.
+    """
+    cut, place = KINDS[kind]
+    read = {path: cells.read(path) for path in chapters(root, names)}
+    wanted = {path: notebook for path, notebook in read.items() if names or exercises.find(notebook)}
+    targets = {path: out / place.format(name=path.stem) for path in wanted}
+    settings = out / "nbgrader_config.py"
+    present = [target for target in (*targets.values(), settings) if target.exists()]
+    if present and not force:
+        raise ProjectError(f"{present[0]} is there already: name another folder, or give --force to replace it")
+    made = {target: cut(wanted[path]) for path, target in targets.items()}  # all, before any is written
+    for target, notebook in made.items():
+        cells.write(notebook, target)
+    if kind == "nbgrader":
+        settings.write_text(CONFIGURATION, encoding="utf-8")
+        return [*made, settings]
+    return list(made)
+
+
+def student(notebook: cells.Notebook) -> cells.Notebook:
+    """Solutions removed, stubs left as they are, checks open and without outputs."""
+    result = _copy(notebook)
+    for exercise in exercises.find(result):
+        result.cells.remove(exercise.solution)
+        _clear(exercise.stub, exercise.check)
+        exercise.check.metadata = {"tags": ["check", "raises-exception"]}
+    return result
+
+
+def instructor(notebook: cells.Notebook) -> cells.Notebook:
+    """Everything, nothing folded; after a check stand the answers that must fail it."""
+    result = _copy(notebook)
+    for exercise in exercises.find(result):
+        blocks = "\n\n".join(f"```python\n{answer}\n```" for answer in exercise.wrong[1:])
+        if blocks:
+            text = f"*Wrong on purpose: the check of exercise {exercise.number} must refuse these, with a hint.*\n\n"
+            note = cells.nbformat.v4.new_markdown_cell(text + blocks, id=f"wrong-{exercise.number}")
+            result.cells.insert(_place(result, exercise.check) + 1, note)
+    for cell in result.cells:
+        cell.metadata["tags"] = [tag for tag in cells.tags(cell) if tag not in SHOWN]
+    return result
+
+
+def solutions(notebook: cells.Notebook) -> cells.Notebook:
+    """The exercises alone, with solution, check and what the check printed."""
+    result = _copy(notebook)
+    title = next(line for cell in result.cells for line in cell.source.splitlines() if line.startswith("# "))
+    text = f"{title}: solutions\n\nThese cells belong to the chapter: they run where it has run, and not alone."
+    kept = [cells.nbformat.v4.new_markdown_cell(text, id="solutions")]
+    for exercise in exercises.find(result):
+        kept += [exercise.task, exercise.solution, exercise.check]
+    for cell in kept:
+        cell.metadata = {}
+    result.cells = kept
+    return result
+
+
+def nbgrader(notebook: cells.Notebook) -> cells.Notebook:
+    """A source notebook for ``nbgrader generate_assignment``: one point an exercise, all other code locked."""
+    result = _copy(notebook)
+    for exercise in exercises.find(result):
+        merged = exercises.merge(exercise.stub.source, exercise.solution.source)
+        identifier = f"exercise-{exercise.number}"
+        exercise.stub.source = merged
+        exercise.stub.metadata["nbgrader"] = _metadata(identifier, solution=True)
+        exercise.check.source = hide(exercise)
+        exercise.check.metadata = {"nbgrader": _metadata(f"{identifier}-check", grade=True, points=1)}
+        result.cells.remove(exercise.solution)
+    for cell in result.cells:
+        if cell.cell_type == "code":
+            _clear(cell)
+            cell.metadata.setdefault("nbgrader", _metadata(f"chapter-{cell.id}"))
+    return result
+
+
+def hide(exercise: Exercise) -> str:
+    """The check's source with all that follows its first assertion between nbgrader's marks of hidden tests."""
+    source = exercise.check.source
+    body = ast.parse(cells.python(source)).body
+    first = next(node for node in body if any(isinstance(inner, ast.Assert) for inner in ast.walk(node)))
+    lines = source.splitlines()
+    shown, rest = lines[: first.end_lineno], lines[first.end_lineno or 0 :]
+    while rest and not rest[0].strip():
+        rest = rest[1:]
+    return "\n".join([*shown, BEGIN_HIDDEN, *rest, END_HIDDEN] if rest else shown)
+
+
+def _metadata(identifier: str, *, solution: bool = False, grade: bool = False, points: int | None = None) -> Any:
+    made = {"grade": grade, "grade_id": identifier, "locked": not solution, "schema_version": SCHEMA}
+    return made | {"solution": solution, "task": False} | ({} if points is None else {"points": points})
+
+
+def _copy(notebook: cells.Notebook) -> cells.Notebook:
+    return cells.nbformat.reads(cells.dumps(notebook), as_version=4)
+
+
+def _clear(*found: Any) -> None:
+    for cell in found:
+        cell.outputs, cell.execution_count = [], None
+
+
+def _place(notebook: cells.Notebook, wanted: Any) -> int:
+    return next(place for place, cell in enumerate(notebook.cells) if cell is wanted)
+
+
+KINDS: dict[str, tuple[Callable[[cells.Notebook], cells.Notebook], str]] = {
+    "student": (student, "{name}.ipynb"),
+    "instructor": (instructor, "{name}.ipynb"),
+    "solutions": (solutions, "{name}.ipynb"),
+    "nbgrader": (nbgrader, "source/{name}/{name}.ipynb"),
+}
+"""How each edition is cut, and where in its folder a chapter goes."""

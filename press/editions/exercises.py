@@ -1,0 +1,260 @@
+"""Exercises: task, stub, solution, check. What belongs together, whether it is well made, whether wrong answers fail.
+
+Four cells in this order: Markdown with the task; code tagged ``exercise``, the stub that a reader fills; code tagged
+``solution``, definitions only; code tagged ``check``, assertions whose messages are hints. The check's metadata may
+hold ``wrong``, a list of answers that must fail it. :mod:`press.editions.editions` cuts courses from this.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from press import cells
+from press.check.checks import Chapter, Problem
+
+PARTS = ("exercise", "solution", "check")
+"""The tags of an exercise's code cells, in their order."""
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+"""nbgrader's marks of what is replaced by a stub."""
+
+WORDS = 4
+"""A hint has at least so many words."""
+
+
+class ExerciseError(ValueError):
+    """An exercise lacks a part, or its stub does not fit its solution."""
+
+
+class TrialError(AssertionError):
+    """A check accepts a wrong answer, or refuses it without a hint."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """The cells of one exercise, and its number in the chapter from 1."""
+
+    number: int
+    task: Any
+    stub: Any
+    solution: Any
+    check: Any
+
+    @property
+    def names(self) -> list[str]:
+        """What the stub defines, and so what an answer must define."""
+        return defined(self.stub.source)
+
+    @property
+    def wrong(self) -> list[str]:
+        """Sources of answers that must fail: one that returns nothing, then the author's."""
+        nothing = "\n\n\n".join(f"def {name}(*given, **named):\n    return None" for name in self.names)
+        return [nothing, *self.check.metadata.get("wrong", [])]
+
+
+def find(notebook: cells.Notebook) -> list[Exercise]:
+    """The exercises of a chapter, in order.
+
+    Raises:
+        ExerciseError: A part is missing or stands alone; the message names the cell.
+    """
+    result: list[Exercise] = []
+    parts = [(place, kind) for place, cell in enumerate(notebook.cells) for kind in PARTS if kind in cells.tags(cell)]
+    for start in range(0, len(parts), 3):
+        group = parts[start : start + 3]
+        first = group[0][0]
+        if [kind for _, kind in group] != list(PARTS) or [place - first for place, _ in group] != [0, 1, 2]:
+            wanted = "expected neighbours tagged exercise, solution and check, in this order"
+            raise ExerciseError(f"{cells.label(notebook, notebook.cells[first])}: {wanted}")
+        if first == 0 or notebook.cells[first - 1].cell_type != "markdown":
+            raise ExerciseError(f"{cells.label(notebook, notebook.cells[first])}: put the task in Markdown before it")
+        result.append(Exercise(len(result) + 1, *notebook.cells[first - 1 : first + 3]))
+    return result
+
+
+def defined(source: str) -> list[str]:
+    """Names that the source's own statements define: functions, classes, variables."""
+    tree = cells.parse(source)
+    names = []
+    for node in tree.body if tree else []:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.append(node.name)
+        elif isinstance(node, ast.Assign):
+            names += [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return names
+
+
+def merge(stub: str, solution: str) -> str:
+    """The solution with nbgrader's marks around what the stub leaves out.
+
+    Clearing the marked regions to ``...`` gives the stub back.
+
+    Raises:
+        ExerciseError: A line of the stub does not stand in the solution.
+    """
+    waiting = [line for line in stub_lines(stub) if line.strip() != "..."]
+    result: list[str] = []
+    region: list[str] = []
+
+    def close() -> None:
+        empty = 0
+        while region and not region[-1].strip():
+            region.pop()
+            empty += 1
+        if region:
+            indent = " " * (len(region[0]) - len(region[0].lstrip()))
+            result.extend([indent + BEGIN, *region, indent + END])
+            region.clear()
+        result.extend([""] * empty)
+
+    for line in solution.splitlines():
+        if waiting and line.rstrip() == waiting[0]:
+            waiting.pop(0)
+            close()
+            result.append(line.rstrip())
+        elif line.strip() or region:
+            region.append(line.rstrip())
+        else:
+            result.append("")
+    close()
+    if waiting:
+        raise ExerciseError(f"the stub's line `{waiting[0].strip()}` does not stand in the solution: make them agree")
+    return "\n".join(result)
+
+
+def stub_lines(source: str) -> list[str]:
+    """Lines of a stub without empty ones; ``def f(x): ...`` counts as two."""
+    lines: list[str] = []
+    for line in source.splitlines():
+        head, dots, _ = line.rstrip().partition(": ...")
+        lines += [head + ":", "..."] if dots else [line.rstrip()]
+    return [line for line in lines if line.strip()]
+
+
+def with_trials(notebook: cells.Notebook) -> cells.Notebook:
+    """A copy with a cell after each check that gives it the wrong answers: silent if all are refused with a hint."""
+    result = cells.nbformat.from_dict(notebook)
+    for exercise in find(notebook):
+        place = next(i for i, cell in enumerate(result.cells) if cell.get("id") == exercise.check.get("id"))
+        arguments = f"{exercise.check.source!r}, {exercise.wrong!r}, globals()"
+        source = f"from press.editions.exercises import trial\n\n_hints = trial({arguments})"
+        cell = cells.nbformat.v4.new_code_cell(source, id=f"trial-{exercise.number}", execution_count=1)
+        result.cells.insert(place + 1, cell)
+    return result
+
+
+def trial(check: str, answers: Sequence[str], names: Mapping[str, Any]) -> list[str]:
+    """Run a check against wrong answers, each in a copy of the names, and return the hints.
+
+    Args:
+        check: Source of the check cell.
+        answers: Sources of wrong answers.
+        names: The chapter's global names.
+
+    Raises:
+        TrialError: An answer passes, or fails without a hint.
+    """
+    hints = []
+    for answer in answers:
+        space = dict(names)
+        with _quiet():
+            exec(compile(cells.python(answer), "<wrong answer>", "exec"), space)
+            hint = _refusal(check, space)
+        if hint is None:
+            raise TrialError(f"the check accepts a wrong answer: make it assert what is wrong with\n{answer}")
+        if hint[0] != "AssertionError":
+            remedy = "assert what is returned, with a hint, before using it"
+            raise TrialError(f"the check stops with {': '.join(hint)}: {remedy}. The answer was\n{answer}")
+        if len(hint[1].split()) < WORDS:
+            raise TrialError(f"the check refuses with {hint[1]!r}, which is no hint. The answer was\n{answer}")
+        hints.append(hint[1])
+    return hints
+
+
+def _refusal(check: str, space: dict[str, Any]) -> tuple[str, str] | None:
+    try:
+        exec(compile(cells.python(check), "<check>", "exec"), space)
+    except Exception as error:
+        return type(error).__name__, str(error)
+    return None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What is shown is dropped, and every random generator is left as it was."""
+    from IPython.utils.capture import capture_output
+
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    before = random.getstate(), numpy and numpy.random.get_state(), torch and torch.get_rng_state()
+    try:
+        with capture_output():
+            yield
+    finally:
+        random.setstate(before[0])
+        if numpy:
+            numpy.random.set_state(before[1])
+        if torch:
+            torch.set_rng_state(before[2])
+
+
+def exercises(chapter: Chapter) -> Iterator[Problem]:
+    """Each exercise has task, stub, solution and check; the stub fits, the solution only defines, the check hints."""
+    try:
+        found = find(chapter.notebook)
+    except ExerciseError as error:
+        yield Problem(chapter.name, str(error))
+        return
+    for exercise in found:
+        for cell, message in _faults(exercise):
+            yield chapter.problem(cell, message)
+
+
+def _faults(exercise: Exercise) -> Iterator[tuple[Any, str]]:
+    if not exercise.names:
+        yield exercise.stub, "defines nothing, expected a function to fill: write `def name(…): ...`"
+    try:
+        merge(exercise.stub.source, exercise.solution.source)
+    except ExerciseError as error:
+        yield exercise.stub, str(error)
+    for cell in (exercise.solution, exercise.check):
+        if "hide-cell" not in cells.tags(cell):
+            yield cell, "is open in the page, expected it folded: tag it hide-cell"
+    absent = set(exercise.names) - set(defined(exercise.solution.source))
+    if absent:
+        yield exercise.solution, f"does not define {', '.join(sorted(absent))}, which the stub promises: define it"
+    allowed = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
+    for node in _body(exercise.solution.source):
+        if not isinstance(node, allowed) and not _is_text(node):
+            yield exercise.solution, f"does more than define (line {node.lineno}): move it into the check"
+    asserts = [node for node in ast.walk(ast.Module(_body(exercise.check.source), [])) if isinstance(node, ast.Assert)]
+    if not asserts:
+        yield exercise.check, "asserts nothing, so no answer can fail it: assert what a right answer does"
+    for node in asserts:
+        text = ast.unparse(node.msg) if node.msg else ""
+        if len(text.split()) < WORDS and not isinstance(node.msg, ast.Name):
+            yield exercise.check, f"has an assertion without a hint (line {node.lineno}): say what to look at"
+    again = set(exercise.names) & set(defined(exercise.check.source))
+    if again:
+        yield exercise.check, f"defines {', '.join(sorted(again))} again: check the reader's"
+    for answer in exercise.wrong[1:]:
+        if not set(defined(answer)) & set(exercise.names):
+            yield exercise.check, f"has a wrong answer that does not define {' or '.join(exercise.names)}: mend it"
+
+
+def _body(source: str) -> list[ast.stmt]:
+    tree = cells.parse(source)
+    return tree.body if tree else []
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+CHECKS = (exercises,)
+"""The check of a chapter's exercises."""

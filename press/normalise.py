@@ -1,0 +1,154 @@
+"""Make an executed notebook diff cleanly: what is left is what the author wrote and what the code computed.
+
+Idempotent: normalising twice changes nothing. ``wsss run`` applies it to what it writes, ``wsss check --fix`` to
+what an editor saved.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from press import cells
+
+KEPT_METADATA = {"tags", "mystnb", "mirror", "derives", "jupyter", "tolerance", "typed", "wrong"}
+"""Cell metadata that somebody wrote on purpose; editors and runners add the rest (timings, folding, execution)."""
+
+ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
+KERNEL_FILE = re.compile(r"(?<![\w./\\~-])(?:[A-Za-z]:)?[\w./\\~-]*ipykernel_\d+[/\\]\d+\.py")
+STYLER = re.compile(r"\bT_[0-9a-f]{5}(?=[\s_\"'#{,.])")
+WIDGETS = "application/vnd.jupyter.widget-state+json"
+
+
+def normalise(notebook: cells.Notebook, paths: Iterable[str] = ()) -> cells.Notebook:
+    """A normalised copy.
+
+    Cell ids are kept where valid and unique, else made from the cell's text; execution counts run from 1;
+    neighbouring streams are joined; memory addresses, the kernel's temporary file names, widget ids and given path
+    prefixes are replaced; metadata is reduced to what an author means.
+
+    Args:
+        notebook: Any version 4 notebook.
+        paths: Absolute path prefixes of this machine to hide in outputs, longest wins; each becomes ``…``.
+
+    Returns:
+        The copy, in format 4.5.
+    """
+    result = copy.deepcopy(notebook)
+    result.cells = [cell for cell in result.cells if "injected-parameters" not in cells.tags(cell)]
+    hidden = sorted({p for p in paths if len(p) > 1}, key=len, reverse=True)
+    _metadata(result)
+    _ids(result)
+    count = 0
+    for cell in result.cells:
+        cell.metadata = {k: v for k, v in sorted(cell.metadata.items()) if k in KEPT_METADATA and v not in ({}, [])}
+        if cell.metadata.get("jupyter"):
+            kept = {k: v for k, v in cell.metadata["jupyter"].items() if k in ("source_hidden", "outputs_hidden") and v}
+            cell.metadata.pop("jupyter") if not kept else cell.metadata.update(jupyter=kept)
+        cell.source = cell.source.strip("\n")
+        if cell.cell_type == "code":
+            if cell.execution_count is not None:
+                count += 1
+                cell.execution_count = count
+            cell.outputs = [_output(o, cell.execution_count, hidden) for o in _joined(cell.outputs)]
+        cell.pop("attachments", None) if cell.get("attachments") == {} else None
+    result.nbformat, result.nbformat_minor = 4, 5
+    return _widget_ids(result)
+
+
+def _metadata(notebook: cells.Notebook) -> None:
+    """One kernel name for everybody; a GPU on Colab, because a reader who forgets it waits ten times longer."""
+    widgets = notebook.metadata.get("widgets")
+    notebook.metadata = {
+        "accelerator": "GPU",
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+    }
+    if widgets and widgets.get(WIDGETS, {}).get("state"):
+        notebook.metadata["widgets"] = {WIDGETS: widgets[WIDGETS]}
+
+
+def _ids(notebook: cells.Notebook) -> None:
+    seen: set[str] = set()
+    for cell in notebook.cells:
+        name = str(cell.get("id", ""))
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) or name in seen:
+            digest = hashlib.sha256(f"{cell.cell_type}\0{cell.source}".encode()).hexdigest()[:8]
+            name = next(
+                n for k in range(len(notebook.cells) + 1) if (n := f"{digest}-{k}" if k else digest) not in seen
+            )
+        cell["id"] = name
+        seen.add(name)
+
+
+def _joined(outputs: Iterable[Any]) -> list[Any]:
+    result: list[Any] = []
+    for output in outputs:
+        last = result[-1] if result else None
+        if last and output.output_type == "stream" == last.output_type and output.name == last.name:
+            last.text += output.text
+        else:
+            result.append(output)
+    return result
+
+
+def _output(output: Any, count: int | None, hidden: list[str]) -> Any:
+    if output.output_type == "stream":
+        output.text = _text(_overwritten(output.text), hidden)
+    elif output.output_type in ("display_data", "execute_result"):
+        for mime, data in output.data.items():
+            if mime.startswith("text/") and isinstance(data, str):
+                output.data[mime] = _text(data, hidden)
+        output.metadata = {
+            mime: {"alt": about["alt"]}
+            for mime, about in sorted(output.get("metadata", {}).items())
+            if isinstance(about, dict) and about.get("alt")
+        }
+        if output.output_type == "execute_result":
+            output.execution_count = count
+    elif output.output_type == "error":
+        output.traceback = [_text(line, hidden) for line in output.traceback]
+    return output
+
+
+def _overwritten(text: str) -> str:
+    """What a terminal shows of lines that return to their start, as progress bars do: the last state only."""
+    if "\r" not in text:
+        return text
+    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
+
+
+def _text(text: str, hidden: list[str]) -> str:
+    text = KERNEL_FILE.sub("<cell>", text)
+    for prefix in hidden:
+        text = text.replace(prefix, "…")
+    text = ADDRESS.sub("0x…", text)
+    return STYLER.sub("T_table", text)
+
+
+def _widget_ids(notebook: cells.Notebook) -> cells.Notebook:
+    """Number the widget models in the order of their first mention; random ids are all that differs between runs."""
+    state = cells.widget_state(notebook)
+    if not state:
+        return notebook
+    text = json.dumps(notebook, ensure_ascii=False)
+    order = _mentioned(json.dumps(notebook.cells), state)
+    for name in order:  # grows: a model's own children follow those that are displayed
+        order += [i for i in _mentioned(json.dumps(state[name]), state) if i not in order]
+    rest = [name for name in state if name not in order]
+    order += sorted(rest, key=lambda name: re.sub(r"[0-9a-f]{32}", "", json.dumps(state[name])))
+    for k, old in enumerate(order):  # by way of a mark: a numbered id must not be taken for a later one
+        text = text.replace(old, f"@@widget{k}@@")
+    text = re.sub(r"@@widget(\d+)@@", lambda m: f"{int(m.group(1)):032x}", text)
+    data = json.loads(text)
+    models = data["metadata"]["widgets"][WIDGETS]["state"]
+    data["metadata"]["widgets"][WIDGETS]["state"] = dict(sorted(models.items()))
+    return cells.nbformat.from_dict(data)
+
+
+def _mentioned(text: str, state: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys(i for i in re.findall(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", text) if i in state))

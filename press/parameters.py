@@ -1,0 +1,178 @@
+"""A chapter's parameters: read from its cell tagged ``parameters``, checked before anything runs, put in memory.
+
+papermill alone prints a notice and exits 0 on a misspelt name or a missing tag, and then runs the defaults.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from press import cells
+from press.project import PROFILES
+
+NAMES = ("profile", "seed", "data", "backbone", "device", "out_dir")
+"""The parameters of every chapter, in this order."""
+
+PATHS = ("data", "backbone", "out_dir")
+"""Those that may name a file or folder; a relative one is meant from where the command is typed."""
+
+
+class ParameterError(Exception):
+    """A parameter is unknown, mistyped or undeclared; nothing has run."""
+
+
+def cell(notebook: cells.Notebook, name: str) -> Any:
+    """The one cell tagged ``parameters``.
+
+    Raises:
+        ParameterError: There is none, or more than one.
+    """
+    found = [c for c in notebook.cells if c.cell_type == "code" and "parameters" in cells.tags(c)]
+    if len(found) != 1:
+        raise ParameterError(
+            f"{name} has {len(found) or 'no'} cell{'s' if len(found) > 1 else ''} tagged 'parameters', expected one: "
+            "tag the cell that sets " + ", ".join(NAMES)
+        )
+    return found[0]
+
+
+def declared(notebook: cells.Notebook, name: str) -> dict[str, Any]:
+    """Names and default values of a chapter's parameters, in order.
+
+    Raises:
+        ParameterError: No such cell, or it holds more than ``name = literal`` lines.
+    """
+    tree = cells.parse(cell(notebook, name).source)
+    defaults = {}
+    for statement in tree.body if tree else [None]:
+        target, value = _assignment(statement)
+        if target is None:
+            raise ParameterError(f"{name}: the parameters cell may hold `name = literal` lines only: move the rest out")
+        try:
+            defaults[target] = ast.literal_eval(value)
+        except ValueError as error:
+            raise ParameterError(f"{name}: the default of {target!r} is not a literal: write it out") from error
+    return defaults
+
+
+def resolve(notebook: cells.Notebook, name: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """Values of the given parameters, in the types that the chapter's defaults have.
+
+    Args:
+        notebook: The chapter.
+        name: Its name, for messages.
+        given: Texts from the command line by parameter name.
+
+    Raises:
+        ParameterError: An unknown name or a value of the wrong type.
+    """
+    defaults = declared(notebook, name)
+    values = {}
+    for key, text in given.items():
+        if key not in defaults:
+            near = difflib.get_close_matches(key, defaults, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "use one of these."
+            raise ParameterError(f"{name} has no parameter {key!r}; it takes {', '.join(defaults)}: {hint}")
+        values[key] = _convert(name, key, text, defaults[key])
+    if values.get("profile", "book") not in PROFILES:
+        raise ParameterError(f"profile is {values['profile']!r}, expected one of {', '.join(PROFILES)}")
+    return values
+
+
+def inject(notebook: cells.Notebook, name: str, values: Mapping[str, Any]) -> cells.Notebook:
+    """A copy of the notebook whose parameters cell holds the values, layout and comments kept.
+
+    Raises:
+        ParameterError: As :func:`declared`, or a value has no parameter.
+    """
+    unknown = set(values) - set(declared(notebook, name))
+    if unknown:
+        raise ParameterError(f"{name} has no parameter {', '.join(sorted(unknown))}: see its parameters cell")
+    result = copy.deepcopy(notebook)
+    target = cell(result, name)
+    lines = target.source.encode().splitlines(keepends=True)
+    starts = [sum(map(len, lines[:i])) for i in range(len(lines))]
+    text = target.source.encode()
+    for statement in reversed(ast.parse(target.source).body):  # from the end, so that earlier offsets stay right
+        key, value = _assignment(statement)
+        if key in values:
+            begin = starts[value.lineno - 1] + value.col_offset
+            end = starts[value.end_lineno - 1] + value.end_col_offset
+            text = text[:begin] + _literal(values[key]).encode() + text[end:]
+    target.source = text.decode()
+    return result
+
+
+def absolute(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The values with relative paths made absolute: a chapter runs in an empty folder, the user typed elsewhere.
+
+    ``out_dir`` is always a path; ``data`` and ``backbone`` are when they contain a slash and exist, otherwise they
+    name a data set or an architecture.
+    """
+    result = dict(values)
+    for key in PATHS:
+        value = result.get(key)
+        if isinstance(value, str) and value:
+            path = folder / Path(value).expanduser()
+            if key == "out_dir" or ("/" in value.replace("\\", "/") and path.exists()):
+                result[key] = str(path.resolve())
+    return result
+
+
+def from_arguments(items: Sequence[str]) -> dict[str, str]:
+    """``["seed=1", "data=pets"]`` as a dictionary.
+
+    Raises:
+        ParameterError: An item without ``=``, or a name given twice.
+    """
+    given: dict[str, str] = {}
+    for item in items:
+        key, sign, value = item.partition("=")
+        if not sign or not key.isidentifier():
+            raise ParameterError(f"-p {item!r} was given, expected name=value, for example -p seed=1")
+        if key in given:
+            raise ParameterError(f"-p {key}=… was given twice: keep one")
+        given[key] = value
+    return given
+
+
+def _assignment(statement: ast.stmt | None) -> tuple[Any, Any]:
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target = statement.targets[0]
+        return (target.id, statement.value) if isinstance(target, ast.Name) else (None, None)
+    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
+        return statement.target.id, statement.value
+    return None, None
+
+
+def _convert(name: str, key: str, text: str, default: Any) -> Any:
+    wanted = type(default)
+    if wanted is str:
+        return text
+    if wanted is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if default is None:
+        return value
+    if wanted is float and type(value) is int:
+        return float(value)
+    if type(value) is not wanted:
+        raise ParameterError(
+            f"{name}: {key}={text} is not of type {wanted.__name__}, which its default {default!r} has: "
+            f"give a value like -p {key}={default}"
+        )
+    return value
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, str) and '"' not in value and "\\" not in value and value.isprintable():
+        return f'"{value}"'
+    return repr(value)

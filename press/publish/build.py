@@ -1,0 +1,166 @@
+"""``wsss build``: the book as HTML, from the pages in ``book/`` and the executed chapters.
+
+Jupyter Book's own cache looks at notebooks alone and its ``-W`` forgets the warnings of pages that it does not read
+again; so execution happens before (:mod:`press.run.run`) and a failed build leaves nothing to reuse.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from press.digests import paths_digest
+from press.project import ProjectError, repository
+from press.publish.common import front
+
+PRESS = Path(__file__).resolve().parents[1]
+NOISE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def build(
+    root: Path, *, profile: str = "book", stored: bool = False, tell: Callable[[str], None] = print
+) -> Path | None:
+    """Build the HTML.
+
+    Args:
+        root: The clone.
+        profile: Whose executed chapters, from ``_build/run/<profile>``.
+        stored: Take the chapters as they lie in ``book/chapters`` instead, and execute nothing.
+        tell: Where warnings and progress go.
+
+    Returns:
+        The page to open, or None where a page has a warning or an error (each has been told).
+
+    Raises:
+        ProjectError: A chapter of the table of contents has not been executed, or a page is absent.
+    """
+    staged = stage(root, profile, stored=stored)
+    tell(f"Building {len(pages(root))} pages ...")
+    output = root / "_build"
+    dress(output, [PRESS / "sphinx", staged / "book" / "assets"])
+    page = output / "html" / "index.html"
+    page.unlink(missing_ok=True)
+    program = "from jupyter_book.cli.main import main; main()"  # `jupyter-book` itself need not be on the path
+    command = [sys.executable, "-c", program, "build", str(staged), "--path-output", str(root)]
+    done = subprocess.run(
+        [*command, "-W", "-n", "--keep-going"], cwd=staged, capture_output=True, text=True, check=False
+    )
+    log = NOISE.sub("", done.stdout + done.stderr)
+    (output / "build.log").write_text(log, encoding="utf-8")
+    if done.returncode or not page.is_file():
+        shutil.rmtree(output / ".doctrees", ignore_errors=True)
+        told = [
+            line.replace(f"{staged}/", "") for line in log.splitlines() if re.search(r"WARNING|ERROR|Error\b", line)
+        ]
+        for line in told or log.strip().splitlines()[-15:]:
+            tell(line)
+        tell("The book was not built: mend the above; the whole output is in _build/build.log")
+        return None
+    title = load_yaml((root / "_config.yml").read_text(encoding="utf-8"))["title"]
+    page.write_text(front(title, ": the way in.", "book/welcome.html"), encoding="utf-8")
+    return page
+
+
+def dress(output: Path, sources: Sequence[Path]) -> None:
+    """Forget what Sphinx remembers when extensions or assets have changed, which it does not look at."""
+    now = paths_digest(sources)
+    kept = output / "dress.txt"
+    if not kept.is_file() or kept.read_text(encoding="utf-8") != now:
+        shutil.rmtree(output / ".doctrees", ignore_errors=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(now, encoding="utf-8")
+
+
+def stage(root: Path, profile: str, *, stored: bool = False) -> Path:
+    """Lay the book out in ``_build/stage`` as it lies in the clone, chapters executed, address filled in.
+
+    Files are copied only where they differ, so that Sphinx reads again what changed and nothing else.
+    """
+    target = root / "_build" / "stage"
+    executed = root / "book" / "chapters" if stored else root / "_build" / "run" / profile
+    wanted: dict[Path, Path] = {}
+    for path in (root / "book").rglob("*"):
+        relative = path.relative_to(root)
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
+        if path.is_file() and not hidden and relative.parts[1] != "chapters":
+            wanted[relative] = path
+    for page in pages(root):
+        relative = Path(page)
+        if relative.parent == Path("book/chapters"):
+            source = executed / f"{relative.name}.ipynb"
+            if not source.is_file():
+                remedy = f"run `wsss run{'' if profile == 'book' else f' --profile {profile}'}` first"
+                raise ProjectError(f"{relative.name} has not been executed in the profile {profile}: {remedy}")
+            wanted[relative.with_suffix(".ipynb")] = source
+        elif relative.with_suffix(".md") not in wanted and relative.with_suffix(".ipynb") not in wanted:
+            raise ProjectError(f"_toc.yml names {page}, which does not exist: write {page}.md or take it out")
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(target.rglob("*"), reverse=True):
+        if path.is_file() and path.relative_to(target) not in wanted:
+            path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    for relative, source in wanted.items():
+        copy = target / relative
+        if not (copy.is_file() and filecmp.cmp(source, copy, shallow=False)):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+    _write(target / "_toc.yml", (root / "_toc.yml").read_text(encoding="utf-8"))
+    _write(target / "_config.yml", _dump(config(root)))
+    return target
+
+
+def config(root: Path) -> dict[str, Any]:
+    """Jupyter Book's settings with what only the clone knows: the address, and where the extensions lie."""
+    settings: dict[str, Any] = load_yaml((root / "_config.yml").read_text(encoding="utf-8"))
+    try:
+        settings.setdefault("repository", {})["url"] = repository(root)
+    except ProjectError:  # no address has been published: no button may lead nowhere
+        for name in ("repository", "launch_buttons"):
+            settings.pop(name, None)
+        settings["html"] = settings.get("html", {}) | {"use_repository_button": False, "use_issues_button": False}
+    extensions = settings.setdefault("sphinx", {}).get("local_extensions", {})
+    settings["sphinx"].setdefault("config", {})["wsss_root"] = str(root)
+    settings["sphinx"]["local_extensions"] = {name: str(PRESS.parent / folder) for name, folder in extensions.items()}
+    return settings
+
+
+def pages(root: Path) -> list[str]:
+    """Pages of the table of contents, without suffix, in order."""
+    found: list[str] = []
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            found.extend(str(node[name]) for name in ("root", "file") if name in node)
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(load_yaml((root / "_toc.yml").read_text(encoding="utf-8")))
+    return [re.sub(r"\.(md|ipynb)$", "", page) for page in found]
+
+
+def load_yaml(text: str) -> Any:
+    """A YAML file's content."""
+    import yaml
+
+    return yaml.safe_load(text)
+
+
+def _dump(value: Any) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,123 @@
+"""The honest rows of all recorded results: what was measured, on what, by which rule, over how many seeds.
+
+A row is what :func:`wsss_lib.evaluate.maps.scores` gives, once per seed; it is found wherever a study put it in its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wsss_lib.experiments import results
+
+METRICS = {
+    "miou": "mIoU",
+    "iou": "IoU",
+    "box_accuracy": "box acc.",
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "pxap": "PxAP",
+}
+"""Names of metrics in a row, and as the table heads them."""
+POSITIONS = ("positions", "settings")
+"""Where a study keeps to what it turned a dial."""
+NAMES = {
+    "supervised": "trained on masks: an upper bound",
+    "several": "CAM, one to three critters an image",
+    "cam": "CAM",
+    "bas": "BAS",
+    "sat": "SAT",
+    "seam": "SEAM",
+    "ssc": "SSC",
+    "esol": "ESOL",
+    "mars": "MARS",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method in one setting; ``values`` holds one number per seed for each metric."""
+
+    result: str
+    method: str
+    split: str
+    images: str
+    rule: str
+    labels: str
+    crf: str
+    scales: str
+    seeds: int
+    values: Mapping[str, Sequence[float]]
+
+    def metric(self, name: str) -> str:
+        """Mean ± standard deviation, or a dash where it was not measured."""
+        found = self.values.get(name)
+        return results.mean_sd(found) if found else "–"
+
+
+def rows(document: Mapping[str, Any]) -> list[Row]:
+    """The honest rows of one recorded result; none for a measurement of another kind, such as speed.
+
+    Args:
+        document: As :func:`wsss_lib.experiments.results.read` returns it.
+    """
+    return [_row(str(document["name"]), path, runs) for path, runs in _find(document.get("data", {}), ())]
+
+
+def _find(
+    value: Any, path: tuple[str, ...], dial: tuple[str, Sequence[Any]] | None = None
+) -> Iterator[tuple[tuple[str, ...], list[Mapping[str, Any]]]]:
+    """Rows with the names on the way to them; ``dial`` is what was turned there, and its positions."""
+    if _honest(value):
+        yield path, [value]
+    elif isinstance(value, list) and value and all(_honest(item) for item in value):
+        named = {str(item.get("map", "")): None for item in value}  # a flat list may hold several methods' rows
+        for name in named:
+            yield (*path, name) if name else path, [item for item in value if str(item.get("map", "")) == name]
+    elif isinstance(value, Mapping):
+        turned = next((key for key in POSITIONS if isinstance(value.get(key), list)), "")
+        if turned:
+            called = value.get("dial")
+            dial = (str(called or (path[-1] if path else "setting")), value[turned])
+            path = path if called else path[:-1]
+        for name, child in value.items():
+            if name != turned:
+                yield from _find(child, (*path, str(name)), dial)
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            known = dial is not None and len(dial[1]) == len(value)
+            where = f"{dial[0]} {dial[1][index]}" if dial is not None and known else str(index)
+            yield from _find(child, (*path, where), dial)
+
+
+def _honest(value: Any) -> bool:
+    return isinstance(value, Mapping) and {"split", "choose", "images"} <= set(value)
+
+
+def _row(result: str, path: tuple[str, ...], runs: Sequence[Mapping[str, Any]]) -> Row:
+    words = [NAMES.get(word, word.replace("_", " ")) for word in path if word not in ("rows", "data")]
+    values = {name: [float(run[name]) for run in runs if name in run] for name in METRICS}
+    return Row(
+        result=result,
+        method=" · ".join(words) or result,
+        split=_once(runs, "split"),
+        images=_once(runs, "images"),
+        rule=f"best on {_once(runs, 'choose')}",
+        labels={"True": "yes", "False": "no"}.get(_once(runs, "labels_given"), "not recorded"),
+        crf="yes" if any(run.get("crf") for run in runs) else "no",
+        scales=_scales(runs),
+        seeds=len(runs),
+        values={name: numbers for name, numbers in values.items() if numbers},
+    )
+
+
+def _once(runs: Sequence[Mapping[str, Any]], name: str) -> str:
+    return ", ".join(dict.fromkeys(str(run.get(name, "not recorded")) for run in runs))
+
+
+def _scales(runs: Sequence[Mapping[str, Any]]) -> str:
+    if "scales" not in runs[0]:
+        return "not recorded"
+    count = len(runs[0]["scales"])
+    mirrored = " + flip" if runs[0].get("flip") else ""
+    return f"{count} scale{'' if count == 1 else 's'}{mirrored}" if count > 1 or mirrored else "no"

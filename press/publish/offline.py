@@ -1,0 +1,82 @@
+"""``make offline``: the built site and the notebooks in one zip, to be unpacked and read with no network.
+
+python -m press.publish.offline
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+from press.project import ProjectError, chapters
+from press.publish.build import load_yaml
+from press.publish.common import deliver, front
+
+NAME = "from-labels-to-masks"
+LEFT_OUT = (".buildinfo", "objects.inv")
+EPOCH = (1980, 1, 1, 0, 0, 0)
+README = """\
+{title}
+
+Open START-HERE.html with a browser: every page, figure, formula and control works from this folder, with no network
+and no server. The search lists its hits without excerpts, because a browser lets no page read another from a folder.
+
+notebooks/ holds the chapters with their outputs. To run one, install the library (its address is behind the button at
+the top of each page), then open the notebook in Jupyter; `pip install wsss-lib` is all that a chapter asks for.
+
+{licence}
+"""
+
+
+def write(root: Path, target: Path | None = None) -> Path:
+    """Pack the built book.
+
+    The same site gives the same bytes: names are sorted, and times are left out.
+
+    Args:
+        root: The clone; the book must have been built.
+        target: The zip; ``_build/from-labels-to-masks.zip`` by default.
+
+    Returns:
+        ``target``.
+
+    Raises:
+        ProjectError: The book has not been built.
+    """
+    site = root / "_build" / "html"
+    if not (site / "index.html").is_file():
+        raise ProjectError("the book has not been built: run `make book` first")
+    settings = load_yaml((root / "_config.yml").read_text(encoding="utf-8"))
+    title, licence = settings["title"], settings.get("html", {}).get("extra_footer", "")
+    files = {
+        f"site/{path.relative_to(site).as_posix()}": path
+        for path in site.rglob("*")
+        if path.is_file() and path.name not in LEFT_OUT
+    }
+    files |= {f"notebooks/{path.name}": path for path in chapters(root)}
+    start = front(title, ", to be read with no network.", "site/book/welcome.html")
+    target = target or root / "_build" / f"{NAME}.zip"
+    partial = target.with_suffix(".partial")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
+        _put(packed, "README.txt", README.format(title=title, licence=licence).encode())
+        _put(packed, "START-HERE.html", start.encode())
+        for name in sorted(files):
+            _put(packed, name, files[name].read_bytes())
+    os.replace(partial, target)
+    return target
+
+
+def _put(packed: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(f"{NAME}/{name}", EPOCH)
+    entry.external_attr = 0o644 << 16
+    packed.writestr(entry, content, zipfile.ZIP_DEFLATED)
+
+
+def main() -> int:
+    """Write the zip and say where it is."""
+    return deliver("offline", write, "Unpack {} and open START-HERE.html")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,110 @@
+"""Does a chapter run away from the clone? ``python -m press.run.alone [CHAPTER …] [--all]``.
+
+A reader on Colab has the notebook and the installed package, nothing else. Here the wheel is built and unpacked into an
+environment of its own, which borrows the other packages of this one but not the clone (an editable installation is not
+seen through the borrowed path); the chapter then runs in an empty folder, in the profile ``smoke``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import venv
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from press import cells, parameters
+from press.check.requirements import find_uv
+from press.project import ProjectError, chapters, find_root
+from press.run import execute
+
+CHAPTER = "00"
+"""The one that ``make test`` runs alone: it draws, trains, reads recorded results and shows figures."""
+TIMEOUT = 300
+
+
+def build(root: Path, folder: Path) -> Path:
+    """Build the wheel of the clone.
+
+    Raises:
+        ProjectError: uv is absent or the build fails.
+    """
+    command = [find_uv(root), "build", "--wheel", "--quiet", "--out-dir", str(folder), str(root)]
+    for offline in (["--offline"], []):  # what builds wheels is in uv's cache once the environment has been made
+        done = subprocess.run([*command, *offline], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return next(folder.glob("*.whl"))
+    raise ProjectError(f"the wheel could not be built ({done.stderr.strip()[-300:]}): try `uv build` in the clone")
+
+
+def install(wheel: Path, folder: Path) -> Path:
+    """An environment with the wheel, and this environment's packages behind it.
+
+    Returns:
+        Its interpreter.
+
+    Raises:
+        ProjectError: Python finds another copy of the package first.
+    """
+    venv.create(folder, with_pip=False, symlinks=True)
+    site = next(iter((folder / "lib").glob("python*/site-packages")), folder / "Lib" / "site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    python = folder / ("bin" if (folder / "bin").is_dir() else "Scripts") / "python"
+    asked = [str(python), "-c", "import wsss_lib; print(wsss_lib.__file__)"]
+    found = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=True, env={}).stdout.strip()
+    if not Path(found).resolve().is_relative_to(site.resolve()):
+        raise ProjectError(f"the wheel was unpacked, but Python imports {found}: take that copy off its path")
+    return python
+
+
+def run(python: Path, path: Path, work: Path, *, profile: str = "smoke") -> str:
+    """Execute one chapter with that interpreter in an empty folder; what failed, or nothing."""
+    empty = work / "empty"
+    empty.mkdir(parents=True)
+    execute.specify_kernel(work, python)
+    notebook = cells.read(path)
+    cells.write(parameters.inject(notebook, path.stem, {"profile": profile}), work / "in.ipynb")
+    job = {"input": str(work / "in.ipynb"), "output": str(work / "out.ipynb"), "folder": str(empty), "timeout": TIMEOUT}
+    (work / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    environment = execute.environment(work, work / "cache", one_thread=True, offline=True)
+    del environment["PYTHONPATH"]
+    command = [str(python), "-m", "press.run.execute", str(work / "job.json")]
+    done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, check=False)
+    try:
+        answer = json.loads(done.stdout.strip().splitlines()[-1])
+    except (IndexError, json.JSONDecodeError):
+        answer = {"error": (done.stderr.strip().splitlines() or ["the runner stopped"])[-1]}
+    return "" if answer.get("ok") else f"{answer.get('where', 'before its first cell')}: {answer.get('error')}"
+
+
+def main(root: Path, names: Sequence[str], *, profile: str = "smoke") -> int:
+    """Run chapters alone, one after the other; 0 if each gets to its end."""
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="wsss-alone-") as name:
+        folder = Path(name).resolve()
+        python = install(build(root, folder), folder / "environment")
+        for path in chapters(root, names):
+            what = run(python, path, folder / path.stem, profile=profile)
+            remedy = "import what it needs from wsss_lib, or ship the file with the package (pyproject.toml)"
+            print(
+                f"{path.stem}: {f'fails without the clone in {what}: {remedy}' if what else 'runs alone'}", flush=True
+            )
+            failed += bool(what)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("chapters", nargs="*", help=f"names or numbers (default: {CHAPTER})")
+    parser.add_argument("--all", action="store_true", help="every chapter")
+    parser.add_argument("--profile", default="smoke", help="how much to do (default: smoke)")
+    options = parser.parse_args()
+    wanted = [] if options.all else options.chapters or [CHAPTER]
+    sys.exit(main(find_root(), wanted, profile=options.profile))

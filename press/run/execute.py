@@ -1,0 +1,121 @@
+"""Execute one prepared notebook with papermill; run as ``python -m press.run.execute JOB``.
+
+A process of its own for each chapter, with a bare environment: a user's start-up files, matplotlibrc or PYTHONPATH
+change nothing, and the library is the one that is running. Lines of JSON on standard output tell the parent how far
+it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from press import cells
+
+KERNEL = "wsss-current-environment"
+LIBRARY = Path(__file__).resolve().parents[2]
+"""The folder that holds this very package: kernels import the library that runs them, also from a second worktree."""
+_REMOVED = ("PYTHON", "JUPYTER", "IPYTHON", "MPL", "PAPERMILL", "PYTEST")
+
+
+def environment(work: Path, cache: Path, *, one_thread: bool, offline: bool) -> dict[str, str]:
+    """Environment variables of a chapter's processes.
+
+    Args:
+        work: Temporary folder that holds the kernel's specification.
+        cache: Folder that outlives the run, for matplotlib's list of fonts.
+        one_thread: One compute thread a kernel: two kernels side by side on two cores, and equal bits each time.
+        offline: Forbid the Hub, so that a chapter cannot come to need it unnoticed.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_REMOVED)}
+    kept |= {
+        "PYTHONHASHSEED": "0",
+        "PYTHONPATH": str(LIBRARY),
+        "JUPYTER_PATH": str(work / "jupyter"),
+        "JUPYTER_NO_CONFIG": "1",
+        "JUPYTER_CONFIG_DIR": str(work / "jupyter-config"),
+        "JUPYTER_PLATFORM_DIRS": "1",
+        "IPYTHONDIR": str(work / "ipython"),
+        "MPLCONFIGDIR": str(cache / "matplotlib"),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "WSSS_STORED_OUTPUTS": "1",  # controls store plain HTML: a widget without its kernel is dead
+    }
+    if one_thread:
+        kept |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    if offline:
+        kept |= {"HF_HUB_OFFLINE": "1"}
+    return kept
+
+
+def specify_kernel(work: Path, python: Path | None = None) -> None:
+    """Write a kernel specification for this very interpreter (or another); ``python3`` may belong to anyone."""
+    folder = work / "jupyter" / "kernels" / KERNEL
+    folder.mkdir(parents=True)
+    command = [str(python or sys.executable), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    specification = {"argv": command, "display_name": "Python 3", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
+
+
+def main(job: dict[str, Any]) -> dict[str, Any]:
+    """Execute ``job["input"]`` in ``job["folder"]`` into ``job["output"]``.
+
+    Returns:
+        ``{"ok": True, "memory_mb": …}``, or the failure: ``error``, and ``where`` (``cell k/n``) when a cell failed.
+    """
+    import nbclient.exceptions
+    import papermill
+
+    notebook = cells.read(Path(job["input"]))
+    places = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
+    at = {"cell": 0}
+
+    def started(cell: Any, cell_index: int) -> None:
+        if cell_index in places:
+            at["cell"] = places.index(cell_index) + 1
+            _tell({"cell": at["cell"], "of": len(places)})
+
+    try:
+        papermill.execute_notebook(
+            job["input"],
+            job["output"],
+            kernel_name=KERNEL,
+            progress_bar=False,
+            cwd=job["folder"],
+            execution_timeout=job["timeout"],
+            record_timing=False,
+            on_cell_start=started,
+        )
+    except papermill.PapermillExecutionError as error:
+        failed = places.index(error.cell_index) + 1 if error.cell_index in places else at["cell"]
+        return {"error": f"{error.ename}: {error.evalue}", "where": f"cell {failed}/{len(places)}"}
+    except nbclient.exceptions.CellTimeoutError:
+        return {
+            "error": f"it did not finish within {job['timeout']} s (--timeout)",
+            "where": f"cell {at['cell']}/{len(places)}",
+        }
+    except nbclient.exceptions.DeadKernelError:
+        return {"error": "the kernel died, often for want of memory", "where": f"cell {at['cell']}/{len(places)}"}
+    for where, what in cells.errors(cells.read(Path(job["output"]))):
+        return {"error": what, "where": where}
+    return {"ok": True, "memory_mb": _peak_memory_mb()}
+
+
+def _peak_memory_mb() -> float:
+    """Peak memory of the kernel, which has ended by now, in MiB; 0 where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB here
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 2**20
+
+
+def _tell(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
+
+
+if __name__ == "__main__":
+    _tell(main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))

@@ -1,0 +1,171 @@
+"""The head of every chapter: what it needs, its budget, when it was last verified, buttons, neighbours, how to cite it.
+
+Nothing of this stands in the notebooks: needs come from the chapter's own paragraph *What you need*, which moves up
+here; the budget from ``wsss_lib``; the stamp from ``book/stamps.json``, which ``wsss run --in-place`` writes; the
+address from ``pyproject.toml`` by way of the theme's options. Without an address there is no button that needs one.
+"""
+
+import json
+import re
+from html import escape
+from pathlib import Path
+
+from docutils import nodes
+
+NEEDS = re.compile(r"<p><strong>What you need\.?</strong>\.?\s*(.*?)</p>", re.S)
+CHAPTER = re.compile(r"(?:^|/)chapters/(\d\d_\w+)$")
+MAIN = ("wsss-lib", "torch", "numpy")
+
+
+def root(app):
+    """The clone: known to ``wsss build``; for a bare Sphinx the source folder stands in."""
+    return Path(app.config.wsss_root or app.srcdir)
+
+
+def stamps(app):
+    """The chapters' stamps; none where nobody has written any."""
+    path = root(app) / "book" / "stamps.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def address(app):
+    """The repository's address, or nothing."""
+    return str(app.config.html_theme_options.get("repository_url") or "").rstrip("/")
+
+
+def colab(app, pagename):
+    """Where Colab opens the chapter, or nothing: it takes notebooks from GitHub only."""
+    start = app.config.html_theme_options.get("launch_buttons", {}).get("colab_url", "").rstrip("/")
+    found = re.match(r"https://github\.com/([\w.-]+/[\w.-]+)$", address(app))
+    if not (start and found):
+        return ""
+    branch = app.config.html_theme_options.get("repository_branch") or "main"
+    return f"{start}/github/{found[1]}/blob/{branch}/{pagename}.ipynb"
+
+
+def budget():
+    """What a run may cost, by profile."""
+    from wsss_lib.notebook import BUDGETS
+
+    return (
+        f"{BUDGETS['book']} on two CPU cores ({BUDGETS['smoke']} with profile <code>smoke</code>, "
+        f"{BUDGETS['colab']} on one T4 with <code>colab</code>)"
+    )
+
+
+def verified(stamp):
+    """The stamp in words."""
+    if not stamp:
+        return "not recorded yet: no stamp has been written since these outputs were stored"
+    versions = stamp.get("versions", {})
+    told = [f"{name} {versions[name]}" for name in MAIN if name in versions]
+    told += [f"Python {versions['python']}"] if "python" in versions else []
+    took = f", in {stamp['seconds']} s" if "seconds" in stamp else ""
+    return f"<time>{escape(stamp['date'])}</time> on {escape(stamp['machine'])}{took} · {escape(' · '.join(told))}"
+
+
+def citation(app, title):
+    """How to cite a page, as a sentence and as BibTeX."""
+    from wsss_lib import __version__
+
+    author, book, year = app.config.author, app.config.html_title, str(app.config.copyright).split(",")[0].strip()
+    where = address(app)
+    words = f"{escape(author)} ({year}). {escape(title)}. In <em>{escape(book)}</em>, version {__version__}."
+    key = re.sub(r"\W+", "-", title.split(":")[0].lower()).strip("-")
+    fields = {
+        "author": f"{{{author}}}",
+        "title": title,
+        "booktitle": book,
+        "year": year,
+        "note": f"Version {__version__}",
+    }
+    fields |= {"url": where} if where else {}
+    bib = ",\n".join(f"  {name:9} = {{{value}}}" for name, value in fields.items())
+    link = f' <a href="{escape(where)}">{escape(where.removeprefix("https://"))}</a>' if where else ""
+    entry = escape(f"@incollection{{labels-to-masks-{key},\n{bib}\n}}")
+    return f'<p>{words}{link}</p><pre tabindex="0" aria-label="BibTeX entry">{entry}</pre>'
+
+
+def neighbours(context):
+    """Links to the pages before and after."""
+    parts = []
+    for name, arrow in (("prev", "← {}"), ("next", "{} →")):
+        page = context.get(name)
+        if page:
+            title = re.sub(r"<[^>]+>", "", page["title"])
+            parts.append(f'<a class="{name}" rel="{name}" href="{page["link"]}">{arrow.format(title)}</a>')
+    return (
+        f'<nav class="chapter-neighbours" aria-label="Chapter before and after">{"".join(parts)}</nav>' if parts else ""
+    )
+
+
+def head(app, pagename, context, needs):
+    """The HTML of a chapter's head."""
+    name = CHAPTER.search(pagename)[1]
+    rows = [("Needs", needs)] if needs else []
+    rows += [("Budget", budget()), ("Last verified", verified(stamps(app).get(name)))]
+    listed = "".join(f"<div><dt>{term}</dt><dd>{text}</dd></div>" for term, text in rows)
+    buttons = []
+    if where := colab(app, pagename):
+        buttons.append(f'<a class="chapter-button" href="{escape(where)}">Open in Colab</a>')
+    source = context["pathto"](f"_sources/{pagename}.ipynb", 1)
+    buttons.append(f'<a class="chapter-button" href="{source}" download="{name}.ipynb">Download notebook</a>')
+    title = re.sub(r"<[^>]+>", "", context.get("title", name))
+    return (
+        f'<div class="chapter-head">{neighbours(context)}<dl>{listed}</dl>'
+        f'<div class="chapter-actions">{"".join(buttons)}'
+        f"<details><summary>Cite this page</summary>{citation(app, unescape(title))}</details></div></div>"
+    )
+
+
+def unescape(text):
+    from html import unescape as plain
+
+    return plain(text)
+
+
+def place(app, pagename, templatename, context, doctree):
+    """Put the head below the title of a chapter."""
+    if not CHAPTER.search(pagename) or "body" not in context:
+        return
+    body = context["body"]
+    found = NEEDS.search(body)
+    if found:
+        body = body[: found.start()] + body[found.end() :]
+    needs = found[1] if found else ""
+    needs = needs[:1].upper() + needs[1:]
+    context["body"] = body.replace("</h1>", "</h1>\n" + head(app, pagename, context, needs), 1)
+
+
+def describe(app, pagename, templatename, context, doctree):
+    """Every page says in its head what it is about: its first paragraph, or its title."""
+    told = ""
+    if doctree is not None:
+        paragraphs = (p for p in doctree.findall(nodes.paragraph) if not isinstance(p.parent, nodes.list_item))
+        told = next((" ".join(p.astext().split()) for p in paragraphs if reads(p)), "")
+    told = told or f"{re.sub('<[^>]+>', '', context.get('title') or 'Page')} of the book {app.config.html_title}"
+    if len(told) > 200:
+        told = told[:199].rsplit(" ", 1)[0].rstrip(",;:") + "…"
+    context["metatags"] = context.get("metatags", "") + f'\n<meta name="description" content="{escape(told)}" />'
+
+
+def reads(paragraph):
+    """Whether a paragraph can stand for the page."""
+    text = paragraph.astext()
+    return len(text) > 40 and not text.startswith("What you need")
+
+
+def outdated(app, env, added, changed, removed):
+    """Chapters whose stamp is another than at the last build."""
+    now = stamps(app)
+    before, env.wsss_stamps = getattr(env, "wsss_stamps", {}), now
+    names = {doc: found[1] for doc in env.found_docs if (found := CHAPTER.search(doc))}
+    return [doc for doc, name in names.items() if now.get(name) != before.get(name)]
+
+
+def setup(app):
+    app.add_config_value("wsss_root", "", "env")
+    app.connect("env-get-outdated", outdated)
+    app.connect("html-page-context", place, priority=850)
+    app.connect("html-page-context", describe, priority=850)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

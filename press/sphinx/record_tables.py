@@ -1,0 +1,159 @@
+"""Two tables that are made when the book is built, from what was recorded: of chapters' runs, and of results.
+
+``{status-table}`` reads ``book/stamps.json``, ``{results-table}`` the files of ``results/``. What is missing is said to
+be missing.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from chapter_top import CHAPTER, root, stamps
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from sphinx import addnodes
+
+from press.publish import honest
+from wsss_lib.experiments import results
+
+
+def table(heads, body, classes, name):
+    """A table of texts and nodes; the first column heads its row."""
+    made = nodes.table(classes=[*classes, "record-table"])
+    made += nodes.title("", name)
+    group = nodes.tgroup(cols=len(heads))
+    group += [nodes.colspec(colwidth=1) for _ in heads]
+    group["stub-columns"] = 1
+    head, rows = nodes.thead(), nodes.tbody()
+    head += line(heads)
+    rows += [line(cells) for cells in body]
+    made += group
+    group += [head, rows]
+    for child in list(group.findall(nodes.colspec))[:1]:
+        child["stub"] = 1
+    return made
+
+
+def line(cells):
+    row = nodes.row()
+    for cell in cells:
+        entry, paragraph = nodes.entry(), nodes.paragraph()
+        paragraph += [cell if isinstance(cell, nodes.Node) else nodes.Text(str(cell))]
+        entry += paragraph
+        row += entry
+    return row
+
+
+def link(env, docname, text):
+    """A link to another page, resolved when the page is written."""
+    made = addnodes.pending_xref("", nodes.inline("", text), refdomain="std", reftype="doc", refdoc=env.docname)
+    made["reftarget"], made["refexplicit"], made["refwarn"] = f"/{docname}", True, True
+    return made
+
+
+def paragraph(*parts):
+    made = nodes.paragraph()
+    made += [part if isinstance(part, nodes.Node) else nodes.Text(part) for part in parts]
+    return made
+
+
+class StatusTable(Directive):
+    """When each chapter last ran, for how long, with what."""
+
+    def run(self):
+        env = self.state.document.settings.env
+        found = sorted((m[1], doc) for doc in env.found_docs if (m := CHAPTER.search(doc)))
+        known = stamps(env.app)
+        runs, details = [], nodes.definition_list(classes=["status-details"])
+        for name, doc in found:
+            stamp = known.get(name)
+            chapter = link(env, doc, name)
+            if not stamp:
+                runs.append([chapter, "not recorded", "–", "–", "–", "–"])
+                continue
+            shown = [stamp.get(key, "–") for key in ("date", "profile", "seconds", "memory_mb", "machine")]
+            runs.append([chapter, *shown])
+            body = nodes.definition()
+            for word, key in (("Versions", "versions"), ("Data fingerprints", "data")):
+                pairs = stamp.get(key, {})
+                body += paragraph(f"{word}: ", ", ".join(f"{k} {v}" for k, v in pairs.items()) or "none recorded")
+            details += nodes.definition_list_item("", nodes.term("", name), body)
+        heads = ["chapter", "last run", "profile", "time in s", "memory in MB", "machine"]
+        made = [table(heads, runs, ["sortable"], "Last runs of the chapters")]
+        absent = [name for name, _ in found if name not in known]
+        if absent:
+            words = f"{len(absent)} of {len(found)} chapters carry no stamp yet: {', '.join(absent)}."
+            made.append(paragraph(words + " What made their stored outputs is known only to the one who stored them."))
+        return [*made, details] if details.children else made
+
+
+class ResultsTable(Directive):
+    """All honest rows, then where each file comes from."""
+
+    def run(self):
+        env = self.state.document.settings.env
+        documents = read(root(env.app))
+        heads = ["method", "result", "data / split", *honest.METRICS.values(), "seeds", "images", "threshold"]
+        heads += ["labels at test time", "CRF", "multi-scale"]
+        body = []
+        for document in documents:
+            for row in honest.rows(document):
+                numbers = [row.metric(name) for name in honest.METRICS]
+                setting = [row.seeds, row.images, row.rule, row.labels, row.crf, row.scales]
+                body.append([row.method, self.anchor(row.result), row.split, *numbers, *setting])
+        made = [table(heads, body, ["sortable", "wide-table"], "Honest rows of all recorded results")]
+        return [*made, *self.origins(documents)]
+
+    @staticmethod
+    def anchor(name):
+        return nodes.reference("", name, internal=True, refid=f"result-{name.replace('_', '-')}")
+
+    def origins(self, documents):
+        listed = nodes.definition_list(classes=["result-origins"])
+        for document in documents:
+            said, count = document["provenance"], len(honest.rows(document))
+            term = nodes.term("", document["name"], ids=[f"result-{document['name'].replace('_', '-')}"])
+            kind = (
+                f"{count} rows above."
+                if count
+                else "A measurement of another kind; the chapter that speaks of it shows it."
+            )
+            note = f" Note: {said['note'].rstrip('.')}." if said.get("note") else ""
+            versions = ", ".join(f"{k} {v}" for k, v in said.get("versions", {}).items())
+            seeds = ", ".join(map(str, said.get("seeds", [])))
+            body = nodes.definition()
+            body += paragraph(kind + note)
+            body += paragraph(nodes.literal("", said["command"]))
+            told = [f"{said.get('date', 'date not recorded')}, commit {said.get('commit', 'not recorded')}"]
+            told += [f"{said.get('device', 'device not recorded')}", f"seeds {seeds or 'none'}"]
+            told += [f"{said['wall_seconds']:.0f} s"] if "wall_seconds" in said else []
+            told += [f"{said['peak_memory_mb']} MB"] if "peak_memory_mb" in said else []
+            body += paragraph(" · ".join(told))
+            body += paragraph(f"Versions: {versions or 'not recorded'}")
+            listed += nodes.definition_list_item("", term, body)
+        return [listed] if documents else [paragraph("No result has been recorded yet.")]
+
+
+def read(folder):
+    """The clone's recorded results, in the order of their names; the package's own where there is no clone."""
+    paths = sorted((Path(folder) / "results").glob("*.json"))
+    if paths:
+        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return [results.read(name) for name in results.names()]
+
+
+def outdated(app, env, added, changed, removed):
+    """The two pages are made anew when what they show has changed."""
+    text = json.dumps([stamps(app), read(root(app)), sorted(env.found_docs)], sort_keys=True)
+    now = hashlib.sha256(text.encode()).hexdigest()
+    before, env.wsss_records = getattr(env, "wsss_records", ""), now
+    if now == before:
+        return []
+    return [doc for doc in env.found_docs if doc.endswith(("/status", "/results"))]
+
+
+def setup(app):
+    app.add_directive("status-table", StatusTable)
+    app.add_directive("results-table", ResultsTable)
+    app.connect("env-get-outdated", outdated)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

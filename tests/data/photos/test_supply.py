@@ -1,0 +1,385 @@
+"""From the sources to tables: the first that is whole and right, and a clear word if there is none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from data_kit import Site, picture
+from test_readers import PET_IMAGES, PET_NOTES, VOC_FILES, mask, tar
+
+from wsss_lib.data import DataUnavailable, load, prepare
+from wsss_lib.data.photos.download import Patience, RemoteFile
+from wsss_lib.data.photos.masks import encode
+from wsss_lib.data.photos.names import VOC
+from wsss_lib.data.photos.sources import DATA_SETS, DataSet, HubFolder, Source
+from wsss_lib.data.photos.supply import catalogue, describe, resolve
+
+pytestmark = pytest.mark.usefixtures("own_home")
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> bytes:
+    """A table as the Hub has VOC's: two images, two masks."""
+    cells = {
+        "image": [{"bytes": picture(4, 6, i), "path": None} for i in range(2)],
+        "mask": [{"bytes": encode(mask(v)), "path": None} for v in (1, 12)],
+    }
+    path = tmp_path / "raw.parquet"
+    datasets.Dataset.from_dict(cells).to_parquet(path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> bytes:
+    """VOC's archive, two images in train and one in val."""
+    return tar(tmp_path / "voc.tar", VOC_FILES).read_bytes()
+
+
+@pytest.fixture
+def toy(site: Site, table: bytes, archive: bytes, monkeypatch: pytest.MonkeyPatch) -> DataSet:
+    """A data set with a table first and an archive second, served on the loopback."""
+    site.files |= {"/hub/train.parquet": table, "/mirror/voc.tar": archive}
+    hub = RemoteFile(f"{site.url}/hub/train.parquet", "hub.parquet", sha256=hashlib.sha256(table).hexdigest())
+    mirror = RemoteFile(f"{site.url}/mirror/voc.tar", "voc.tar", md5=hashlib.md5(archive).hexdigest())
+    toy = replace(
+        DATA_SETS["voc2012"], name="toy", splits={"train": 2, "val": 1}, gigabytes={"train": 0.1, "val": 0.1},
+        sources=(
+            Source("the Hub", "voc_table", {"train": (hub,)}),
+            Source("the mirror", "voc_tar", {"train": (mirror,), "val": (mirror,)}),
+        ),
+    )  # fmt: skip
+    monkeypatch.setitem(DATA_SETS, "toy", toy)
+    return toy
+
+
+def get(splits: list[str] | None = None, root: Path | None = None) -> dict[str, list[Path]]:
+    return prepare("toy", splits, root, patience=Patience(attempts=2, pause=0.0, connect=1, silence=1))
+
+
+def lock_of(folder: Path) -> dict[str, dict[str, dict[str, object]]]:
+    return dict(json.loads((folder / "lock.json").read_text()))
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_first_source_is_enough(site: Site, own_home: Path) -> None:
+    made = get(["train"])
+    folder = own_home / "toy"
+    assert made == {"train": [folder / "train.parquet"]}
+    assert [path for path, _ in site.log] == ["/hub/train.parquet"]
+    assert sorted(p.name for p in folder.iterdir()) == [".busy", "lock.json", "train.parquet"], (
+        "downloads are cleared away"
+    )
+    noted = lock_of(folder)["tables"]["train"]
+    assert (noted["rows"], noted["source"]) == (2, "the Hub")
+    assert noted["sha256"] == hashlib.sha256(made["train"][0].read_bytes()).hexdigest()
+    records = load("toy", split="train")
+    assert (len(records), records.classes) == (2, VOC)
+    assert np.array_equal(records[1]["mask"].numpy(), mask(12))
+    get(["train"])
+    assert len(site.log) == 1, "what is there is left alone"
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize(
+    "fault", ["404", "500", "corrupt", "cut for good", "not a table", "other columns", "fewer images"]
+)
+def test_whatever_is_wrong_with_the_first_the_mirror_steps_in(
+    fault: str, site: Site, own_home: Path, table: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def serve(body: bytes) -> None:
+        """A file that is wrong although its checksum is right: only what is in it can tell."""
+        site.files["/hub/train.parquet"] = body
+        (hub,) = DATA_SETS["toy"].sources[0].splits["train"]
+        assert isinstance(hub, RemoteFile)
+        right = replace(hub, sha256=hashlib.sha256(body).hexdigest())
+        sources = (replace(DATA_SETS["toy"].sources[0], splits={"train": (right,)}), DATA_SETS["toy"].sources[1])
+        monkeypatch.setitem(DATA_SETS, "toy", replace(DATA_SETS["toy"], sources=sources))
+
+    if fault == "404":
+        del site.files["/hub/train.parquet"]
+    elif fault == "500":
+        site.fail = [500] * 2
+    elif fault == "corrupt":
+        site.files["/hub/train.parquet"] = table[:50] + b"?" + table[51:]
+    elif fault == "cut for good":
+        site.cut = [0, 0]
+    elif fault == "not a table":
+        serve(b"<html>please log in</html>")
+    elif fault == "other columns":
+        datasets.Dataset.from_dict({"image": [b"x"]}).to_parquet(tmp_path / "o.parquet")
+        serve((tmp_path / "o.parquet").read_bytes())
+    elif fault == "fewer images":
+        datasets.load_dataset("parquet", data_files=str(tmp_path / "raw.parquet"), split="train").select(
+            [0]
+        ).to_parquet(tmp_path / "one.parquet")
+        serve((tmp_path / "one.parquet").read_bytes())
+    with caplog.at_level(logging.WARNING, "wsss_lib.data.photos.supply"):
+        get(["train"])
+    assert lock_of(own_home / "toy")["tables"]["train"]["source"] == "the mirror"
+    assert load("toy", split="train")[0]["id"] == "2007_000032"
+    assert "toy/train is from the mirror, after the Hub (" in caplog.text
+    assert not list((own_home / "toy").glob("*.unchecked*"))
+
+
+@pytest.mark.usefixtures("toy")
+def test_an_archive_gives_all_its_splits_at_once(site: Site, own_home: Path) -> None:
+    """Two gigabytes are not fetched twice because someone asks for train today and val tomorrow."""
+    get(["val"])
+    assert sorted(lock_of(own_home / "toy")["tables"]) == ["train", "val"]
+    assert len(get()["train"]) == 1
+    assert [path for path, _ in site.log] == ["/mirror/voc.tar"]
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_broken_line_goes_on_where_it_broke(site: Site, archive: bytes) -> None:
+    half, big = 100_000, archive + bytes(300_000)  # a tar may be followed by zeros
+    site.files["/mirror/voc.tar"] = big
+    (mirror,) = DATA_SETS["toy"].sources[1].splits["val"]
+    assert isinstance(mirror, RemoteFile)
+    right = replace(mirror, md5=hashlib.md5(big).hexdigest())
+    only = replace(DATA_SETS["toy"], sources=(Source("the mirror", "voc_tar", {"val": (right,)}),))
+    DATA_SETS["toy"] = only
+    site.cut = [half]
+    get(["val"])
+    first, second = site.requests("/mirror/voc.tar")
+    assert first is None
+    assert second is not None
+    assert 0 < int(second.removeprefix("bytes=").rstrip("-")) <= half
+
+
+@pytest.mark.usefixtures("toy")
+def test_nothing_works(site: Site, own_home: Path) -> None:
+    site.files.clear()
+    with pytest.raises(DataUnavailable) as caught:
+        get(["train"])
+    message = str(caught.value)
+    assert message.startswith("toy/train could not be had; tried the Hub (")
+    for part in (
+        f"{site.url}/hub/train.parquet could not be fetched: 404",
+        f"the mirror ({site.url}/mirror/voc.tar",
+        "pass root=FOLDER, a folder that holds train.parquet",
+        "set WSSS_DATA to a folder that holds toy/train.parquet",
+    ):
+        assert part in message  # fmt: skip
+    assert not (own_home / "toy" / "train.parquet").exists()
+    with pytest.raises(DataUnavailable, match="could not be had"):
+        load("toy", split="train")
+
+
+def test_nobody_to_ask_at_all(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a plane, with the real list of sources."""
+    dead = "http://127.0.0.1:9"
+    voc = DATA_SETS["voc2012"]
+    sources = tuple(
+        replace(s, splits={"val": tuple(replace(f, url=f"{dead}/x") for f in resolve(s.splits["val"]))})
+        for s in voc.sources
+        if "val" in s.splits
+    )
+    monkeypatch.setitem(DATA_SETS, "voc2012", replace(voc, sources=sources))
+    with pytest.raises(DataUnavailable) as caught:
+        prepare("voc2012", ["val"], patience=Patience(pause=0.0))
+    assert str(caught.value).count("no connection to the host") == 3
+    assert "nateraw/pascal-voc-2012" in str(caught.value)
+    assert "Oxford" in str(caught.value)
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"])
+def test_offline_by_choice_asks_nobody(variable: str, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(DataUnavailable, match=f"the Hub \\(not asked, because {variable} is set\\)"):
+        get(["train"])
+    assert site.log == []
+    monkeypatch.setenv(variable, "0")
+    get(["train"])
+
+
+@pytest.mark.usefixtures("toy")
+def test_without_download_nothing_is_fetched(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(DataUnavailable, match="holds no Parquet files"):
+        load("toy", split="train", download=False)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataUnavailable, match=r"tried .*empty.* \(it holds no Parquet files\)"):
+        load("toy", split="train", root=tmp_path / "empty")
+    assert site.log == []
+
+
+@pytest.mark.usefixtures("toy")
+def test_load_fetches_what_is_missing(own_home: Path) -> None:
+    assert len(load("toy", split="train")) == 2
+    assert (own_home / "toy" / "train.parquet").exists()
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_root_of_ones_own(tmp_path: Path, own_home: Path) -> None:
+    get(["train"], tmp_path / "disk")
+    assert (tmp_path / "disk" / "toy" / "train.parquet").exists()
+    assert not own_home.exists()
+    assert len(load("toy", split="train", root=tmp_path / "disk")) == 2
+
+
+@pytest.mark.usefixtures("toy")
+def test_trust_on_first_use(site: Site, own_home: Path, tmp_path: Path) -> None:
+    """Where only an MD5 is published, the SHA-256 of the first download is noted, and binds later ones."""
+    get(["val"])
+    folder = own_home / "toy"
+    url = f"{site.url}/mirror/voc.tar"
+    noted = lock_of(folder)["downloads"][url]
+    assert noted == hashlib.sha256(site.files["/mirror/voc.tar"]).hexdigest()
+    (folder / "val.parquet").unlink()
+    lock = lock_of(folder)
+    lock["downloads"][url] = "0" * 64  # type: ignore[assignment]
+    (folder / "lock.json").write_text(json.dumps(lock))
+    with pytest.raises(
+        DataUnavailable, match=r"instead of 0{64}; that SHA-256 is from an earlier download, in .*lock\.json"
+    ):
+        get(["val"])
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_touched_table_has_another_fingerprint(own_home: Path) -> None:
+    """The lock's checksum is believed only as long as the file is as it was."""
+    get(["train"])
+    before = load("toy", split="train").fingerprint
+    path = own_home / "toy" / "train.parquet"
+    lock = lock_of(own_home / "toy")
+    lock["tables"]["train"]["sha256"] = "1" * 64
+    (own_home / "toy" / "lock.json").write_text(json.dumps(lock))
+    believed = load("toy", split="train").fingerprint
+    assert believed != before, "untouched: the lock is asked, not two gigabytes"
+    path.touch()
+    assert load("toy", split="train").fingerprint == before, "touched: the file is"
+
+
+@pytest.mark.usefixtures("toy")
+def test_unknown_names_and_splits() -> None:
+    with pytest.raises(ValueError, match="'vok' is no known data set: choose one of voc2012"):
+        prepare("vok")
+    with pytest.raises(ValueError, match="toy has no split 'test': choose one of train, val"):
+        get(["test"])
+
+
+@pytest.mark.usefixtures("toy")
+def test_two_at_once_fetch_once(site: Site) -> None:
+    """The lock is one of the file system, so what holds for two threads holds for two processes."""
+    site.stall = [0.4]
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(lambda _: get(["train"]), range(2))
+    assert one == two
+    assert one["train"][0].exists()
+    assert len(site.log) == 1
+
+
+@pytest.mark.parametrize("in_one", [False, True])
+def test_pets_from_either_host(in_one: bool, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The readers on the real table of sources, its addresses and checksums replaced."""
+    pets = DATA_SETS["pets"]
+    source = pets.sources[1 if in_one else 0]
+    bodies = [{**PET_IMAGES, **PET_NOTES}] if in_one else [PET_IMAGES, PET_NOTES]
+    files = []
+    for body, file in zip(bodies, source.splits["train"], strict=True):
+        assert isinstance(file, RemoteFile)
+        packed = tar(tmp_path / file.name, body, "w:gz").read_bytes()
+        site.files[f"/{file.name}"] = packed
+        md5 = hashlib.md5(packed).hexdigest()
+        files.append(replace(file, url=f"{site.url}/{file.name}", md5=md5, size=None))
+    here = replace(source, splits={split: tuple(files) for split in source.splits})
+    monkeypatch.setitem(DATA_SETS, "pets", replace(pets, splits={"train": 2, "test": 1}, sources=(here,)))
+    records = load("pets", split="train")
+    assert records.classes == ("Abyssinian", "american bulldog")
+    assert records[1]["mask"].tolist() == [[2, 0, 255]]
+    assert records[1]["boxes"].tolist() == [[0, 0, 1, 1]]
+    asked = len(site.log)
+    assert len(load("pets", split="test")) == 1
+    assert len(site.log) == asked
+
+
+# folders of the Hub that are listed when they are wanted
+
+
+def test_a_folder_of_the_hub(site: Site, table: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listed with the commit and the SHA-256 that the Hub states, and taken from exactly that commit."""
+    monkeypatch.setenv("HF_ENDPOINT", f"{site.url}/")
+    commit, sha = "c0ffee" * 6, hashlib.sha256(table).hexdigest()
+    listing = {
+        "sha": commit,
+        "siblings": [
+            {"rfilename": "README.md", "size": 3},
+            {"rfilename": "data/train-00001-of-00002-b.parquet", "size": len(table), "lfs": {"sha256": sha}},
+            {"rfilename": "data/train-00000-of-00002-a.parquet", "size": len(table), "lfs": {"sha256": sha}},
+            {"rfilename": "data/val-00000-of-00001-c.parquet", "size": 1, "lfs": {"sha256": "0" * 64}},
+        ],
+    }
+    site.files["/api/datasets/who/voc/revision/main?blobs=true"] = json.dumps(listing).encode()
+    names = ("train-00000-of-00002-a.parquet", "train-00001-of-00002-b.parquet")
+    for name in names:
+        site.files[f"/datasets/who/voc/resolve/{commit}/data/{name}"] = table
+    folder = HubFolder("who/voc", "data/train-*.parquet", "main")
+    found = resolve([folder])
+    assert [f.url for f in found] == [f"{site.url}/datasets/who/voc/resolve/{commit}/data/{n}" for n in names]
+    assert {(f.sha256, f.size) for f in found} == {(sha, len(table))}
+    aug = replace(
+        DATA_SETS["voc2012"],
+        name="toy",
+        splits={"aug": 4},
+        sources=(Source("the Hub", "voc_table", {"aug": (folder,)}),),
+    )
+    monkeypatch.setitem(DATA_SETS, "toy", aug)
+    assert len(load("toy", split="aug")) == 4
+    with pytest.raises(RuntimeError, match=r"who/voc has no files data/x-\*"):
+        resolve([replace(folder, pattern="data/x-*")])
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"sha": "x", "siblings": [{"rfilename": "a.parquet"}]}', None])
+def test_a_hub_that_lists_nonsense(answer: bytes | None, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", site.url)
+    if answer is not None:
+        site.files["/api/datasets/who/voc/revision/main?blobs=true"] = answer
+    with pytest.raises(RuntimeError, match="could not be listed"):
+        resolve([HubFolder("who/voc", "*.parquet", "main")])
+
+
+def test_another_address_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = DATA_SETS["cub200"].sources[0].splits["test"]
+    assert all(f.url.startswith("https://huggingface.co/datasets/bentrevett/") for f in resolve(files))
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
+    assert all(f.url.startswith("https://mirror.example/datasets/bentrevett/") for f in resolve(files))
+
+
+# what is known of each
+
+
+def test_describe(toy: DataSet, own_home: Path) -> None:
+    assert [d.data_set.name for d in catalogue()] == ["voc2012", "cub200", "pets", "coco2014", "imagenet", "toy"]
+    assert describe("toy").present == {}
+    get(["train"])
+    found = describe("toy")
+    assert (list(found.present), found.folder) == (["train"], own_home / "toy")
+    text = str(found)
+    assert text.startswith(f"toy: {toy.title}\n")
+    for part in ("2 images, on disk", "1 images, 0.1 GB to fetch", "the mirror: train, val", toy.licence, "20 classes"):
+        assert part in text
+    (own_home / "toy" / "val-00000-of-00002.parquet").write_bytes(b"")
+    assert list(describe("toy").present) == ["train"], "a split in parts, some missing, is not present"
+
+
+def test_imagenet_is_not_fetched(tmp_path: Path, own_home: Path) -> None:
+    with pytest.raises(DataUnavailable, match="agree to the terms on the Hub"):
+        load("imagenet", split="validation")
+    assert not own_home.exists(), "not even a folder"
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["tench", "goldfish"])})
+    rows = {"image": [{"bytes": picture(4, 6), "path": None}], "label": [1]}
+    folder = tmp_path / "copy" / "data"
+    folder.mkdir(parents=True)
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / "validation-00000-of-00001.parquet")
+    records = load("imagenet", split="validation", root=tmp_path / "copy")
+    assert (records.classes, records[0]["labels"].tolist()) == (("tench", "goldfish"), [0, 1])

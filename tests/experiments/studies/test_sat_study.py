@@ -1,0 +1,70 @@
+"""Chapter 4's studies: same recipe for all rows, what is recorded."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from wsss_lib.experiments.studies import common
+from wsss_lib.experiments.studies import sat as study
+from wsss_lib.experiments.studies.__main__ import STUDIES
+from wsss_lib.experiments.workbench import Lab
+
+
+def test_the_studies_are_registered() -> None:
+    assert STUDIES["sat"] is study.sat
+    assert {"sat_ablation", "sat_settings", "sat_dial"} <= set(STUDIES)
+
+
+def test_one_setting_changes_a_row_and_the_papers_rows_stand_in_its_order() -> None:
+    rows = ["gate only", "gate + area", "gate + normalisation", "gate + area + normalisation"]
+    assert list(study.ABLATION) == rows
+    weights = [(c.area_weight, c.norm_weight) for c in study.ABLATION.values()]
+    assert weights == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    full = vars(study.SATConfig())
+    assert vars(study.ABLATION[rows[-1]]) == vars(study.SETTINGS["as it is"]) == full
+    for name, config in study.SETTINGS.items():
+        changed = [key for key, value in vars(config).items() if value != full[key]]
+        assert len(changed) == (name != "as it is"), name
+
+
+def test_every_method_is_trained_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(common, "SEEDS", (0,))
+    monkeypatch.setattr(study, "cost", dict)
+    monkeypatch.setattr(Lab, "backbone", lambda self, **o: study_backbone())
+    monkeypatch.setattr(Lab, "fit", lambda self, method, **changes: asked.append(changes))
+    monkeypatch.setattr(Lab, "scores", lambda self, method: {"pxap": 0.5})
+    found = study.sat("smoke")
+    assert asked == [study.RECIPE | {"epochs": 1}] * 3
+    assert list(found["data"]["rows"]) == ["class-token attention", "TS-CAM", "patch scores alone", "SAT"]
+    assert set(found["data"]["rows"]["SAT"][0]) == {"pxap", "area", "area_sd", "worst"}
+
+
+def test_the_cost_is_in_seconds_and_mebibytes() -> None:
+    found = study.cost(batch=2, rounds=1)
+    assert list(found) == ["class-token attention", "TS-CAM", "SAT"]
+    assert all(set(each) == {"seconds", "saved_mib"} for each in found.values())
+    saved = {name: each["saved_mib"] for name, each in found.items()}
+    assert 1 < saved["TS-CAM"] < saved["SAT"] < 2 * saved["TS-CAM"], "32 images keep about a hundred"
+
+
+def study_backbone() -> nn.Module:
+    from wsss_lib.backbones import tiny_vit
+
+    return tiny_vit(dim=8, depth=6, heads=2)
+
+
+def test_what_is_known_is_not_measured_again_unless_a_setting_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = {"data": {"rows": {"SAT": [1, 2, 3]}, "settings": study.settings()}}
+    monkeypatch.setattr(study.results, "read", lambda name: stored)
+    assert study.recorded("book") == {"SAT": [1, 2, 3]}
+    assert study.recorded("smoke") is None
+    monkeypatch.setattr(study, "RECIPE", study.RECIPE | {"lr": 1.0})
+    assert study.recorded("book") is None
+
+    def absent(name: str) -> dict[str, object]:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(study.results, "read", absent)
+    assert study.recorded("book") is None

@@ -1,0 +1,134 @@
+import nbformat
+import pytest
+from notebook_kit import executed, notebook, told
+
+from press import cells
+from press.check import whole
+from press.check.checks import Chapter
+
+
+def problems(tmp_path, check, *codes: str, output: str = "") -> str:
+    made = notebook("01_cam", *codes)
+    stream = [nbformat.v4.new_output("stream", text=output)] if output else []
+    executed(made, {cell.id: stream for cell in cells.code_cells(made)})
+    return told(p for p in check(Chapter(tmp_path / "01_cam.ipynb", made)) if "bootstrap" not in p.where)
+
+
+@pytest.mark.parametrize("code", ["print(1)", "x = 1\nsay('a')", "figures.show(fig, alt=a)", "figures.table(rows)"])
+def test_a_cell_that_was_stripped_is_found(tmp_path, code):
+    told = problems(tmp_path, whole.outputs_kept, code)
+    assert "cell 4 (code-0" in told
+    assert "no output is stored" in told
+    assert "wsss run 01_cam --in-place" in told
+    assert problems(tmp_path, whole.outputs_kept, code, output="1") == ""
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["x = 1", "if x:\n    print(1)", "def f():\n    print(1)", "x = figures.table(rows)", "table(rows);", "pass"],
+)
+def test_a_cell_that_need_not_show_anything_may_be_silent(tmp_path, code):
+    assert problems(tmp_path, whole.outputs_kept, code) == ""
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["seed = 1", "for seed in (0, 1): pass", "if x:\n    data = 'b'", "a, device = 1, 'cpu'", "import x as data"],
+)
+def test_a_parameter_that_is_overwritten_is_found(tmp_path, code):
+    told = problems(tmp_path, whole.parameters_kept, code)
+    assert "overwrites the parameter" in told
+    assert "wsss run -p" in told
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "device = pick_device(device)",
+        "def f(seed):\n    data = seed",
+        "x = [seed for seed in y]",
+        "lab.seed = 1",
+        "s = seed",
+    ],
+)
+def test_a_parameter_that_is_used_is_not(tmp_path, code):
+    assert problems(tmp_path, whole.parameters_kept, code) == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        ("interact(draw, x=(0, 3))", "the function draw"),
+        ("interact(lambda x: x, x=(0, 3))", "a function without a name"),
+        ("button.on_click(draw)", "the function draw"),
+        ("slider.observe(draw, 'value')", "the function draw"),
+        ("slider.observe(handler=draw, names='value')", "the function draw"),
+        ("interact(f=draw, x=(0, 3))", "the function draw"),
+        ("@interact(x=(0, 3))\ndef draw(x):\n    pass", "the function draw"),
+    ],
+)
+def test_a_callback_that_nobody_calls_is_found(tmp_path, code, what):
+    told = problems(tmp_path, whole.callbacks_called, "def draw(x):\n    pass", code)
+    assert f"gives a control {what}, which no cell calls" in told
+    if "lambda" not in code:
+        assert problems(tmp_path, whole.callbacks_called, "def draw(x):\n    pass", code, "draw(1)") == ""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "try:\n    draw(1)\nexcept Exception:\n    pass",
+        "try:\n    draw(1)\nexcept:\n    shown = None",
+        "def draw(x):\n    try:\n        return 1 / x\n    except Exception as error:\n        return 0",
+        "try:\n    assert mine == theirs\nexcept AssertionError:\n    pass",
+    ],
+)
+def test_an_error_that_nobody_hears_is_found(tmp_path, code):
+    told = problems(tmp_path, whole.errors_heard, code)
+    assert "cell 4 (code-0" in told
+    assert "catches every error and drops it" in told
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "try:\n    read()\nexcept FileNotFoundError:\n    pass",
+        "try:\n    read()\nexcept Exception as error:\n    print(error)",
+        "try:\n    read()\nexcept Exception as error:\n    told = error",
+        "try:\n    read()\nexcept Exception:\n    raise",
+    ],
+)
+def test_an_error_that_is_expected_or_told_is_not(tmp_path, code):
+    assert problems(tmp_path, whole.errors_heard, code) == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        ("import helpers", "imports helpers"),
+        ("from tests.press import notebook_kit", "imports tests"),
+        ("def f():\n    import papermill.execute", "imports papermill"),
+        ("open('../../results/world.json')", "names ../../results/world.json"),
+        ("%run ../setup.py", "runs a script or a shell"),
+        ("!cp ../a.png .", "runs a script or a shell"),
+    ],
+)
+def test_what_only_the_clone_has_is_found(tmp_path, code, what):
+    told = problems(tmp_path, whole.stands_alone, code)
+    assert "cell 4 (code-0" in told
+    assert what in told
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import torch, json",
+        "from skimage.data import chelsea",
+        "from wsss_lib import maps",
+        "import PIL.Image",
+        "%pip -q",
+        "a != b",
+    ],
+)
+def test_what_every_reader_has_is_not(tmp_path, code):
+    assert problems(tmp_path, whole.stands_alone, code) == ""

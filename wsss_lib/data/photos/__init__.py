@@ -1,0 +1,1 @@
+"""Photographs: known by name or one's own, as tables in Parquet."""

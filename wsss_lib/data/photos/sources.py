@@ -1,0 +1,238 @@
+"""Which real data sets there are, and where each can be had: at least two places, and what must arrive.
+
+Hosts die: VOC's own has been unreachable at times for years. So each data set lists several sources, tried in
+order; each file carries the checksum that it must have. Where the checksums come from:
+
+- SHA-256 of Hub files: what the Hub's own pages of the pinned commit say (its Git LFS pointer *is* the SHA-256). For
+  ``jxie/pascal-voc-2012`` no pin was at hand: the branch ``main`` is listed at the time, with the SHA-256 that the Hub
+  states, and both are noted in the lock beside the data (trust on first use).
+- MD5 of archives: as published with the data and checked by torchvision, fast.ai and others for years. MD5 guards
+  against accidents, not against someone who means to deceive; nobody publishes a SHA-256, so the one that was found is
+  noted in the lock, and a later download must match it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wsss_lib.data.photos.download import RemoteFile
+from wsss_lib.data.photos.names import COCO, VOC
+
+HUB = "https://huggingface.co"
+"""The Hugging Face Hub; the environment variable ``HF_ENDPOINT`` puts another address in its place."""
+
+
+@dataclass(frozen=True)
+class HubFolder:
+    """Files of a Hub repository whose names are not known ahead; they are listed when they are wanted."""
+
+    repository: str
+    pattern: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place to have a data set from.
+
+    Attributes:
+        name: Who serves it, for people.
+        reader: How it is laid out, a name in :data:`wsss_lib.data.photos.readers.READERS`.
+        splits: What to fetch for each split, in the order that the reader expects.
+    """
+
+    name: str
+    reader: str
+    splits: Mapping[str, tuple[RemoteFile | HubFolder, ...]]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set that :func:`wsss_lib.data.load` knows by name.
+
+    Attributes:
+        name: For ``load``.
+        title: For people.
+        home: The publishers' page.
+        licence: In a sentence.
+        splits: Number of images of each split; a source that gives another number is refused.
+        gigabytes: To download for each split, roughly, from the first source.
+        number_of_classes: K.
+        classes: Their names, where they are known ahead; a table's own names come first.
+        has: Which of labels, masks, boxes.
+        sources: In the order in which they are tried.
+        note: What else to know.
+    """
+
+    name: str
+    title: str
+    home: str
+    licence: str
+    splits: Mapping[str, int]
+    gigabytes: Mapping[str, float]
+    number_of_classes: int
+    classes: tuple[str, ...]
+    has: tuple[str, ...]
+    sources: tuple[Source, ...]
+    note: str = ""
+
+
+def _hub(repository: str, revision: str, path: str, sha256: str | None, size: int | None = None) -> RemoteFile:
+    url = f"{HUB}/datasets/{repository}/resolve/{revision}/{path}"
+    return RemoteFile(url, path.rpartition("/")[2], sha256=sha256, size=size)
+
+
+_VOC_COMMIT = ("nateraw/pascal-voc-2012", "1537ff1954ebd3d693e4c5d33e9c17156108fa94")
+_CUB_COMMIT = ("bentrevett/caltech-ucsd-birds-200-2011", "c1492c7cfd03de0c6b57b19f1d89cefd446e41fb")
+_VOC_TAR = "VOCtrainval_11-May-2012.tar"
+_VOC_MD5, _VOC_SIZE = "6cd6e144f989b92b3379bac3b3de84fd", 1_999_639_040
+_VOC_S3 = RemoteFile(f"https://d2l-data.s3-accelerate.amazonaws.com/{_VOC_TAR}", _VOC_TAR, md5=_VOC_MD5, size=_VOC_SIZE)
+_VOC_OXFORD = RemoteFile(
+    f"https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/{_VOC_TAR}", _VOC_TAR, md5=_VOC_MD5, size=_VOC_SIZE
+)
+_SBD = RemoteFile(
+    "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz",
+    "benchmark.tgz", md5="82b4d87ceb2ed10f6038a1cba92111cb",
+)  # fmt: skip
+
+_VOC2012 = DataSet(
+    name="voc2012",
+    title="PASCAL VOC 2012, semantic segmentation",
+    home="https://www.robots.ox.ac.uk/~vgg/projects/pascal/VOC/voc2012/",
+    licence="Photos from Flickr under Flickr's terms of use, each with its own owner; research use.",
+    splits={"train": 1464, "val": 1449, "aug": 10_582},
+    gigabytes={"train": 0.17, "val": 0.17, "aug": 1.2},
+    number_of_classes=20,
+    classes=VOC,
+    has=("labels", "masks"),
+    sources=(
+        Source("Hugging Face Hub, nateraw/pascal-voc-2012", "voc_table", {
+            "train": (_hub(*_VOC_COMMIT, "data/train-00000-of-00001.parquet",
+                           "7b3f275d2d634f6e2a8d1b82bee7f3b15491ade0d8fd60ae643b09478de2dbf2"),),
+            "val": (_hub(*_VOC_COMMIT, "data/val-00000-of-00001.parquet",
+                         "6f3831b96a8c5705e7f5146c1e9c3e066f75020ab421b70ae7580a6929aa3722", 166_877_677),),
+        }),
+        Source("Hugging Face Hub, jxie/pascal-voc-2012", "voc_table", {
+            "aug": (HubFolder("jxie/pascal-voc-2012", "data/train-*.parquet", "main"),),
+        }),
+        Source("the bucket of Dive into Deep Learning", "voc_tar", {"train": (_VOC_S3,), "val": (_VOC_S3,)}),
+        Source("Oxford", "voc_tar", {"train": (_VOC_OXFORD,), "val": (_VOC_OXFORD,)}),
+        Source("the bucket of Dive into Deep Learning, and Berkeley", "voc_aug", {"aug": (_VOC_S3, _SBD)}),
+        Source("Oxford, and Berkeley", "voc_aug", {"aug": (_VOC_OXFORD, _SBD)}),
+    ),
+    note="'aug' is the augmented training list, 1,464 VOC and 9,118 SBD masks (Hariharan et al. 2011); its labels are "
+    "those of the masks. Ids of the Hub's rows are running numbers, ids of the archives' rows VOC's own.",
+)  # fmt: skip
+
+_CUB200 = DataSet(
+    name="cub200",
+    title="Caltech-UCSD Birds-200-2011",
+    home="https://www.vision.caltech.edu/datasets/cub_200_2011/",
+    licence="Non-commercial research and education; the photos belong to their owners.",
+    splits={"train": 5994, "test": 5794},
+    gigabytes={"train": 0.58, "test": 0.56},
+    number_of_classes=200,
+    classes=(),
+    has=("labels", "boxes"),
+    sources=(
+        Source("Hugging Face Hub, bentrevett/caltech-ucsd-birds-200-2011", "cub_table", {
+            "train": (
+                _hub(*_CUB_COMMIT, "data/train-00000-of-00002.parquet",
+                     "fb4590d7fbd018c1cd0df7674dd4055ca91312df72790a2fddcab74e15fcefa4"),
+                _hub(*_CUB_COMMIT, "data/train-00001-of-00002.parquet",
+                     "7d56af56f59182c2544cbba974c92a9c69e7e72f984b035d2d9ea7af23cd763c"),
+            ),
+            "test": (
+                _hub(*_CUB_COMMIT, "data/test-00000-of-00002.parquet",
+                     "fb0c8ac3d2357353689f07444f0d29e27a36f76faaaad1a13451494816a5c608"),
+                _hub(*_CUB_COMMIT, "data/test-00001-of-00002.parquet",
+                     "180fe23f22750c6f9e96f4ce986be8b1268cbb3c6dba6222ac902704ae24a286"),
+            ),
+        }),
+        Source("CaltechDATA", "cub_tar", {split: (
+            RemoteFile("https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz?download=1",
+                       "CUB_200_2011.tgz", md5="97eceeb196236b17998738112f37df78"),
+        ) for split in ("train", "test")}),
+    ),
+    note="One box an image, the data set's own. No masks: its segmentations are a separate archive.",
+)  # fmt: skip
+
+_PETS = DataSet(
+    name="pets",
+    title="Oxford-IIIT Pet",
+    home="https://www.robots.ox.ac.uk/~vgg/data/pets/",
+    licence="CC BY-SA 4.0; the photos belong to their owners.",
+    splits={"train": 3680, "test": 3669},
+    gigabytes={"train": 0.81, "test": 0.81},
+    number_of_classes=37,
+    classes=(),
+    has=("labels", "masks"),
+    sources=(
+        Source("Oxford", "pets_tar", {split: (
+            RemoteFile("https://thor.robots.ox.ac.uk/~vgg/data/pets/images.tar.gz", "images.tar.gz",
+                       md5="5c4f3ee8e5d25df40f4fd59a7f44e54c"),
+            RemoteFile("https://thor.robots.ox.ac.uk/~vgg/data/pets/annotations.tar.gz", "annotations.tar.gz",
+                       md5="95a8c909bbe2e81eed6a22bccdf3f68f"),
+        ) for split in ("train", "test")}),
+        Source("the bucket of fast.ai", "pets_tar", {split: (
+            RemoteFile("https://s3.amazonaws.com/fast-ai-imageclas/oxford-iiit-pet.tgz", "oxford-iiit-pet.tgz",
+                       md5="e4db5c768afd933bb91f5f594d7417a4", size=811_706_944),
+        ) for split in ("train", "test")}),
+    ),
+    note="'train' is the paper's trainval. Masks from the trimaps: breed, background, and 255 for the unclassified "
+    "rim. The tables of the Hub that could be confirmed hold no trimaps, hence two hosts of the archives.",
+)  # fmt: skip
+
+
+def _coco_files(host: str, split: str, images_md5: str) -> tuple[RemoteFile, ...]:
+    return (
+        RemoteFile(f"{host}/zips/{split}2014.zip", f"{split}2014.zip", md5=images_md5),
+        RemoteFile(f"{host}/annotations/annotations_trainval2014.zip", "annotations_trainval2014.zip",
+                   md5="0a379cfc70b0e71301e0f377548639bd", size=252_872_794),
+    )  # fmt: skip
+
+
+def _coco(name: str, host: str) -> Source:
+    return Source(name, "coco_zip", {
+        "train": _coco_files(host, "train", "0da8c0bd3d6becc4dcb32757491aca88"),
+        "val": _coco_files(host, "val", "a3d79f5ed8d289b7a7554ce06a5782b3"),
+    })  # fmt: skip
+
+
+_COCO2014 = DataSet(
+    name="coco2014",
+    title="MS COCO 2014, objects",
+    home="https://cocodataset.org",
+    licence="Annotations CC BY 4.0; photos from Flickr under Flickr's terms of use, each with its own licence.",
+    splits={"train": 82_783, "val": 40_504},
+    gigabytes={"train": 13.8, "val": 6.9},
+    number_of_classes=80,
+    classes=COCO,
+    has=("labels", "masks", "boxes"),
+    sources=(
+        _coco("cocodataset.org", "http://images.cocodataset.org"),
+        _coco("cocodataset.org by its bucket's other address", "https://s3.amazonaws.com/images.cocodataset.org"),
+    ),
+    note="One box an object. Where objects overlap, the smaller is on top; crowds are 255. Images without any object "
+    "are kept. Both addresses lead to one bucket: the second helps where the first is blocked, not where the bucket is "
+    "gone.",
+)
+
+_IMAGENET = DataSet(
+    name="imagenet",
+    title="ImageNet ILSVRC 2012",
+    home="https://www.image-net.org",
+    licence="Non-commercial research and education; each person agrees to the terms themselves.",
+    splits={"train": 1_281_167, "validation": 50_000},
+    gigabytes={"train": 140.0, "validation": 6.7},
+    number_of_classes=1000,
+    classes=(),
+    has=("labels",),
+    sources=(),
+    note="Nothing is fetched: agree to the terms on the Hub (ILSVRC/imagenet-1k), download its Parquet files "
+    "yourself, and pass their folder as root=.",
+)
+
+DATA_SETS: dict[str, DataSet] = {d.name: d for d in (_VOC2012, _CUB200, _PETS, _COCO2014, _IMAGENET)}
+"""By name; :func:`wsss_lib.data.load` also knows ``"critters"``, which is drawn."""

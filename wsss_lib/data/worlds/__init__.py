@@ -1,0 +1,1 @@
+"""Worlds that are drawn: exact truth, every difficulty a dial."""

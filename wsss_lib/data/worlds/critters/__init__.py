@@ -1,0 +1,23 @@
+"""Critters: the world with dials. Procedurally drawn animals in habitats, with exact masks and no download."""
+
+from wsss_lib.data.worlds.critters.dataset import COUNTS, Critters, cache_folder, load_critters
+from wsss_lib.data.worlds.critters.scene import Scenes, render
+from wsss_lib.data.worlds.critters.species import COATS, COMPANIONS, FACES, NURSERY, PATTERNS, SPECIES
+from wsss_lib.data.worlds.critters.world import DRAWING_VERSION, World
+
+__all__ = [
+    "COATS",
+    "COMPANIONS",
+    "COUNTS",
+    "DRAWING_VERSION",
+    "FACES",
+    "NURSERY",
+    "PATTERNS",
+    "SPECIES",
+    "Critters",
+    "Scenes",
+    "World",
+    "cache_folder",
+    "load_critters",
+    "render",
+]

@@ -1,0 +1,185 @@
+"""Critters as records: drawn once, kept in memory as bytes, cached on disk, handed out as tensors."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsss_lib.data.records import Batch, Records, Sample
+from wsss_lib.data.worlds.critters.scene import Scenes, render
+from wsss_lib.data.worlds.critters.world import World
+
+if TYPE_CHECKING:
+    import datasets
+
+COUNTS = {"train": 2000, "val": 400, "test": 400}
+"""Images per split. ``val`` chooses thresholds and weights, ``test`` reports."""
+
+
+class Critters(Records):
+    """A split of a world.
+
+    Args:
+        world: The dials.
+        split: ``"train"``, ``"val"``, ``"test"`` or any other name; other names are other images.
+        count: Number of images; by default that of :data:`COUNTS` (400 for other names).
+        cache: Folder for drawn splits; None draws anew. See :func:`cache_folder`.
+
+    Raises:
+        ValueError: ``count`` is not positive.
+    """
+
+    name = "critters"
+
+    def __init__(
+        self, world: World | None = None, split: str = "train", count: int | None = None, cache: Path | None = None
+    ) -> None:
+        self.world = world or World()
+        self.split = split
+        self.count = COUNTS.get(split, 400) if count is None else count
+        if self.count < 1:
+            raise ValueError(f"count is {self.count}, expected at least one image: ask for a positive number")
+        self.classes = self.world.species
+        self.fingerprint = self.world.fingerprint(split, self.count)
+        self.scenes = self._drawn(cache)
+        self._labels = torch.from_numpy(self.scenes.labels)
+
+    def _drawn(self, cache: Path | None) -> Scenes:
+        if cache is None:
+            return render(self.world, self.split, range(self.count))
+        path = cache / "critters" / f"{self.fingerprint}.npz"
+        if path.exists():
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {f.name: stored[f.name] for f in fields(Scenes) if f.name != "objects"}
+                objects = json.loads(bytes(stored["objects"]).decode())
+            return Scenes(**arrays, objects=objects)
+        scenes = render(self.world, self.split, range(self.count))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {f.name: getattr(scenes, f.name) for f in fields(Scenes) if f.name != "objects"}
+        text = np.frombuffer(json.dumps(scenes.objects).encode(), np.uint8)
+        # Written beside and renamed: a reader never meets half a file, even when two kernels draw the same split.
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            np.savez(file, objects=text, **arrays)
+        os.replace(file.name, path)
+        return scenes
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def labels(self) -> Tensor:
+        return self._labels
+
+    def batch(self, indices: Sequence[int] | Tensor) -> Batch:
+        """Several samples at once, without a loop over images.
+
+        Args:
+            indices: M positions.
+
+        Returns:
+            The batch of these samples in this order.
+        """
+        at = np.asarray(indices, dtype=np.int64)
+        s, size = self.scenes, self.world.size
+        objects = [s.objects[i] for i in at]
+        return {
+            "images": torch.from_numpy(s.images[at]).float() / 255,
+            "labels": self._labels[torch.from_numpy(at)],
+            "masks": torch.from_numpy(s.masks[at]).long(),
+            "parts": torch.from_numpy(s.parts[at]).long(),
+            "boxes": [torch.tensor([o["box"] for o in row], dtype=torch.float32).reshape(-1, 4) for row in objects],
+            "box_labels": [torch.tensor([o["class"] for o in row], dtype=torch.int64) for row in objects],
+            "sizes": [(size, size)] * len(at),
+            "ids": [f"{self.split}-{i:06d}" for i in at],
+            "objects": objects,
+        }
+
+    def __getitem__(self, index: int) -> Sample:
+        if not -self.count <= index < self.count:
+            raise IndexError(f"index {index} is outside 0..{self.count - 1}: ask for an image of this split")
+        b = self.batch([index % self.count])
+        return {
+            "image": b["images"][0],
+            "labels": b["labels"][0],
+            "mask": b["masks"][0],
+            "parts": b["parts"][0],
+            "boxes": b["boxes"][0],
+            "box_labels": b["box_labels"][0],
+            "id": b["ids"][0],
+            "objects": b["objects"][0],
+        }
+
+    def to_datasets(self) -> datasets.Dataset:
+        """The split as a ``datasets.Dataset``, in the columns that :func:`wsss_lib.data.load` reads from Parquet.
+
+        Returns:
+            Columns ``id``, ``image``, ``mask`` (PNG; 0 background, k + 1 for class k), ``labels`` (0-based), ``boxes``
+            (xyxy pixels), ``categories`` (0-based class of each box), ``parts`` (PNG) and ``objects`` (JSON).
+        """
+        import datasets
+        from PIL import Image
+
+        s = self.scenes
+        class_label = datasets.ClassLabel(names=list(self.classes))
+        columns = {
+            "id": datasets.Value("string"),
+            "image": datasets.Image(),
+            "mask": datasets.Image(),
+            "labels": datasets.Sequence(class_label),
+            "boxes": datasets.Sequence(datasets.Sequence(datasets.Value("float32"), length=4)),
+            "categories": datasets.Sequence(class_label),
+            "parts": datasets.Image(),
+            "objects": datasets.Value("string"),
+        }
+        rows: dict[str, list[Any]] = {
+            "id": [f"{self.split}-{i:06d}" for i in range(self.count)],
+            "image": [Image.fromarray(image.transpose(1, 2, 0)) for image in s.images],
+            "mask": [Image.fromarray(mask) for mask in s.masks],
+            "labels": [np.flatnonzero(row).tolist() for row in s.labels],
+            "boxes": [[o["box"] for o in row] for row in s.objects],
+            "categories": [[o["class"] for o in row] for row in s.objects],
+            "parts": [Image.fromarray(parts) for parts in s.parts],
+            "objects": [json.dumps(row) for row in s.objects],
+        }
+        return datasets.Dataset.from_dict(rows, features=datasets.Features(columns), split=datasets.Split(self.split))
+
+
+def cache_folder() -> Path | None:
+    """Where data are kept: ``WSSS_CACHE``, or the user's cache folder; None (nowhere) if ``WSSS_CACHE`` is empty."""
+    named = os.environ.get("WSSS_CACHE")
+    if named is not None:
+        return Path(named) if named else None
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsss_lib"
+
+
+def load_critters(
+    split: str = "train", *, count: int | None = None, world: World | None = None, **dials: Any
+) -> Critters:
+    """A split of the world, from the cache where it was drawn before.
+
+    Args:
+        split: Name of the split.
+        count: Number of images; see :data:`COUNTS`.
+        world: The dials; by default the book's.
+        **dials: Dials to change, for example ``body_evidence=0.1``.
+
+    Returns:
+        The records.
+
+    Raises:
+        ValueError: A dial that does not exist or is outside its range.
+    """
+    unknown = sorted(set(dials) - {f.name for f in fields(World)})
+    if unknown:
+        names = ", ".join(f.name for f in fields(World))
+        raise ValueError(f"the world has no dial named {', '.join(unknown)}: turn one of {names}")
+    return Critters(replace(world or World(), **dials), split, count, cache_folder())

@@ -1,0 +1,76 @@
+"""The world and its dials: every failure that a method of this book mends is a dial that a reader can turn."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from wsss_lib.data.worlds.critters.species import NURSERY, SPECIES
+
+
+@dataclass(frozen=True)
+class World:
+    """The dials. The defaults are what the chapters' numbers speak of; built in the chapter *The world*.
+
+    Args:
+        size: Side of the square images in pixels, at least 16.
+        species: The K classes, out of :data:`SPECIES` (the chapters') and :data:`NURSERY` (the backbones');
+            at least two.
+        head_evidence: Share of the head's look (shape and face) that is the species' own, in [0, 1]; the rest is that
+            of a species drawn at random. 1: the head tells the class for certain. 0: it tells nothing.
+        body_evidence: The same for the body (shape and coat pattern). Low values make a classifier look at heads only.
+        scale: Smallest and largest extent of a critter (the longer side of its box) in image sides.
+        clutter: Chance of each of 16 places on the ground to hold a tuft, a stone or a flower, in [0, 1].
+        contrast: 1: coat, markings and contour line stand out from the ground; 0: the critter is painted like the
+            ground and little but a darker head tells where it ends.
+        cooccurrence: Chance that a species' own habitat object stands beside it, in [0, 1]; beyond it an object of
+            any kind appears one time in four, whatever the species.
+        critters: Fewest and most critters in an image.
+        occlusion: Share of a critter's length that a bush in front of it hides, in [0, 1]; 0: no bush.
+        seed: Worlds of other seeds are other draws from the same distribution.
+
+    Raises:
+        ValueError: A dial outside its range; the message names it, its range and the value given.
+    """
+
+    size: int = 96
+    species: tuple[str, ...] = SPECIES
+    head_evidence: float = 1.0
+    body_evidence: float = 0.50
+    scale: tuple[float, float] = (0.55, 0.90)
+    clutter: float = 0.5
+    contrast: float = 0.9
+    cooccurrence: float = 0.0
+    critters: tuple[int, int] = (1, 1)
+    occlusion: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "species", tuple(self.species))
+        object.__setattr__(self, "scale", tuple(float(s) for s in self.scale))
+        object.__setattr__(self, "critters", tuple(int(c) for c in self.critters))
+        for name in ("head_evidence", "body_evidence", "clutter", "contrast", "cooccurrence", "occlusion"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value}, expected a number from 0 to 1: turn the dial back into its range")
+        if self.size < 16:
+            raise ValueError(f"size is {self.size}, expected at least 16 pixels: a smaller critter has no head to see")
+        unknown = [s for s in self.species if s not in SPECIES + NURSERY]
+        if unknown or len(self.species) < 2 or len(set(self.species)) < len(self.species):
+            raise ValueError(f"species is {self.species}, expected two or more different ones of {SPECIES}")
+        if len(self.scale) != 2 or not 0.1 <= self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(
+                f"scale is {self.scale}, expected (smallest, largest) with 0.1 <= smallest <= largest <= 1"
+            )
+        if len(self.critters) != 2 or not 1 <= self.critters[0] <= self.critters[1] <= 6:
+            raise ValueError(f"critters is {self.critters}, expected (fewest, most) with 1 <= fewest <= most <= 6")
+
+    def fingerprint(self, split: str, count: int) -> str:
+        """SHA-256 over the dials, the split, the number of images and the version of the drawing."""
+        text = json.dumps([asdict(self), split, count, DRAWING_VERSION], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+DRAWING_VERSION = 1
+"""Raised whenever the same dials draw other bytes: old caches and recorded results are then not mixed in."""

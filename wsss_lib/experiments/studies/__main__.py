@@ -1,0 +1,46 @@
+"""The studies' command line; see the package's docstring."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from wsss_lib.experiments import results
+from wsss_lib.experiments.studies import bas, sat, sat_spread, seam, spine, together
+from wsss_lib.experiments.studies.common import SEEDS, Study
+
+STUDIES: dict[str, Study] = {
+    name: study for module in (spine, bas, sat, sat_spread, seam, together) for name, study in module.STUDIES.items()
+}
+"""Every study by name; a module of this package brings its own."""
+NOTE = "thresholds chosen on val, numbers from test, image labels given"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run studies and record them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m wsss_lib.experiments.studies", description="Measure, and write to results/."
+    )
+    parser.add_argument("names", nargs="+", choices=tuple(STUDIES), help="which studies")
+    parser.add_argument("--profile", choices=("book", "smoke"), default="book", help="smoke: small, not recorded")
+    given = parser.parse_args(argv)
+    for name in given.names:
+        began = time.monotonic()
+        found = STUDIES[name](given.profile)
+        if given.profile == "book":
+            results.record(
+                name,
+                found["data"],
+                command=f"python -m wsss_lib.experiments.studies {name}",
+                fingerprint=found["fingerprint"],
+                seeds=SEEDS,
+                wall_seconds=time.monotonic() - began,
+                note=found.get("note", NOTE),
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

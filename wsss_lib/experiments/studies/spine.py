@@ -1,0 +1,91 @@
+"""Studies of the spine: the drawn world, its dials, and the maps of chapters 1 and 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from wsss_lib.data.worlds.critters import World
+from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitted, say, trained
+from wsss_lib.experiments.studies.supervised import Supervised
+from wsss_lib.experiments.workbench import Lab
+from wsss_lib.methods.cam import CAM
+from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
+from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
+
+DIALS: dict[str, tuple[Any, ...]] = {
+    "body_evidence": (0.0, 0.25, 0.5, 0.75, 1.0),
+}
+"""Settings of the dials that the study turns, the others at their defaults."""
+
+
+def world(profile: str) -> dict[str, Any]:
+    """Classifier, CAM and upper bound at the default dials; and the classifier of several critters an image."""
+    rows: dict[str, list[dict[str, Any]]] = {"cam": [], "supervised": [], "several": []}
+    prints: dict[str, str] = {}
+    for seed in SEEDS:
+        lab = Lab(profile, seed=seed)
+        rows["cam"].append(lab.scores(trained(lab)))
+        torch.manual_seed(seed)
+        told = Supervised(lab.backbone(), len(lab.classes))
+        # Masks are a harder thing to learn than labels: twice the epochs, so that the bound is not too low.
+        rows["supervised"].append(lab.scores(fitted(lab, told, epochs=2 * (lab.recipe().epochs or 1))))
+        crowd = Lab(profile, seed=seed, world=World(critters=(1, 3)))
+        # Several small critters instead of a large one: twice the epochs as well.
+        rows["several"].append(crowd.scores(trained(crowd, epochs=2 * (crowd.recipe().epochs or 1))))
+        prints[f"test-{seed}"] = lab.report_on.fingerprint
+        say("world", seed, rows)
+    return {"data": {"dials": repr(World()), "rows": rows}, "fingerprint": prints}
+
+
+def dials(profile: str) -> dict[str, Any]:
+    """Plain CAM at five settings of each dial."""
+    out: dict[str, Any] = {}
+    prints: dict[str, str] = {}
+    for dial, settings in DIALS.items():
+        out[dial] = {"settings": [list(s) if isinstance(s, tuple) else s for s in settings], "cam": []}
+        for setting in settings:
+            rows = []
+            for seed in SEEDS:
+                lab = Lab(profile, seed=seed, world=replace(World(), **{dial: setting}))
+                rows.append(lab.scores(trained(lab)))
+                prints[f"{dial}-{setting}-{seed}"] = lab.report_on.fingerprint
+            out[dial]["cam"].append(rows)
+            say(f"{dial} {setting}", SEEDS[-1], {"cam": rows})
+    return {"data": out, "fingerprint": prints}
+
+
+def methods(profile: str) -> dict[str, Any]:
+    """The maps of chapters 1 and 2 on one and the same classifier."""
+
+    def measured(lab: Lab) -> Iterator[tuple[str, Row]]:
+        cam = trained(lab)
+        centred = EigenCAMConfig(centre=True, sign="mean_activation")
+        candidates: dict[str, torch.nn.Module] = {
+            "CAM": cam,
+            "Grad-CAM": GradCAM(cam, cam.backbone),
+            "Grad-CAM++": GradCAMPlusPlus(cam, cam.backbone),
+            "Eigen-CAM": EigenCAM(cam.backbone),
+            "Eigen-CAM, centred": EigenCAM(cam.backbone, config=centred),
+        }
+        torch.manual_seed(lab.seed)
+        candidates["CAM, max pooling"] = fitted(lab, MaxPooled(lab.backbone(), len(lab.classes)))
+        for name, method in candidates.items():
+            yield name, lab.scores(method)
+
+    rows, prints = by_seed("methods", profile, measured)
+    return {"data": {"rows": rows}, "fingerprint": prints}
+
+
+class MaxPooled(CAM):
+    """The paper's ablation: each channel's strongest cell instead of its mean (Zhou et al. 2016, GoogLeNet-GMP)."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (N, K)."""
+        return self.head(self.features(images).amax(dim=(2, 3)))
+
+
+STUDIES: dict[str, Study] = {"world": world, "dials": dials, "methods": methods}
