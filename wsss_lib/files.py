@@ -1,0 +1,115 @@
+"""Files that are whole or absent, and their digests: every write and every SHA-256 of the project goes through here."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TextIO, overload
+
+PARTIAL = ".partial"
+"""What the name of a file under construction ends in, before its suffix."""
+
+
+def write_atomically(path: str | Path, data: bytes | str) -> Path:
+    """Write a file: a reader sees the old content or the new one, never a part.
+
+    Args:
+        path: The file; it may exist, and its folder is made where it is absent.
+        data: The whole content; text becomes UTF-8 with its line ends as they are.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: The file cannot be written; the message of a full disk names the file and the remedy.
+    """
+    with writing(path, "wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+    return Path(path)
+
+
+@overload
+def writing(path: str | Path) -> AbstractContextManager[Path]: ...
+@overload
+def writing(path: str | Path, mode: Literal["wb"]) -> AbstractContextManager[BinaryIO]: ...
+@overload
+def writing(path: str | Path, mode: Literal["w"]) -> AbstractContextManager[TextIO]: ...
+@contextmanager
+def writing(path: str | Path, mode: str | None = None) -> Iterator[Any]:
+    """A temporary file beside ``path`` that takes its place when the block ends, and is removed when it fails::
+
+        with writing("picture.png") as partial:
+            image.save(partial)
+
+    Args:
+        path: The file; it may exist, and its folder is made where it is absent. A link is followed.
+        mode: None to get the temporary file's path; ``"wb"`` or ``"w"`` (UTF-8) to get it open for writing.
+
+    Yields:
+        An empty file in the same folder with the same suffix. Its name is short, however long the final one is.
+
+    Raises:
+        OSError: The file cannot be written; the message of a full disk names the file and the remedy.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{secrets.token_hex(8)}{PARTIAL}{target.suffix}")
+        # Not tempfile's: its files belong to their owner alone, and these are to be as readable as any other.
+        partial.open("xb").close()
+        try:
+            if mode is None:
+                yield partial
+            else:
+                binary = "b" in mode
+                with partial.open(mode, encoding=None if binary else "utf-8", newline=None if binary else "") as file:
+                    yield file
+            if target.exists():
+                shutil.copymode(target, partial)
+            os.replace(partial, target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except Exception as error:
+        if not _is_full_disk(error):
+            raise
+        raise OSError(
+            errno.ENOSPC,
+            f"the disk is full, so that {path} could not be written: free some space there, or choose a folder on "
+            "another disk, and start again",
+        ) from error
+
+
+def flush(path: Path) -> None:
+    """Have the system write a file or a folder's list of names to the disk, so that a power cut cannot undo it."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open folders, and needs no flush of them
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_text(text: str | bytes) -> str:
+    """SHA-256 of a text (as UTF-8) or of bytes, 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    # Libraries that write in other languages (safetensors) raise errors of their own, which hold the words only.
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return True
+    return "No space left on device" in str(error)
