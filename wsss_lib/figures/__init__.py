@@ -11,6 +11,7 @@ This is the one package where tensors become NumPy arrays.
 """
 
 from wsss_lib.figures.charts import Table, dial_curves, loss_curve, table, threshold_curve
+from wsss_lib.figures.flow import Arrow, Box, Flow, flow
 from wsss_lib.figures.gallery import gallery
 from wsss_lib.figures.page import DPI, WIDTH, canvas, check_alt, png, show, style
 from wsss_lib.figures.pictures import boxes, colourbar, mask_outline, overlay
@@ -18,12 +19,16 @@ from wsss_lib.figures.pictures import boxes, colourbar, mask_outline, overlay
 __all__ = [
     "DPI",
     "WIDTH",
+    "Arrow",
+    "Box",
+    "Flow",
     "Table",
     "boxes",
     "canvas",
     "check_alt",
     "colourbar",
     "dial_curves",
+    "flow",
     "gallery",
     "loss_curve",
     "mask_outline",

@@ -1,0 +1,77 @@
+"""A drawing of a data flow: every arrow is in the picture and in the text, and no arrow runs through a box."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from wsss_lib.figures import Arrow, Box, flow
+from wsss_lib.figures.flow import WIDTH, _crosses
+
+ROWS = [["image"], [Box("net", "the network\nand its head", "layer")], ["map", "score"], [Box("loss", kind="loss")]]
+ARROWS = [
+    Arrow("image", "net"),
+    Arrow("net", "map"),
+    Arrow("net", "score"),
+    Arrow("map", "loss", stop="The map is a <target>."),
+    Arrow("score", "loss"),
+    Arrow("image", "loss"),
+]
+
+
+def drawn(rows=ROWS, arrows=ARROWS):
+    return flow(rows, arrows, title="An example.")
+
+
+def test_every_box_arrow_and_stop_is_drawn():
+    svg = ElementTree.fromstring(drawn().svg())
+    space = "{http://www.w3.org/2000/svg}"
+    assert len(svg.findall(f"{space}rect")) == 5
+    assert len(svg.findall(f"{space}path")) == len(ARROWS)
+    assert len(svg.findall(f"{space}polygon")) == 1
+    texts = [text.text for text in svg.iter(f"{space}text")]
+    assert {"the network", "and its head", "1"} <= set(texts)
+
+
+def test_the_text_names_each_arrow_and_the_reason_of_each_stop():
+    alt = drawn().alt
+    assert alt.startswith("An example. Arrows: image to the network and its head; ")
+    assert alt.count(" to ") == len(ARROWS)
+    assert alt.endswith("Stop-gradient 1 between map and loss: The map is a <target>.")
+
+
+def test_what_is_written_in_the_page_is_escaped():
+    html = drawn()._repr_html_()
+    assert "<target>" not in html
+    assert html.count("&lt;target&gt;") == 2  # the list and the alternative text
+
+
+def test_no_arrow_runs_through_a_box_and_none_leaves_the_drawing():
+    drawing = drawn()
+    for arrow in ARROWS:
+        points = drawing._route(arrow)
+        for a, b in zip(points, points[1:], strict=False):
+            others = [place for name, place in drawing._places.items() if name not in (arrow.start, arrow.end)]
+            assert not any(_crosses(a, b, place) for place in others), arrow
+        assert all(0 <= x <= WIDTH for x, _ in points)
+
+
+def test_two_drawings_on_a_page_have_tips_of_their_own():
+    tips = [re.search(r'marker id="([^"]+)"', d.svg())[1] for d in (drawn(), drawn(arrows=ARROWS[:3]))]
+    assert tips[0] != tips[1]
+    assert drawn().svg() == drawn().svg()  # a stored output does not change from run to run
+
+
+@pytest.mark.parametrize(
+    ("rows", "arrows", "message"),
+    [
+        ([["a"], ["a"]], [], "two boxes are called 'a'"),
+        ([["a"], ["b"]], [Arrow("a", "c")], "names 'c', expected one of a, b"),
+        ([["a"], ["b"]], [Arrow("b", "a")], "goes up"),
+        ([list("abcde")], [], "one to four"),
+        ([[]], [], "one to four"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(rows, arrows, message):
+    with pytest.raises(ValueError, match=message):
+        flow(rows, arrows, title="Wrong.")

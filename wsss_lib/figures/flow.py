@@ -1,0 +1,250 @@
+"""How data flow through a method, and where no gradient flows back: a drawing with a stop sign at each stop-gradient.
+
+The drawing is SVG in HTML. It has no colours of its own for lines and text, so it reads on a light and on a dark page,
+and it is at most 440 units wide, so that its text is readable on a phone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+Kind = Literal["data", "layer", "loss"]
+Point = tuple[float, float]
+
+WIDTH = 440.0
+"""Width of a drawing in its own units; a phone shows 360 of its pixels."""
+ROW, GAP, LINE, HALF_SIGN = 46.0, 34.0, 17.0, 10.0
+"""Heights of a box with one line, of the space between two rows, of a line of text; half the height of a stop sign."""
+MARGIN = 22.0
+"""Space on the left and the right, in which arrows pass by a row."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A thing in the drawing.
+
+    Attributes:
+        name: By which arrows name it; also its text, where ``text`` is empty.
+        text: What stands in it; ``\\n`` breaks the line.
+        kind: ``"data"`` (thin frame): a tensor. ``"layer"`` (grey ground): something with parameters.
+            ``"loss"`` (thick frame): a scalar that is minimised.
+    """
+
+    name: str
+    text: str = ""
+    kind: Kind = "data"
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of text."""
+        return (self.text or self.name).split("\n")
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A way that data take.
+
+    Attributes:
+        start, end: Names of boxes.
+        stop: Why no gradient flows back here, as a sentence; empty where it flows.
+    """
+
+    start: str
+    end: str
+    stop: str = ""
+
+
+class Flow:
+    """A drawing of a data flow, made by :func:`flow`; a notebook shows it as HTML.
+
+    Attributes:
+        alt: What a reader who cannot see the drawing should know: each arrow, and each stop with its reason.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[Box]], arrows: Sequence[Arrow], title: str) -> None:
+        self.rows, self.arrows, self.title = rows, arrows, title
+        self._places = _lay_out(rows)
+        self.alt = _describe(rows, arrows, title)
+
+    def svg(self) -> str:
+        """The drawing alone."""
+        height = max(bottom for _, _, _, bottom in self._places.values()) + 4
+        tip = f"tip-{zlib.crc32(self.alt.encode()):08x}"  # of its own: a page may hold several drawings
+        number = 0
+        lines, signs = [], []
+        for arrow in self.arrows:
+            points = self._route(arrow)
+            path = " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+            lines.append(f'<path d="M{path}" fill="none" stroke="currentColor" marker-end="url(#{tip})"/>')
+            if arrow.stop:
+                number += 1
+                signs.append(_sign(_middle(points), number))
+        boxes = "".join(_drawn(box, self._places[box.name]) for row in self.rows for box in row)
+        head = (
+            f'<defs><marker id="{tip}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+            'orient="auto-start-reverse"><path d="M0 0 L8 4 L0 8 z" fill="currentColor"/></marker></defs>'
+        )
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {height:g}" role="img" '
+            f'aria-label="{escape(self.alt)}" style="max-width: {WIDTH * 1.25:g}px; width: 100%; height: auto; '
+            f'font: 13px sans-serif">{head}{"".join(lines)}{boxes}{"".join(signs)}</svg>'
+        )
+
+    def _repr_html_(self) -> str:
+        reasons = "".join(f"<li>{escape(arrow.stop)}</li>" for arrow in self.arrows if arrow.stop)
+        caption = f"<figcaption>{escape(self.title)}"
+        caption += f' Stop signs: no gradient flows back.<ol style="margin: 0.3em 0">{reasons}</ol>' if reasons else ""
+        return f'<figure class="flow" style="margin: 0">{self.svg()}{caption}</figcaption></figure>'
+
+    def __repr__(self) -> str:
+        return f"Data flow: {self.title}"
+
+    def _route(self, arrow: Arrow) -> list[Point]:
+        """From the lower edge of one box to the upper edge of the other; round the boxes that lie between."""
+        here, there = self._places[arrow.start], self._places[arrow.end]
+        level = {box.name: number for number, row in enumerate(self.rows) for box in row}
+        if level[arrow.start] == level[arrow.end]:
+            right = here[0] < there[0]
+            y = (here[1] + here[3]) / 2
+            return [(here[2] if right else here[0], y), (there[0] if right else there[2], y)]
+        start = (self._port(arrow, self.arrows, here, outgoing=True), here[3])
+        end = (self._port(arrow, self.arrows, there, outgoing=False), there[1])
+        rows = self.rows[level[arrow.start] + 1 : level[arrow.end]]
+        between = [self._places[box.name] for row in rows for box in row]
+        blocking = [place for place in between if _crosses(start, end, place)]
+        if not blocking:
+            return [start, end]
+        upper, lower = min(place[1] for place in blocking), max(place[3] for place in blocking)
+        sides = (min(place[0] for place in blocking) - 10, max(place[2] for place in blocking) + 10)
+        free = [x for x in sides if not any(p[0] < x < p[2] and p[1] < lower and p[3] > upper for p in between)]
+        lane = min(free or sides, key=lambda x: abs(2 * x - start[0] - end[0]))
+        lane = max(6.0, min(WIDTH - 6.0, lane))
+        return [start, (lane, upper - GAP / 3), (lane, lower + GAP / 3), end]
+
+    def _port(
+        self, arrow: Arrow, arrows: Sequence[Arrow], place: tuple[float, float, float, float], *, outgoing: bool
+    ) -> float:
+        """Where on a box's edge an arrow leaves or arrives: spread evenly, in the order of the other ends."""
+
+        def centre(name: str) -> float:
+            return self._places[name][0] + self._places[name][2]
+
+        if outgoing:
+            rivals = sorted((a for a in arrows if a.start == arrow.start), key=lambda a: centre(a.end))
+        else:
+            rivals = sorted((a for a in arrows if a.end == arrow.end), key=lambda a: centre(a.start))
+        share = (rivals.index(arrow) + 1) / (len(rivals) + 1)
+        return place[0] + share * (place[2] - place[0])
+
+
+def flow(rows: Sequence[Sequence[Box | str]], arrows: Sequence[Arrow], *, title: str) -> Flow:
+    """Draw a data flow from top to bottom.
+
+    Args:
+        rows: The boxes, a row a list, at most four a row; a text stands for a :class:`Box` of that name.
+        arrows: From box to box: within a row, or to a lower row.
+        title: What is drawn, as a sentence.
+
+    Returns:
+        The drawing, as the last line of a cell. Its text for readers who cannot see it is made from the arrows.
+
+    Raises:
+        ValueError: Two boxes of one name, an arrow to a box that is absent or above, or more than four boxes in a row.
+    """
+    boxes = [[box if isinstance(box, Box) else Box(box) for box in row] for row in rows]
+    names = [box.name for row in boxes for box in row]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two boxes are called {twice[0]!r}, expected a name for each: rename one, and give it a text")
+    if any(not 1 <= len(row) <= 4 for row in boxes):
+        raise ValueError(f"rows have {[len(row) for row in boxes]} boxes, expected one to four: begin another row")
+    level = {box.name: number for number, row in enumerate(boxes) for box in row}
+    for arrow in arrows:
+        for name in (arrow.start, arrow.end):
+            if name not in level:
+                raise ValueError(f"an arrow names {name!r}, expected one of {', '.join(names)}: correct it")
+        if level[arrow.end] < level[arrow.start]:
+            raise ValueError(
+                f"the arrow from {arrow.start!r} to {arrow.end!r} goes up: put {arrow.end!r} into a lower row"
+            )
+    return Flow(boxes, arrows, title)
+
+
+def _lay_out(rows: Sequence[Sequence[Box]]) -> dict[str, tuple[float, float, float, float]]:
+    """Left, upper, right, lower edge of each box."""
+    places: dict[str, tuple[float, float, float, float]] = {}
+    y = 4.0
+    for row in rows:
+        height = ROW + LINE * (max(len(box.lines) for box in row) - 1) - 12
+        slot = (WIDTH - 2 * MARGIN) / len(row)
+        for number, box in enumerate(row):
+            wide = min(slot - 14, max(64.0, 7.6 * max(map(len, box.lines)) + 22))
+            centre = MARGIN + slot * (number + 0.5)
+            places[box.name] = (centre - wide / 2, y, centre + wide / 2, y + height)
+        y += height + GAP
+    return places
+
+
+def _crosses(start: Point, end: Point, place: tuple[float, float, float, float]) -> bool:
+    """Whether a straight arrow would run through a box."""
+    left, upper, right, lower = place
+    for y in (upper, (upper + lower) / 2, lower):
+        if start[1] < y < end[1]:
+            x = start[0] + (y - start[1]) / (end[1] - start[1]) * (end[0] - start[0])
+            if left - 4 < x < right + 4:
+                return True
+    return False
+
+
+def _drawn(box: Box, place: tuple[float, float, float, float]) -> str:
+    left, upper, right, lower = place
+    ground = ' fill="currentColor" fill-opacity="0.12"' if box.kind == "layer" else ' fill="none"'
+    frame = 2.4 if box.kind == "loss" else 1
+    corner = 4 if box.kind == "layer" else (lower - upper) / 2
+    first = (upper + lower) / 2 + 4.5 - LINE * (len(box.lines) - 1) / 2  # base line
+    text = "".join(
+        f'<text x="{(left + right) / 2:.1f}" y="{first + LINE * n:.1f}" '
+        f'text-anchor="middle" fill="currentColor">{escape(line)}</text>'
+        for n, line in enumerate(box.lines)
+    )
+    return (
+        f'<rect x="{left:.1f}" y="{upper:.1f}" width="{right - left:.1f}" height="{lower - upper:.1f}" '
+        f'rx="{corner:g}" stroke="currentColor" stroke-width="{frame:g}"{ground}/>{text}'
+    )
+
+
+def _sign(at: Point, number: int) -> str:
+    """An octagon with the number of its reason: red on the page, and told from its ground without colour."""
+    corners = [math.pi / 8 + k * math.pi / 4 for k in range(8)]
+    points = " ".join(f"{at[0] + HALF_SIGN * math.cos(a):.1f},{at[1] + HALF_SIGN * math.sin(a):.1f}" for a in corners)
+    return (
+        f'<polygon points="{points}" fill="#B3261E" stroke="#FFFFFF" stroke-width="1.5"/><text x="{at[0]:.1f}" '
+        f'y="{at[1] + 4:.1f}" text-anchor="middle" fill="#FFFFFF" font-size="11" font-weight="bold">{number}</text>'
+    )
+
+
+def _middle(points: Sequence[Point]) -> Point:
+    """The point halfway along a broken line."""
+    lengths = [math.dist(a, b) for a, b in itertools.pairwise(points)]
+    left = sum(lengths) / 2
+    for (a, b), length in zip(itertools.pairwise(points), lengths, strict=True):
+        if left <= length:
+            share = left / length if length else 0.0
+            return a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])
+        left -= length
+    return points[-1]
+
+
+def _describe(rows: Sequence[Sequence[Box]], arrows: Sequence[Arrow], title: str) -> str:
+    text = {box.name: " ".join(box.lines) for row in rows for box in row}
+    ways = "; ".join(f"{text[a.start]} to {text[a.end]}" for a in arrows)
+    stops = " ".join(
+        f"Stop-gradient {n} between {text[a.start]} and {text[a.end]}: {a.stop}"
+        for n, a in enumerate((a for a in arrows if a.stop), 1)
+    )
+    return f"{title} Arrows: {ways}. {stops}".strip()
