@@ -1,6 +1,7 @@
 """A drawing of a data flow: every arrow is in the picture and in the text, and no arrow runs through a box."""
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -50,7 +51,7 @@ def test_no_arrow_runs_through_a_box_and_none_leaves_the_drawing():
     drawing = drawn()
     for arrow in ARROWS:
         points = drawing._route(arrow)
-        for a, b in zip(points, points[1:], strict=False):
+        for a, b in pairwise(points):
             others = [place for name, place in drawing._places.items() if name not in (arrow.start, arrow.end)]
             assert not any(_crosses(a, b, place) for place in others), arrow
         assert all(0 <= x <= WIDTH for x, _ in points)
