@@ -40,9 +40,9 @@ $(UV):
 	@$(PYTHON) -m venv .tools && .tools/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
 
 # The stamp is as old as the last installation: nothing to do while the lock stays.
-.venv/.installed: uv.lock pyproject.toml | $(UV)
+.venv/.installed: uv.lock pyproject.toml press/pyproject.toml | $(UV)
 	@echo "== The locked environment into .venv (some GB, once; byte-compiled)"
-	@$(UV) sync --frozen --extra book --extra test --python $(PYTHON)
+	@$(UV) sync --frozen --extra test --python $(PYTHON)
 	@touch $@
 
 env: .venv/.installed
@@ -82,7 +82,7 @@ requirements: env
 
 # The peers bring their own OpenCV, so they live in an environment of their own.
 bench: $(UV)
-	@UV_PROJECT_ENVIRONMENT=.venv-bench $(UV) sync --frozen --extra bench --python $(PYTHON)
+	@UV_PROJECT_ENVIRONMENT=.venv-bench $(UV) sync --frozen --no-default-groups --extra bench --python $(PYTHON)
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; .venv-bench/bin/python "$$file" || exit 1; done
 
 # Environments of their own in a temporary folder; needs the Pythons that .ci/colab/*.txt name.

@@ -1,1 +1,4 @@
-"""What prints the book: runs, checks and publishes its chapters. Not part of the wheel; knows ``wsss_lib``, never the other way."""
+"""What prints the book: runs, checks and publishes its chapters.
+
+A distribution of its own that only a clone has. It knows ``wsss_lib``; ``wsss_lib`` knows nothing of it.
+"""

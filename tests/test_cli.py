@@ -66,6 +66,15 @@ def test_outside_a_clone_one_sentence_says_what_to_do(tmp_path):
         assert done.stdout == ""
 
 
+def test_without_the_press_the_books_commands_say_where_they_live(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **group: ())
+    for command in cli.OF_THE_BOOK:
+        assert cli.main([command, "--jobs", "1"]) == 2
+        sentence = f"wsss: `wsss {command}` needs a clone of the book: call it there after `make env`\n"
+        assert capsys.readouterr().err == sentence
+    assert cli.main(["data", "show", "critters"]) == 0
+
+
 def test_a_refused_parameter_is_a_usage_error(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert cli.main(["run", "-p", "seed"]) == 2
@@ -163,7 +172,9 @@ def test_a_package_that_is_absent_is_named_with_the_remedy(monkeypatch, capsys):
 
     monkeypatch.setattr("press.project.find_root", absent)
     assert cli.main(["build"]) == 1
-    assert capsys.readouterr().err == "wsss: the package 'papermill' is not installed: pip install 'wsss-lib[book]'\n"
+    assert capsys.readouterr().err == (
+        "wsss: the package 'papermill' is not installed: run `make env` in a clone of the book\n"
+    )
 
 
 def test_data_sets_are_listed_and_shown(capsys, tmp_path):

@@ -10,11 +10,11 @@ from pathlib import Path
 from press.check.checks import Problem
 from press.project import ProjectError
 
-EXPORT = ("export", "--frozen", "--no-hashes", "--no-emit-project", "--no-annotate", "--no-header")
-EXTRAS = ("--extra", "book", "--extra", "test")
+EXPORT = ("export", "--frozen", "--no-hashes", "--no-emit-workspace", "--no-annotate", "--no-header")
+EXTRAS = ("--extra", "test")
 HEADER = """\
 # Exported from uv.lock by `make requirements`; do not edit. Use with plain pip:
-#   python -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/pip install --no-deps -e .
+#   python -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/pip install --no-deps -e . -e press
 """
 
 

@@ -74,8 +74,7 @@ def run(python: Path, path: Path, work: Path, *, profile: str = "smoke") -> str:
     job = {"input": str(work / "in.ipynb"), "output": str(work / "out.ipynb"), "folder": str(empty), "timeout": TIMEOUT}
     (work / "job.json").write_text(json.dumps(job), encoding="utf-8")
     environment = execute.environment(work, work / "cache", one_thread=True, offline=True)
-    del environment["PYTHONPATH"]
-    command = [str(python), "-m", "press.run.execute", str(work / "job.json")]
+    command = [sys.executable, "-m", "press.run.execute", str(work / "job.json")]
     done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, check=False)
     try:
         answer = json.loads(done.stdout.strip().splitlines()[-1])

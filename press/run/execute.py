@@ -51,11 +51,18 @@ def environment(work: Path, cache: Path, *, one_thread: bool, offline: bool) -> 
 
 
 def specify_kernel(work: Path, python: Path | None = None) -> None:
-    """Write a kernel specification for this very interpreter (or another); ``python3`` may belong to anyone."""
+    """Write a kernel specification for this very interpreter; ``python3`` may belong to anyone.
+
+    Args:
+        work: Folder for the specification.
+        python: Another interpreter, which then sees its own packages and nothing of this clone.
+    """
     folder = work / "jupyter" / "kernels" / KERNEL
     folder.mkdir(parents=True)
     command = [str(python or sys.executable), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    specification = {"argv": command, "display_name": "Python 3", "language": "python"}
+    specification: dict[str, Any] = {"argv": command, "display_name": "Python 3", "language": "python"}
+    if python:
+        specification["env"] = {"PYTHONPATH": ""}
     (folder / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
 
 

@@ -1,19 +1,26 @@
-"""The ``wsss`` command: run, build and check the book; localise objects in your own photographs; look at data.
+"""The ``wsss`` command: localise objects in your own photographs, look at data; in a clone: run, build, check the book.
 
-Only argparse is imported here, so that ``wsss --help`` answers at once; each command imports what it needs.
+Only argparse is imported here, so that ``wsss --help`` answers at once; each command imports what it needs. What
+prints the book is a distribution of its own, which only a clone has; it registers its commands as entry points.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from press.cli import book, editions
 from wsss_lib import __version__
 from wsss_lib.cli import data, images
 from wsss_lib.cli.common import FAILED, OK, USAGE, Parser
+
+GROUP = "wsss.commands"
+"""Entry points of this group add commands: each is a function that takes argparse's subparsers."""
+OF_THE_BOOK = ("run", "build", "check", "edition")
+"""Commands that only a clone has, named here so that they can say so elsewhere."""
 
 EPILOG = """\
 examples:
@@ -35,7 +42,12 @@ With WSSS_TRACEBACK=1 in the environment an error shows where it comes from.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    known = parser.commands.choices
+    if given and given[0] in OF_THE_BOOK and given[0] not in known:
+        print(f"wsss: `wsss {given[0]}` needs a clone of the book: call it there after `make env`", file=sys.stderr)
+        return USAGE
+    options = parser.parse_args(given)
     if "action" not in options:
         parser.print_help()
         return USAGE
@@ -66,7 +78,7 @@ def _expected(error: Exception) -> bool:
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("wsss_lib"):
-        return f"the package {error.name!r} is not installed: pip install 'wsss-lib[book]'"
+        return f"the package {error.name!r} is not installed: run `make env` in a clone of the book"
     return str(error)
 
 
@@ -75,11 +87,11 @@ def _more(error: Exception) -> str:
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
-    ours = place is None or str(place.tb_frame.f_globals.get("__name__")).startswith("wsss_lib")
+    ours = place is None or str(place.tb_frame.f_globals.get("__name__")).startswith(("wsss_lib", "press"))
     return "" if ours or isinstance(error, (OSError, ModuleNotFoundError)) else " (WSSS_TRACEBACK=1 shows where)"
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(
         prog="wsss",
         description="From Labels to Masks: run and build the book, and use its methods on your own images.",
@@ -87,7 +99,18 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"wsss-lib {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (book, editions, images, data):
-        module.add(commands)
+    parser.commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for add in (*_registered(), images.add, data.add):
+        add(parser.commands)
     return parser
+
+
+def _registered() -> list[Callable[[Any], None]]:
+    """What other distributions add, in the order of their names."""
+    adders = []
+    for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            adders.append(entry.load())
+        except ModuleNotFoundError:  # its distribution is known, but its code is not on the path: an incomplete clone
+            continue
+    return adders

@@ -14,9 +14,12 @@ OK, FAILED, USAGE = 0, 1, 2
 class Parser(argparse.ArgumentParser):
     """A parser that suggests the nearest of the choices where a word is misspelt."""
 
+    commands: Any = None
+    """Its subparsers, where it has any."""
+
     def error(self, message: str) -> NoReturn:
-        found = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
-        near = difflib.get_close_matches(found[1], re.findall(r"[\w-]+", found[2]), 1) if found else []
+        choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        near = difflib.get_close_matches(choice[1], re.findall(r"[\w-]+", choice[2]), 1) if choice else []
         super().error(f"{message}: did you mean {near[0]!r}?" if near else message)
 
 
