@@ -192,7 +192,7 @@ def _cell(value: Any, digits: int) -> str:
     if isinstance(value, tuple) and len(value) == 2:
         return f"{_cell(value[0], digits)} ± {_cell(value[1], digits)}"
     number = value.item() if hasattr(value, "item") else value
-    return f"{number:.{digits}f}" if isinstance(number, float) else str(number)
+    return f"{number:z.{digits}f}" if isinstance(number, float) else str(number)
 
 
 def _spread(values: Any, label: str) -> tuple[NDArray[Any], NDArray[Any] | None]:

@@ -1,0 +1,109 @@
+"""Recorded rows: paired differences, tables that say what is absent, dials of several studies."""
+
+import json
+
+import pytest
+
+from wsss_lib.experiments import recorded as library
+from wsss_lib.experiments import results
+from wsss_lib.experiments.recorded import Rows, gap, honest_table, recorded, recorded_dial
+
+ROWS = {
+    "CAM": [{"pxap": 0.5, "miou": 0.4}, {"pxap": 0.6, "miou": 0.4}, {"pxap": 0.7, "miou": 0.4}],
+    "BAS": [{"pxap": 0.7, "miou": 0.6}, {"pxap": 0.8, "miou": 0.5}, {"pxap": 0.9, "miou": 0.1}],
+}
+
+
+def test_a_difference_is_paired_by_seed():
+    difference = Rows(ROWS).gap("BAS", "CAM", "pxap")
+    assert difference.mean == pytest.approx(0.2)
+    assert difference.sd == pytest.approx(0.0, abs=1e-12)  # each seed gains alike, though the rows spread by 0.1
+
+
+@pytest.mark.parametrize(
+    ("values", "settled"),
+    [([0.1, 0.2, 0.3], False), ([0.11, 0.2, 0.29], True), ([-0.11, -0.2, -0.29], True), ([0.0, 0.2, -0.2], False)],
+)
+def test_settled_is_more_than_two_standard_deviations_in_either_direction(values, settled):
+    difference = gap(values, [0.0, 0.0, 0.0])  # 0.2 ± 0.1 is exactly two, and does not exceed them
+    assert difference.settled is settled
+    assert str(difference).endswith("(settled)" if settled else "(not settled)")
+
+
+def test_one_seed_settles_nothing():
+    assert not gap([0.9], [0.1]).settled
+    assert str(gap([0.9], [0.1])) == "+0.80 (one seed)"
+
+
+def test_seeds_that_cannot_be_paired_are_refused():
+    with pytest.raises(ValueError, match="3 and 2 numbers"):
+        gap([1.0, 2.0, 3.0], [1.0, 2.0])
+
+
+def test_a_table_has_the_rows_asked_for_and_says_what_nobody_measured():
+    table = Rows(ROWS).table(
+        {"CAM": "plain", "BAS": "masks", "SAT": ""}, note="kind", minus=("BAS", "CAM"), caption="x"
+    )
+    assert table.header == ["method", "kind", "seeds mIoU", "PxAP"]
+    assert table.cells[0] == ["CAM", "plain", "0.40 ± 0.00", "0.60 ± 0.10"]
+    assert table.cells[2] == ["SAT", "", "not measured yet", "not measured yet"]
+    assert table.cells[3] == ["BAS minus CAM", "", "0.00 ± 0.26", "0.20 ± 0.00"]
+
+
+def test_an_unknown_row_names_those_that_are_there():
+    with pytest.raises(KeyError, match="choose from CAM, BAS"):
+        Rows(ROWS)["SEAM"]
+
+
+@pytest.fixture
+def studies(tmp_path, monkeypatch):
+    """A folder of results in place of the project's."""
+    monkeypatch.setattr(results, "_folders", lambda: [tmp_path])
+
+    def write(name, data):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"name": name, "data": data, "provenance": {}}))
+
+    return write
+
+
+def test_studies_are_read_together_and_absent_ones_are_listed(studies):
+    studies("one", {"rows": {"CAM": ROWS["CAM"]}})
+    studies("two", {"rows": {"BAS": ROWS["BAS"]}})
+    rows = recorded("one", "two", "three")
+    assert list(rows) == ["CAM", "BAS"]
+    assert rows.absent == ("three",)
+    assert rows.mean("CAM", "pxap") == pytest.approx(0.6)
+
+
+def test_a_dial_joins_what_several_studies_measured(studies):
+    studies("a", {"evidence": {"settings": [0.0, 1.0], "cam": [ROWS["CAM"], ROWS["CAM"]]}})
+    studies("b", {"evidence": {"settings": [0.0, 1.0], "bas": [ROWS["BAS"], ROWS["CAM"]]}})
+    dial = recorded_dial("evidence", {"CAM": ("a", "cam"), "BAS": ("b", "bas"), "SAT": ("c", "sat")})
+    assert list(dial.rows) == ["CAM", "BAS"]
+    assert dial.series("pxap")["BAS"] == [[0.7, 0.5], [0.8, 0.6], [0.9, 0.7]]  # a line a seed
+    assert [round(each.mean, 6) for each in dial.gaps("BAS", "CAM", "pxap")] == [0.2, 0.0]
+    assert dial.table("BAS", "CAM", ["pxap"]).cells == [["0.00", "0.20 ± 0.00"], ["1.00", "0.00 ± 0.00"]]
+    assert recorded_dial("evidence", {"SAT": ("c", "sat")}) is None
+
+
+def test_dials_at_other_settings_are_not_compared(studies):
+    studies("a", {"evidence": {"settings": [0.0, 1.0], "cam": []}})
+    studies("b", {"evidence": {"settings": [0.0, 0.5], "bas": []}})
+    with pytest.raises(ValueError, match="measure it again"):
+        recorded_dial("evidence", {"CAM": ("a", "cam"), "BAS": ("b", "bas")})
+
+
+def test_the_row_of_a_run_says_the_rule_of_its_thresholds():
+    table = honest_table({"CAM": {"miou": 0.5, "thresholds": {}}, "Eigen-CAM": {"iou": 0.25}}, caption="This run")
+    assert table.header == ["method", library.COLUMNS["miou"], library.COLUMNS["iou"]]
+    assert table.cells == [["CAM", "0.50", "–"], ["Eigen-CAM", "–", "0.25"]]
+    assert table.caption.startswith("This run: thresholds from one split")
+
+
+def test_the_book_s_own_records_are_read():
+    rows = recorded("methods", "bas", "bas_ablation")
+    assert {"CAM", "BAS"} <= set(rows)
+    assert rows.gap("BAS", "CAM", "pxap").settled
+    sources = {"CAM": ("dials", "cam"), "BAS": ("bas_dial", "bas")}
+    assert recorded_dial("body_evidence", sources).gaps("BAS", "CAM", "pxap")
+    assert recorded_dial("body_evidence", {"SAT": ("sat_dial", "SAT")}).series("pxap")["SAT"]

@@ -1,0 +1,267 @@
+"""Recorded numbers as a page shows them: rows of several studies, differences paired by seed, tables, dials.
+
+    rows = recorded("methods", "bas", "bas_ablation")
+    rows.table(["CAM", "BAS"], minus=("BAS", "CAM"), caption="Critters, three seeds")
+    rows.gap("BAS", "CAM", "pxap")                      # +0.19 ± 0.03 (settled)
+
+A row is a list of one dictionary a seed, as :func:`wsss_lib.evaluate.scores` gives them. One rule serves every chapter:
+a difference is *settled* where its mean over the seeds exceeds two standard deviations of the difference.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wsss_lib import figures
+from wsss_lib.experiments import results
+
+SETTLED = 2.0
+"""A difference is settled where its mean exceeds this many standard deviations of the difference."""
+
+COLUMNS = {
+    "miou": "seeds mIoU",
+    "iou": "IoU",
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "box_accuracy": "box acc. 0.5",
+    "pxap": "PxAP",
+    "mean_ap": "mean AP",
+    "accuracy": "accuracy",
+    "on_head": "mass on the head",
+}
+"""Scores and their headings, in the order of a table."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A difference between two methods, seed by seed.
+
+    Attributes:
+        mean, sd: Mean of the difference over the seeds, and its sample standard deviation (0 for one seed).
+        seeds: How many.
+    """
+
+    mean: float
+    sd: float
+    seeds: int
+
+    @property
+    def settled(self) -> bool:
+        """Whether the mean exceeds :data:`SETTLED` standard deviations; never for one seed."""
+        return self.seeds > 1 and abs(self.mean) > SETTLED * self.sd
+
+    def __str__(self) -> str:
+        if self.seeds == 1:
+            return f"{self.mean:+.2f} (one seed)"
+        return f"{self.mean:+.2f} ± {self.sd:.2f} ({'settled' if self.settled else 'not settled'})"
+
+
+class Rows(Mapping[str, Sequence[Row]]):
+    """Rows by the name of the method or setting.
+
+    Attributes:
+        absent: Studies that nobody has measured yet.
+    """
+
+    def __init__(self, rows: Mapping[str, Sequence[Row]], absent: Sequence[str] = ()) -> None:
+        self._rows, self.absent = dict(rows), tuple(absent)
+
+    def __getitem__(self, name: str) -> Sequence[Row]:
+        if name not in self._rows:
+            raise KeyError(f"no row {name!r} is recorded: choose from {', '.join(self._rows) or '(none)'}")
+        return self._rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def values_of(self, name: str, key: str) -> list[float]:
+        """A score of a row, one number a seed.
+
+        Raises:
+            KeyError: The row or the score is not recorded.
+        """
+        return [float(row[key]) for row in self[name]]
+
+    def mean(self, name: str, key: str) -> float:
+        """Mean of a score over the seeds."""
+        return statistics.fmean(self.values_of(name, key))
+
+    def gap(self, name: str, other: str, key: str) -> Gap:
+        """``name`` minus ``other``, paired by seed.
+
+        Raises:
+            ValueError: The two have not the same number of seeds.
+        """
+        return gap(self.values_of(name, key), self.values_of(other, key))
+
+    def table(
+        self,
+        order: Sequence[str] | Mapping[str, str] | None = None,
+        columns: Mapping[str, str] | None = None,
+        *,
+        caption: str,
+        first: str = "method",
+        note: str = "",
+        minus: tuple[str, str] | None = None,
+    ) -> figures.Table:
+        """Mean ± s.d. over the seeds, a row a method.
+
+        Args:
+            order: Names of the rows; a mapping adds a text to each. Every row by default. A name that is not recorded
+                gets the words "not measured yet".
+            columns: Key of a score to its heading; by default those of :data:`COLUMNS` that every row has.
+            caption: What was measured, and how.
+            first: Heading of the names.
+            note: Heading of the texts of ``order``.
+            minus: Two names: the last row is their difference, paired by seed.
+        """
+        names = list(order if order is not None else self)
+        present = [name for name in names if name in self]
+        if columns is None:
+            shared = [set.intersection(*(set(row) for row in self[name])) for name in present]
+            columns = {key: title for key, title in COLUMNS.items() if shared and all(key in keys for keys in shared)}
+        lines: list[dict[str, Any]] = []
+        for name in names:
+            line: dict[str, Any] = {first: name}
+            if isinstance(order, Mapping):
+                line[note] = order[name]
+            for key, title in columns.items():
+                held = [row[key] for row in self[name] if key in row] if name in self else []
+                line[title] = _spread(held) if held else None if name in self else "not measured yet"
+            lines.append(line)
+        if minus is not None and all(name in self for name in minus):
+            last: dict[str, Any] = {first: f"{minus[0]} minus {minus[1]}"}
+            last |= {note: ""} if isinstance(order, Mapping) else {}
+            for key, title in columns.items():
+                both = all(key in row for name in minus for row in self[name])
+                last[title] = _pair(self.gap(*minus, key)) if both else None
+            lines.append(last)
+        return figures.table(lines or [{first: "not measured yet"}], caption=caption)
+
+
+def recorded(*studies: str) -> Rows:
+    """The rows of recorded studies, those of a later one after those of an earlier one.
+
+    Args:
+        studies: Names of results whose ``data`` hold ``rows``. One that is absent is listed in :attr:`Rows.absent`.
+    """
+    rows: dict[str, Sequence[Row]] = {}
+    absent = [name for name in studies if name not in results.names()]
+    for name in studies:
+        if name not in absent:
+            rows |= results.read(name)["data"]["rows"]
+    return Rows(rows, absent)
+
+
+def gap(values: Sequence[float], others: Sequence[float]) -> Gap:
+    """The first numbers minus the second ones, paired by seed.
+
+    Raises:
+        ValueError: Not the same number of each, or none.
+    """
+    if len(values) != len(others) or not values:
+        raise ValueError(
+            f"{len(values)} and {len(others)} numbers, expected the same number of each: pair them by seed"
+        )
+    pairs = [a - b for a, b in zip(values, others, strict=True)]
+    return Gap(statistics.fmean(pairs), statistics.stdev(pairs) if len(pairs) > 1 else 0.0, len(pairs))
+
+
+@dataclass(frozen=True)
+class Dial:
+    """Scores over the settings of a dial of the world.
+
+    Attributes:
+        name: Of the dial.
+        settings: Its values.
+        rows: By method, for each setting one row a seed.
+    """
+
+    name: str
+    settings: Sequence[float]
+    rows: Mapping[str, Sequence[Sequence[Row]]]
+
+    def series(self, key: str) -> dict[str, list[list[float]]]:
+        """A score by method: one list a seed, over the settings."""
+        return {
+            method: [[float(run[key]) for run in runs] for runs in zip(*rows, strict=True)]
+            for method, rows in self.rows.items()
+        }
+
+    def gaps(self, method: str, other: str, key: str) -> list[Gap]:
+        """One method minus another at each setting, paired by seed."""
+        pairs = zip(self.rows[method], self.rows[other], strict=True)
+        return [gap([row[key] for row in mine], [row[key] for row in theirs]) for mine, theirs in pairs]
+
+    def show(self, key: str, metric: str | None = None) -> None:
+        """Display the curves of a score, with bands of one standard deviation over the seeds."""
+        figures.show(
+            *figures.dial_curves(self.settings, self.series(key), dial=self.name, metric=metric or COLUMNS[key])
+        )
+
+    def table(self, method: str, other: str, keys: Sequence[str]) -> figures.Table:
+        """One method minus another: mean and standard deviation of the difference at each setting."""
+        differences = {key: self.gaps(method, other, key) for key in keys}
+        lines = [
+            {self.name: f"{setting:.2f}"}
+            | {COLUMNS[key]: (each[i].mean, each[i].sd) for key, each in differences.items()}
+            for i, setting in enumerate(self.settings)
+        ]
+        return figures.table(lines, caption=f"{method} minus {other}: mean ± s.d. of the difference over the seeds")
+
+
+def recorded_dial(name: str, sources: Mapping[str, tuple[str, str]]) -> Dial | None:
+    """A dial as it was measured by several studies at the same settings; None where none of them was.
+
+    Args:
+        name: Of the dial, for example ``"body_evidence"``.
+        sources: By method, the study and the key under which it keeps the method's rows.
+
+    Raises:
+        ValueError: Two studies have other settings.
+    """
+    settings: list[float] | None = None
+    rows: dict[str, Any] = {}
+    for method, (study, key) in sources.items():
+        if study not in results.names():
+            continue
+        data = results.read(study)["data"]
+        held = data.get(name, data)
+        positions = held.get("settings") if isinstance(held.get("settings"), list) else held["positions"]
+        if settings is not None and positions != settings:
+            raise ValueError(f"{study} turned {name} to {positions}, another study to {settings}: measure it again")
+        settings = positions
+        rows[method] = held[key] if key in held else held["rows"][key]
+    return None if settings is None else Dial(name, settings, rows)
+
+
+def honest_table(
+    rows: Mapping[str, Row], columns: Mapping[str, str] | None = None, *, caption: str, first: str = "method"
+) -> figures.Table:
+    """The rows of one run, as :meth:`Workbench.scores` gives them.
+
+    Args:
+        rows: By method.
+        columns: Key of a score to its heading; by default those of :data:`COLUMNS` that any row has.
+        caption: What was measured; the rule of the thresholds is added.
+        first: Heading of the names.
+    """
+    shown = columns or {key: title for key, title in COLUMNS.items() if any(key in row for row in rows.values())}
+    lines = [{first: name} | {title: row.get(key) for key, title in shown.items()} for name, row in rows.items()]
+    rule = "thresholds from one split, numbers from another (MaxBoxAccV2: the best threshold of the reported images)"
+    return figures.table(lines, caption=f"{caption}: {rule}")
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float] | float:
+    return (statistics.fmean(values), statistics.stdev(values)) if len(values) > 1 else float(values[0])
+
+
+def _pair(difference: Gap) -> tuple[float, float]:
+    return difference.mean, difference.sd
