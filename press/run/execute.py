@@ -75,6 +75,8 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     import nbclient.exceptions
     import papermill
 
+    from press.run.kernels import START, PolledManager
+
     notebook = cells.read(Path(job["input"]))
     places = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
     at = {"cell": 0}
@@ -92,6 +94,8 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
             progress_bar=False,
             cwd=job["folder"],
             execution_timeout=job["timeout"],
+            start_timeout=START,
+            kernel_manager_class=PolledManager,
             record_timing=False,
             on_cell_start=started,
         )

@@ -27,6 +27,7 @@ from press.check.compare import TEXTS, Tolerance, agree, pictured, tolerance
 from press.editions import exercises
 from press.project import chapters, find_root
 from press.run import execute
+from press.run.kernels import START, watch_nbval
 from press.run.run import durations
 
 CELL_TIMEOUT = 300
@@ -68,6 +69,7 @@ def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2, sanitize: Path
         "press.run.validate",
     ]
     command += ["--nbval", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT}"]
+    command += [f"--nbval-kernel-startup-timeout={START}"]
     command += [f"--nbval-sanitize-with={sanitize or root / 'tests' / 'sanitize.cfg'}"]
     command += ["-n", str(jobs), "--dist", "loadscope"] if jobs > 1 else []
     command += [f"{path.stem}/{path.name}" for path in order]
@@ -111,6 +113,7 @@ def pytest_configure(config: Any) -> None:
     """Wrap nbval's comparison: a computed text that agrees with the stored one is compared as the stored one."""
     from nbval.plugin import IPyNbCell
 
+    watch_nbval()
     exact = IPyNbCell.compare_outputs
     if getattr(exact, "tolerant", False):
         return
