@@ -13,6 +13,7 @@ function, :meth:`Control.at`, which is there to be called alone::
 - :func:`threshold`: cut a map at every height, with IoU, precision and recall.
 - :func:`steps`: one picture for each setting of a dial.
 - :func:`curtain`: one picture drawn aside over another.
+- :func:`predict`: a question whose options open to feedback.
 
 Solid is the truth and dashed the prediction, as in :mod:`wsss_lib.figures`.
 """
@@ -20,7 +21,11 @@ Solid is the truth and dashed the prediction, as in :mod:`wsss_lib.figures`.
 from wsss_lib.explore.control import Control, Reading
 from wsss_lib.explore.curtain import curtain, drawn_aside
 from wsss_lib.explore.pictures import picture
+from wsss_lib.explore.question import Question, predict
 from wsss_lib.explore.steps import steps
 from wsss_lib.explore.threshold import Cut, cut, cuts, threshold
 
-__all__ = ["Control", "Cut", "Reading", "curtain", "cut", "cuts", "drawn_aside", "picture", "steps", "threshold"]
+__all__ = [
+    "Control", "Cut", "Question", "Reading", "curtain", "cut", "cuts", "drawn_aside", "picture", "predict", "steps",
+    "threshold",
+]  # fmt: skip
