@@ -1,0 +1,72 @@
+"""Numbers that the papers published, and that could be checked: where each was read, and why it is not ours to compare.
+
+A number is here only if it was read in the paper, in its authors' code repository or in their published tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wsss_lib import figures
+
+
+@dataclass(frozen=True)
+class Published:
+    """A table of published numbers.
+
+    Attributes:
+        rows: By the name of the score, for each method its value in per cent.
+        read_in: Where the numbers stand.
+        unlike: In what they differ from the book's measurements.
+    """
+
+    rows: Mapping[str, Mapping[str, float]]
+    read_in: str
+    unlike: str
+
+
+TABLES = {
+    "bas": Published(
+        {
+            "GT-known localisation, CUB-200, ResNet-50": {"CAM": 57.35, "BAS": 95.13},
+            "GT-known localisation, ILSVRC, ResNet-50": {"CAM": 51.86, "BAS": 71.77},
+            "mIoU of seeds, PASCAL VOC train": {"CAM": 48.3, "BAS": 57.7},
+        },
+        read_in="Wu et al. 2022 and the code of Zhai et al. 2023",
+        unlike="all classes, other splits, thresholds of the reported images; seeds with CAM added, scales and flip",
+    ),
+    "sat": Published(
+        {
+            "GT-known localisation, CUB-200, DeiT-S": {"TS-CAM": 87.70, "SAT": 98.45},
+            "GT-known localisation, ILSVRC, DeiT-S": {"TS-CAM": 67.60, "SAT": 73.13},
+        },
+        read_in="Wu et al. 2023",
+        unlike="other data; threshold and checkpoint chosen on the reported images",
+    ),
+    "seam": Published(
+        {"mIoU of seeds, PASCAL VOC train": {"SEAM": 55.4}},
+        read_in="Wang et al. 2020",
+        unlike="20 classes, a ResNet-38, several scales and flip; the other rows of its ablation could not be checked",
+    ),
+}
+
+
+def published(name: str) -> figures.Table:
+    """The published numbers of a method, in per cent.
+
+    Args:
+        name: Of the method, in the registry's spelling: a key of :data:`TABLES`.
+
+    Raises:
+        ValueError: None of them could be checked.
+    """
+    if name not in TABLES:
+        raise ValueError(f"no published number of {name!r} could be checked: choose from {', '.join(TABLES)}")
+    table = TABLES[name]
+    methods = list(dict.fromkeys(method for row in table.rows.values() for method in row))
+    rows = [
+        {"published, per cent": score} | {m: f"{row[m]:g}" if m in row else None for m in methods}
+        for score, row in table.rows.items()
+    ]
+    return figures.table(rows, caption=f"Read in {table.read_in}. Not comparable with ours: {table.unlike}")
