@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wsss_lib.data import Batch, Records, Sample, batches, collate, to_device
+from wsss_lib.data.records import FIELDS, Field, register_field, unpadded_batches
+from wsss_lib.data.transforms import RandomFlip
 
 
 class Numbers(Records):
@@ -76,6 +79,66 @@ def test_fields_that_a_data_set_lacks_stay_absent() -> None:
     assert set(batch) == {"images", "labels", "sizes", "ids"}
 
 
+def test_an_image_without_a_mask_beside_others_is_ignored_everywhere() -> None:
+    masked: Sample = {
+        "image": torch.zeros(3, 2, 3),
+        "labels": torch.ones(1),
+        "id": "m",
+        "mask": torch.ones(2, 3).long(),
+    }
+    plain: Sample = {"image": torch.zeros(3, 3, 2), "labels": torch.ones(1), "id": "p"}
+    for pair in ([masked, plain], [plain, masked]):
+        masks = collate(pair)["masks"]
+        assert masks.dtype == torch.int64
+        assert (masks[pair.index(plain)] == 255).all()
+        assert (masks[pair.index(masked), :2] == 1).all()
+
+
+def test_samples_that_contradict_one_another_or_themselves_are_refused() -> None:
+    sample = Numbers([(2, 3)])[0]
+    without = Sample(**{k: v for k, v in sample.items() if k != "boxes"})  # type: ignore[typeddict-item]
+    with pytest.raises(ValueError, match="'boxes' is missing in n0"):
+        collate([sample, without])
+    with pytest.raises(ValueError, match=r"planes of n0 differ in size.*resize"):
+        collate([{**sample, "mask": torch.zeros(3, 2, dtype=torch.int64)}])
+    with pytest.raises(ValueError, match=r"'depth'.*register_field"):
+        collate([{**sample, "depth": torch.zeros(2, 3)}])  # type: ignore[typeddict-unknown-key]
+    with pytest.raises(ValueError, match=r"'depth'.*register_field"):
+        RandomFlip()({**sample, "depth": torch.zeros(2, 3)})  # type: ignore[typeddict-unknown-key]
+
+
+def test_a_new_field_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsss_lib.data.fields.FIELDS", dict(FIELDS))
+    edges = Field("edge_maps", "padded", fill=9, moves="plane")
+    register_field("edges", edges)
+    register_field("edges", edges)
+    rows = [{**Numbers([(2, 2), (3, 4)])[i], "edges": torch.full((2 + i, 2 * i + 2), i)} for i in range(2)]
+    batch = collate(rows)  # type: ignore[arg-type]
+    assert batch["edge_maps"].tolist()[0] == [[0, 0, 9, 9], [0, 0, 9, 9], [9, 9, 9, 9]]  # type: ignore[typeddict-item]
+    for name, field in (
+        ("edges", Field("edge_maps", "stacked")),
+        ("borders", edges),
+        ("image", edges),
+        ("side", Field("sizes", "listed")),
+    ):
+        with pytest.raises(ValueError, match="choose new names"):
+            register_field(name, field)
+
+
+def test_records_need_no_image_and_ragged_fields_stay_lists() -> None:
+    scan: Sample = {"id": "s", "points": torch.zeros(5, 4), "boxes3d": torch.zeros(0, 7), "sentences": ["a car", "it"]}
+    batch = to_device(collate([scan, {**scan, "points": torch.zeros(2, 4)}]), "meta")
+    assert "sizes" not in batch
+    assert [tuple(points.shape) for points in batch["points"]] == [(5, 4), (2, 4)]
+    assert {points.device.type for points in (*batch["points"], *batch["boxes3d"])} == {"meta"}
+    assert batch["sentences"] == [["a car", "it"]] * 2
+
+
+def test_every_field_is_declared_in_samples_and_batches() -> None:
+    assert set(FIELDS) == set(Sample.__annotations__)
+    assert {field.batched for field in FIELDS.values()} | {"sizes"} == set(Batch.__annotations__)
+
+
 def test_nothing_to_stack() -> None:
     with pytest.raises(ValueError, match="at least one"):
         collate([])
@@ -139,6 +202,34 @@ def test_a_subset_is_records_of_its_own() -> None:
     assert len(prints) == 3
     assert chosen.fingerprint == records.subset([4, 1]).fingerprint
     assert chosen.subset([1])[0]["id"] == "n1"
+
+
+@pytest.mark.parametrize("form", [list, tuple, np.array, torch.tensor])
+def test_booleans_select_and_whole_numbers_index(form: type) -> None:
+    records = Numbers([(2, 2)] * 4)
+    for chosen, indices in (([True, False, False, True], [0, 3]), ([2, 1, 1], [2, 1, 1]), ([], [])):
+        some = records.subset(form(chosen))
+        assert [some[i]["id"] for i in range(len(some))] == [f"n{i}" for i in indices]
+        assert some.fingerprint == records.subset(indices).fingerprint
+        if indices:
+            assert (
+                records.batch(form(chosen))["ids"] == some.batch(range(len(some)))["ids"] == [f"n{i}" for i in indices]
+            )
+
+
+@pytest.mark.parametrize("indices", [[0.0, 1.0], [0.7], torch.rand(4), torch.zeros(2, 2, dtype=torch.int64)])
+def test_what_is_no_selection_is_refused(indices: list[int]) -> None:
+    with pytest.raises(ValueError, match="whole numbers"):
+        Numbers([(2, 2)] * 4).subset(indices)
+    with pytest.raises(ValueError, match="3 Booleans cannot select from 4 records"):
+        Numbers([(2, 2)] * 4).subset([True] * 3)
+
+
+def test_unpadded_batches_hold_one_size_each() -> None:
+    mixed = Numbers([(2, 2), (2, 2), (2, 2), (3, 2), (2, 2)])
+    assert ids(list(unpadded_batches(mixed, 2))) == [["n0", "n1"], ["n2"], ["n3"], ["n4"]]
+    mixed.image_size = (2, 2)
+    assert [len(batch) for batch in ids(list(unpadded_batches(mixed.subset([0, 1, 4]), 2)))] == [2, 1]
 
 
 @pytest.mark.parametrize("index", [6, -1])

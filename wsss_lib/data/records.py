@@ -1,69 +1,44 @@
-"""Records: images with labels, masks and boxes, the same whether drawn, read from Parquet or photographed.
+"""Records: images with what is known of them, the same whether drawn, read from Parquet or photographed.
 
-Shapes: a sample has no batch dimension, a batch has; the names say which (``image`` / ``images``).
+A record is a dictionary of fields; :mod:`~wsss_lib.data.fields` says what each is and how it is batched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-IGNORE = 255
-"""Mask value of pixels that no metric counts: VOC's borders, and padding."""
+from wsss_lib.data.fields import FIELDS, IGNORE, Batch, Field, Sample, collate, register_field, to_device
+from wsss_lib.files import sha256_of_text
 
-
-class Sample(TypedDict, total=False):
-    """One image and what is known of it.
-
-    ``mask``, ``boxes`` and ``box_labels`` are absent where a data set has none; ``parts`` (H, W) int64, 0 none,
-    1 body, 2 head, and ``objects`` (a list of attribute dictionaries) exist in the drawn world only.
-    """
-
-    image: Tensor  # (3, H, W) float32 in [0, 1]
-    labels: Tensor  # (K,) float32 multi-hot
-    mask: Tensor  # (H, W) int64: 0 background, k + 1 for class k, 255 ignore
-    boxes: Tensor  # (M, 4) float32 xyxy pixels, right and bottom exclusive
-    box_labels: Tensor  # (M,) int64, 0-based class
-    id: str
-    parts: Tensor
-    objects: list[dict[str, Any]]
-
-
-class Batch(TypedDict, total=False):
-    """Samples stacked; images of unlike size are padded at the right and bottom (see :func:`collate`)."""
-
-    images: Tensor  # (N, 3, H, W)
-    labels: Tensor  # (N, K)
-    masks: Tensor  # (N, H, W)
-    boxes: list[Tensor]
-    box_labels: list[Tensor]
-    sizes: list[tuple[int, int]]  # (height, width) of each image before padding
-    ids: list[str]
-    parts: Tensor
-    objects: list[list[dict[str, Any]]]
+__all__ = [
+    "FIELDS", "IGNORE", "Batch", "Field", "Records", "Sample", "batches", "collate", "positions", "register_field",
+    "to_device", "unpadded_batches",
+]  # fmt: skip
 
 
 class Records(Dataset[Sample]):
     """A split of a data set as a sequence of :class:`Sample`.
 
-    Subclasses set the attributes and implement ``__len__`` and ``__getitem__``.
+    Subclasses set the attributes and implement ``__len__`` and ``__getitem__``; those that can, override ``labels`` and
+    ``batch`` by something faster.
 
     Attributes:
         name: The data set, for example ``"critters"`` or ``"voc2012"``.
         split: ``"train"``, ``"val"``, …
         classes: Names of the K foreground classes; class k has mask value k + 1.
         fingerprint: Hexadecimal SHA-256 that changes when the content does; it goes into every result's provenance.
+        image_size: Height and width that all images have; None where they differ or nobody knows.
     """
 
     name: str
     split: str
     classes: tuple[str, ...]
     fingerprint: str
+    image_size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -76,23 +51,36 @@ class Records(Dataset[Sample]):
         """All image labels, (len(self), K) float32 multi-hot. Subclasses that can, answer without decoding images."""
         return torch.stack([self[i]["labels"] for i in range(len(self))])
 
-    def subset(self, indices: Sequence[int]) -> Records:
-        """The records at ``indices``, in that order, as records of their own."""
-        return _Subset(self, indices)
+    def batch(self, indices: Iterable[int] | Tensor) -> Batch:
+        """Several samples at once.
+
+        Args:
+            indices: M of them, as :meth:`subset` takes them.
+
+        Returns:
+            The batch of these samples in this order; see :func:`collate`.
+        """
+        return collate([self[i] for i in positions(indices, len(self))])
+
+    def subset(self, indices: Iterable[int] | Tensor) -> Records:
+        """Some of the records, in the order asked for, as records of their own.
+
+        Args:
+            indices: Whole numbers from 0, or one Boolean for each record: those that are True. A list, tensor or array.
+
+        Raises:
+            ValueError: Neither whole numbers nor Booleans, or another number of Booleans than records.
+            IndexError: A number outside the records. Negative ones are refused: they do not count from the end.
+        """
+        return _Subset(self, positions(indices, len(self)))
 
 
 class _Subset(Records):
-    def __init__(self, parent: Records, indices: Sequence[int]) -> None:
-        self.parent, self.indices = parent, [int(i) for i in indices]
-        out = [i for i in self.indices if not 0 <= i < len(parent)]
-        if out:
-            raise IndexError(
-                f"indices {out[:5]} are outside 0..{len(parent) - 1}: choose indices of {parent.name}/{parent.split}"
-            )
+    def __init__(self, parent: Records, indices: list[int]) -> None:
+        self.parent, self.indices = parent, indices
         self.name, self.split, self.classes = parent.name, parent.split, parent.classes
-        import hashlib
-
-        self.fingerprint = hashlib.sha256((parent.fingerprint + repr(self.indices)).encode()).hexdigest()
+        self.image_size = parent.image_size
+        self.fingerprint = sha256_of_text(parent.fingerprint + repr(indices))
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -104,59 +92,29 @@ class _Subset(Records):
     def labels(self) -> Tensor:
         return self.parent.labels[self.indices]
 
-
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples into a batch.
-
-    Images of unlike size are padded at the right and bottom to the largest: the image with its own mean colour
-    (so that padding is neither an edge nor a second black object), the mask with 255, the parts with 0.
-
-    Args:
-        samples: At least one sample; all must have the same optional fields.
-
-    Returns:
-        The batch; ``sizes`` keeps each image's own height and width.
-
-    Raises:
-        ValueError: No samples.
-    """
-    if not samples:
-        raise ValueError("cannot stack an empty list of samples: pass at least one")
-    sizes = [(s["image"].shape[-2], s["image"].shape[-1]) for s in samples]
-    height, width = max(h for h, _ in sizes), max(w for _, w in sizes)
-
-    def pad(plane: Tensor, value: float) -> Tensor:
-        h, w = plane.shape[-2:]
-        return plane if (h, w) == (height, width) else F.pad(plane, (0, width - w, 0, height - h), value=value)
-
-    def pad_image(image: Tensor) -> Tensor:
-        if image.shape[-2:] == (height, width):
-            return image
-        canvas = mean_colour(image).repeat(1, height, width)  # (3, height, width)
-        canvas[:, : image.shape[-2], : image.shape[-1]] = image
-        return canvas
-
-    batch: Batch = {
-        "images": torch.stack([pad_image(s["image"]) for s in samples]),
-        "labels": torch.stack([s["labels"] for s in samples]),
-        "sizes": sizes,
-        "ids": [s["id"] for s in samples],
-    }
-    if "mask" in samples[0]:
-        batch["masks"] = torch.stack([pad(s["mask"], IGNORE) for s in samples])
-    if "parts" in samples[0]:
-        batch["parts"] = torch.stack([pad(s["parts"], 0) for s in samples])
-    if "boxes" in samples[0]:
-        batch["boxes"] = [s["boxes"] for s in samples]
-        batch["box_labels"] = [s["box_labels"] for s in samples]
-    if "objects" in samples[0]:
-        batch["objects"] = [s["objects"] for s in samples]
-    return batch
+    def batch(self, indices: Iterable[int] | Tensor) -> Batch:
+        return self.parent.batch([self.indices[i] for i in positions(indices, len(self))])
 
 
-def mean_colour(image: Tensor) -> Tensor:
-    """The mean of each channel of an image (3, H, W), as (3, 1, 1)."""
-    return image.mean(dim=(1, 2), keepdim=True)
+def positions(indices: Iterable[int] | Tensor, count: int) -> list[int]:
+    """Which of ``count`` records are meant by whole numbers from 0, or by one Boolean each; see ``Records.subset``."""
+    at = torch.as_tensor(indices if hasattr(indices, "shape") else list(indices))
+    if at.dim() == 1 and not at.numel():
+        return []
+    if at.dim() != 1 or at.is_floating_point() or at.is_complex():
+        raise ValueError(
+            f"indices are {at.dtype} of shape {tuple(at.shape)}, expected a list of whole numbers, or one Boolean for "
+            "each record: round numbers yourself, and compare scores with a threshold first"
+        )
+    if at.dtype == torch.bool:
+        if len(at) != count:
+            raise ValueError(f"{len(at)} Booleans cannot select from {count} records: pass one for each")
+        return at.nonzero().flatten().tolist()
+    chosen: list[int] = at.tolist()
+    outside = [i for i in chosen if not 0 <= i < count]
+    if outside:
+        raise IndexError(f"indices {outside[:5]} are outside 0..{count - 1}: choose indices of these {count} records")
+    return chosen
 
 
 def batches(
@@ -182,24 +140,24 @@ def batches(
         Batches.
     """
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(records), generator=generator).tolist() if shuffle else range(len(records))
-    chunk: list[Sample] = []
-    for position, index in enumerate(order, start=1):
+    order = torch.randperm(len(records), generator=generator).tolist() if shuffle else list(range(len(records)))
+    for start in range(0, len(order), batch_size):
+        chunk = order[start : start + batch_size]
+        batch = collate([transform(records[i]) for i in chunk]) if transform else records.batch(chunk)
+        yield to_device(batch, device)
+
+
+def unpadded_batches(records: Records, batch_size: int) -> Iterator[Batch]:
+    """Run once through the records in order, in batches of neighbours whose images have one size: nothing is padded."""
+    if records.image_size is not None:
+        yield from batches(records, batch_size)
+        return
+    pending: list[Sample] = []
+    for index in range(len(records)):
         sample = records[index]
-        chunk.append(transform(sample) if transform else sample)
-        if len(chunk) == batch_size or position == len(records):
-            yield to_device(collate(chunk), device)
-            chunk = []
-
-
-def to_device(batch: Batch, device: str | torch.device | None) -> Batch:
-    """The batch with every tensor on ``device`` (None: unchanged)."""
-    if device is None:
-        return batch
-
-    def move(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value.to(device)
-        return [move(v) for v in value] if isinstance(value, list) and value and isinstance(value[0], Tensor) else value
-
-    return {key: move(value) for key, value in batch.items()}  # type: ignore[return-value]
+        if pending and (len(pending) == batch_size or pending[0]["image"].shape != sample["image"].shape):
+            yield collate(pending)
+            pending = []
+        pending.append(sample)
+    if pending:
+        yield collate(pending)

@@ -4,8 +4,8 @@ Coordinates are those of pixel areas: pixel i covers [i, i + 1), so a box with e
 and shifts without a half pixel anywhere, and masks are sampled where the image's pixels have their centres.
 
 What happens to the rest of a sample: the image-level labels stay as they are, even if a crop has cut an object away,
-because whoever labelled the image did not know the crop. ``objects`` of drawn worlds are dropped, because their
-positions would no longer be true.
+because whoever labelled the image did not know the crop. What may no longer be true is dropped, such as sentences, or
+``objects`` of drawn worlds with their positions: :data:`~wsss_lib.data.fields.FIELDS` says which.
 
 Each random transform draws from a ``torch.Generator``: its own, or the one that is passed with the sample, or torch's
 global one. :class:`PerSample` makes the draw depend on the sample alone, not on the order of reading.
@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wsss_lib.data.records import IGNORE, Sample, mean_colour
+from wsss_lib.data.fields import Sample, field_of, mean_colour
 
 Transform = Callable[..., Sample]
 """``transform(sample, generator=None) -> sample``."""
@@ -207,12 +207,14 @@ def _cropped(sample: Sample, top: int, left: int, height: int, width: int) -> Sa
 
 
 def _moved(sample: Sample, plane: Callable[[Tensor, Tensor], Tensor], box: Callable[[Tensor], Tensor]) -> Sample:
-    """A new sample, every field moved; ``plane`` gets the values and what to fill with."""
-    fill = {"image": mean_colour(sample["image"]), "mask": torch.tensor(IGNORE), "parts": torch.tensor(0)}
-    new = {key: value for key, value in sample.items() if key != "objects"}
-    for key in ("image", "mask", "parts"):
-        if key in new:
-            new[key] = plane(cast(Tensor, new[key]), fill[key])
-    if "boxes" in new:
-        new["boxes"] = box(cast(Tensor, new["boxes"]))
+    """A new sample, every field moved by its rule; ``plane`` gets the values and what to fill with."""
+    new: dict[str, Any] = {}
+    for name, value in sample.items():
+        field = field_of(name)
+        if field.moves == "plane":
+            planes = cast(Tensor, value)
+            fill = mean_colour(planes) if field.fill == "mean" else torch.tensor(field.fill)
+            new[name] = plane(planes, fill)
+        elif field.moves != "drop":
+            new[name] = box(cast(Tensor, value)) if field.moves == "boxes" else value
     return cast(Sample, new)

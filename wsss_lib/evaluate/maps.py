@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from wsss_lib import maps, metrics
-from wsss_lib.data.records import Batch, Records, collate, to_device
+from wsss_lib.data.records import Batch, Records, to_device, unpadded_batches
 from wsss_lib.methods.taps import evaluating
 
 THRESHOLDS = 100
@@ -124,7 +124,7 @@ def measure(
     )
     logits: list[Tensor] = []
     with evaluating(method):
-        for batch in _batches(records, batch_size):
+        for batch in unpadded_batches(records, batch_size):
             batch = to_device(batch, where)
             if "masks" not in batch and "boxes" not in batch:
                 raise ValueError(f"{done.split} has neither masks nor boxes to measure against: choose another")
@@ -145,23 +145,6 @@ def measure(
     if logits:
         done.logits, done.labels = torch.cat(logits), records.labels
     return done
-
-
-def _batches(records: Records, batch_size: int) -> Any:
-    fast = getattr(records, "batch", None)
-    pending: list[Any] = []
-    if fast is not None:
-        for start in range(0, len(records), batch_size):
-            yield fast(range(start, min(start + batch_size, len(records))))
-        return
-    for index in range(len(records)):
-        sample = records[index]
-        if pending and (len(pending) == batch_size or pending[0]["image"].shape != sample["image"].shape):
-            yield collate(pending)
-            pending = []
-        pending.append(sample)
-    if pending:
-        yield collate(pending)
 
 
 def _logits(method: nn.Module, images: Tensor, classes: int) -> Tensor | None:

@@ -64,7 +64,7 @@ class Reader(Dataset[Batch]):
     """Batches by epoch and indices, with an image's own generator for its random transform.
 
     Args:
-        records: What to read; its ``batch(indices)``, where it has one, is used if there is no transform.
+        records: What to read; by whole batches if there is no transform.
         transform: See :data:`Transform`.
         seed: Of the run.
     """
@@ -75,9 +75,8 @@ class Reader(Dataset[Batch]):
 
     def __getitem__(self, key: Key) -> Batch:
         epoch, indices = key
-        fast: Callable[[list[int]], Batch] | None = getattr(self.records, "batch", None)
         if self.transform is None:
-            return fast(indices) if fast else collate([self.records[i] for i in indices])
+            return self.records.batch(indices)
         transform = cast(Callable[..., Sample], self.transform)
         samples = []
         for index in indices:
