@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsss_lib.data.worlds.critters import COMPANIONS, NURSERY, SPECIES, Critters, World, load_critters, render
-from wsss_lib.data.worlds.critters.draws import Draws, image_keys
+from wsss_lib.data.worlds.critters import (
+    COMPANIONS,
+    NURSERY,
+    SPECIES,
+    Critters,
+    World,
+    cache_folder,
+    load_critters,
+    render,
+)
+from wsss_lib.data.worlds.critters.random_numbers import Draws, image_keys
 from wsss_lib.data.worlds.critters.scenery import Window
 from wsss_lib.data.worlds.critters.shapes import capsule, coverage, ellipse, turn, value_noise
 from wsss_lib.data.worlds.critters.species import tables
@@ -167,12 +177,29 @@ def test_dials_turn_what_they_name() -> None:
     ("dial", "value"),
     [
         ("body_evidence", 1.2), ("contrast", -0.1), ("size", 8), ("scale", (0.8, 0.5)), ("critters", (0, 1)),
-        ("species", ("fenn",)), ("species", ("fenn", "unicorn")), ("species", ("fenn", "fenn")),
+        ("species", ("fenn",)), ("species", ("fenn", "unicorn")), ("species", ("fenn", "fenn")), ("species", "fenn"),
+        ("species", None), ("seed", "7"), ("seed", -1), ("seed", 2**63), ("seed", 7.0), ("seed", True), ("seed", None),
+        ("size", "96"), ("size", 96.5), ("clutter", "0.5"), ("clutter", float("nan")), ("contrast", None),
+        ("scale", 0.5), ("scale", ("a", "b")), ("critters", (1.5, 2)), ("critters", 2),
     ],
 )  # fmt: skip
 def test_a_dial_out_of_range_is_refused_by_name(dial: str, value: object) -> None:
     with pytest.raises(ValueError, match=dial):
         World(**{dial: value})
+
+
+def test_long_seeds_are_seeds_of_their_own_and_numpys_numbers_are_numbers() -> None:
+    drawn = [render(World(size=16, seed=seed), "train", range(2)).images for seed in (0, 1, 2**32, 2**33, 2**63 - 1)]
+    assert len({images.tobytes() for images in drawn}) == 5
+    ours = World(size=np.int64(32), seed=np.uint8(7), clutter=np.float32(0.5), scale=np.array([0.5, 0.75]).tolist())
+    assert ours == World(size=32, seed=7, clutter=0.5, scale=(0.5, 0.75))
+    assert ours.fingerprint("val", 3) == World(size=32, seed=7, clutter=0.5, scale=(0.5, 0.75)).fingerprint("val", 3)
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.5, "7"])
+def test_a_count_that_is_none_is_refused(count: object) -> None:
+    with pytest.raises(ValueError, match="count is"):
+        Critters(World(size=16), "val", count)  # type: ignore[arg-type]
 
 
 def test_an_unknown_dial_is_refused() -> None:
@@ -213,6 +240,62 @@ def test_the_cache_gives_back_what_was_drawn(tmp_path, monkeypatch) -> None:
     again = load_critters("val", count=4, size=32)
     assert np.array_equal(first.scenes.images, again.scenes.images)
     assert first.scenes.objects == again.scenes.objects
+
+
+def damaged(content: bytes) -> list[bytes]:
+    """Files that are empty, foreign, cut, or have one byte turned."""
+    cuts = [content[: len(content) * k // 7] for k in range(1, 7)]
+    places = np.linspace(0, len(content) - 1, 60).astype(int)
+    turned = [content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :] for at in places]
+    return [b"", b"<html>not found</html>", *cuts, *turned]
+
+
+def test_a_damaged_cache_is_drawn_again(tmp_path) -> None:
+    world = World(size=16)
+    drawn = Critters(world, "val", 2, tmp_path)
+    path = tmp_path / "critters" / f"{drawn.fingerprint}.npz"
+    whole = path.read_bytes()
+    other = Critters(world, "val", 3, tmp_path).fingerprint
+    warned = 0
+    for content in (*damaged(whole), path.with_stem(other).read_bytes()):
+        path.write_bytes(content)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            again = Critters(world, "val", 2, tmp_path)
+        assert np.array_equal(again.scenes.images, drawn.scenes.images)
+        assert again.scenes.objects == drawn.scenes.objects
+        assert path.read_bytes() == (whole if caught else content), "mended on the way"
+        assert not [str(w.message) for w in caught if "drawn again; the variable WSSS_CACHE" not in str(w.message)]
+        warned += bool(caught)
+    assert warned > 20
+
+
+def test_a_cache_that_cannot_be_used_stops_nobody(tmp_path, monkeypatch) -> None:
+    drawn = Critters(World(size=16), "val", 2).scenes.images
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    with pytest.warns(UserWarning, match=r"cannot be .*WSSS_CACHE"):
+        assert np.array_equal(Critters(World(size=16), "val", 2, file).scenes.images, drawn)
+    folder = tmp_path / "locked"
+    (folder / "critters").mkdir(parents=True)
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "the disk is full")
+
+    monkeypatch.setattr("wsss_lib.data.worlds.critters.cache.writing", refuse)
+    with pytest.warns(UserWarning, match=r"cannot be written.*the disk is full.*drawn anew each time.*WSSS_CACHE"):
+        assert np.array_equal(Critters(World(size=16), "val", 2, folder).scenes.images, drawn)
+
+
+def test_without_a_home_nothing_is_kept(monkeypatch) -> None:
+    def homeless() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("WSSS_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    assert cache_folder() is None
+    assert len(load_critters("val", count=2, size=16)) == 2
 
 
 def test_as_a_datasets_dataset() -> None:

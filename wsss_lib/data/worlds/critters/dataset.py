@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsss_lib.data.records import Batch, Records, Sample
+from wsss_lib.data.records import Batch, Records, Sample, positions
+from wsss_lib.data.worlds.critters.cache import cache_folder, read_scenes, write_scenes
 from wsss_lib.data.worlds.critters.scene import Scenes, render
-from wsss_lib.data.worlds.critters.world import World
+from wsss_lib.data.worlds.critters.world import World, whole_number
 
 if TYPE_CHECKING:
     import datasets
@@ -35,7 +34,7 @@ class Critters(Records):
         cache: Folder for drawn splits; None draws anew. See :func:`cache_folder`.
 
     Raises:
-        ValueError: ``count`` is not positive.
+        ValueError: ``count`` is no positive whole number.
     """
 
     name = "critters"
@@ -45,31 +44,23 @@ class Critters(Records):
     ) -> None:
         self.world = world or World()
         self.split = split
-        self.count = COUNTS.get(split, 400) if count is None else count
+        self.count = COUNTS.get(split, 400) if count is None else whole_number("count", count)
         if self.count < 1:
             raise ValueError(f"count is {self.count}, expected at least one image: ask for a positive number")
         self.classes = self.world.species
         self.fingerprint = self.world.fingerprint(split, self.count)
-        self.scenes = self._drawn(cache)
+        self.image_size = self.world.size, self.world.size
+        self.scenes = self._scenes(cache)
         self._labels = torch.from_numpy(self.scenes.labels)
 
-    def _drawn(self, cache: Path | None) -> Scenes:
+    def _scenes(self, cache: Path | None) -> Scenes:
         if cache is None:
             return render(self.world, self.split, range(self.count))
         path = cache / "critters" / f"{self.fingerprint}.npz"
-        if path.exists():
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {f.name: stored[f.name] for f in fields(Scenes) if f.name != "objects"}
-                objects = json.loads(bytes(stored["objects"]).decode())
-            return Scenes(**arrays, objects=objects)
-        scenes = render(self.world, self.split, range(self.count))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {f.name: getattr(scenes, f.name) for f in fields(Scenes) if f.name != "objects"}
-        text = np.frombuffer(json.dumps(scenes.objects).encode(), np.uint8)
-        # Written beside and renamed: a reader never meets half a file, even when two kernels draw the same split.
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            np.savez(file, objects=text, **arrays)
-        os.replace(file.name, path)
+        scenes = read_scenes(path, self.count, self.world.size)
+        if scenes is None:
+            scenes = render(self.world, self.split, range(self.count))
+            write_scenes(path, scenes)
         return scenes
 
     def __len__(self) -> int:
@@ -79,16 +70,9 @@ class Critters(Records):
     def labels(self) -> Tensor:
         return self._labels
 
-    def batch(self, indices: Sequence[int] | Tensor) -> Batch:
-        """Several samples at once, without a loop over images.
-
-        Args:
-            indices: M positions.
-
-        Returns:
-            The batch of these samples in this order.
-        """
-        at = np.asarray(indices, dtype=np.int64)
+    def batch(self, indices: Iterable[int] | Tensor) -> Batch:
+        """Several samples at once, without a loop over images; see :meth:`Records.batch`."""
+        at = np.asarray(positions(indices, self.count), dtype=np.int64)
         s, size = self.scenes, self.world.size
         objects = [s.objects[i] for i in at]
         return {
@@ -151,14 +135,6 @@ class Critters(Records):
             "objects": [json.dumps(row) for row in s.objects],
         }
         return datasets.Dataset.from_dict(rows, features=datasets.Features(columns), split=datasets.Split(self.split))
-
-
-def cache_folder() -> Path | None:
-    """Where data are kept: ``WSSS_CACHE``, or the user's cache folder; None (nowhere) if ``WSSS_CACHE`` is empty."""
-    named = os.environ.get("WSSS_CACHE")
-    if named is not None:
-        return Path(named) if named else None
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsss_lib"
 
 
 def load_critters(

@@ -32,7 +32,7 @@ def image_keys(seed: int, split: str, indices: NDArray[np.int64]) -> Keys:
     """One 64-bit key per image.
 
     Args:
-        seed: The world's seed.
+        seed: The world's seed, from 0 to 2⁶³ − 1.
         split: Name of the split; other names give unrelated images.
         indices: (N,) positions in the split.
 
@@ -40,8 +40,10 @@ def image_keys(seed: int, split: str, indices: NDArray[np.int64]) -> Keys:
         (N,) uint64.
     """
     base = np.full(1, (seed & 0xFFFFFFFF) << 32 | zlib.crc32(split.encode()), dtype=np.uint64)
+    # The rest of a long seed, which has no room beside the split's name; 0 is mixed to 0.
+    rest = mix(np.full(1, seed >> 32, dtype=np.uint64))
     golden = np.uint64(0x9E3779B97F4A7C15)
-    return mix(mix(base) + (indices.astype(np.uint64) + np.uint64(1)) * golden)
+    return mix(mix(base ^ rest) + (indices.astype(np.uint64) + np.uint64(1)) * golden)
 
 
 class Draws:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_lib.data.worlds.critters.draws import Draws, Floats
+from wsss_lib.data.worlds.critters.random_numbers import Draws, Floats
 from wsss_lib.data.worlds.critters.shapes import capsule, coverage, ellipse, step, value_noise, wave
 
 HABITATS: dict[str, tuple[tuple[float, float, float], ...]] = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 
 from wsss_lib.data.worlds.critters.species import NURSERY, SPECIES
+from wsss_lib.files import sha256_of_text
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class World:
             any kind appears one time in four, whatever the species.
         critters: Fewest and most critters in an image.
         occlusion: Share of a critter's length that a bush in front of it hides, in [0, 1]; 0: no bush.
-        seed: Worlds of other seeds are other draws from the same distribution.
+        seed: A whole number from 0 to 2⁶³ − 1. Worlds of other seeds are other draws from the same distribution.
 
     Raises:
         ValueError: A dial outside its range; the message names it, its range and the value given.
@@ -47,15 +49,23 @@ class World:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "species", tuple(self.species))
-        object.__setattr__(self, "scale", tuple(float(s) for s in self.scale))
-        object.__setattr__(self, "critters", tuple(int(c) for c in self.critters))
         for name in ("head_evidence", "body_evidence", "clutter", "contrast", "cooccurrence", "occlusion"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value}, expected a number from 0 to 1: turn the dial back into its range")
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, expected a number from 0 to 1: turn the dial back into its range"
+                )
+        object.__setattr__(self, "size", whole_number("size", self.size))
+        object.__setattr__(self, "seed", whole_number("seed", self.seed))
+        object.__setattr__(self, "species", tuple(_sequence("species", self.species)))
+        object.__setattr__(self, "scale", tuple(float(_number("scale", s)) for s in _sequence("scale", self.scale)))
+        object.__setattr__(
+            self, "critters", tuple(whole_number("critters", c) for c in _sequence("critters", self.critters))
+        )
         if self.size < 16:
             raise ValueError(f"size is {self.size}, expected at least 16 pixels: a smaller critter has no head to see")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed is {self.seed}, expected a whole number from 0 to 2**63 - 1: choose one of these")
         unknown = [s for s in self.species if s not in SPECIES + NURSERY]
         if unknown or len(self.species) < 2 or len(set(self.species)) < len(self.species):
             raise ValueError(f"species is {self.species}, expected two or more different ones of {SPECIES}")
@@ -69,7 +79,27 @@ class World:
     def fingerprint(self, split: str, count: int) -> str:
         """SHA-256 over the dials, the split, the number of images and the version of the drawing."""
         text = json.dumps([asdict(self), split, count, DRAWING_VERSION], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return sha256_of_text(text)
+
+
+def _number(name: str, value: object) -> float:
+    """A dial's value as a number of Python's, if it is one."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}, expected a number: write it without quotes")
+    return value if isinstance(value, int | float) else float(value)
+
+
+def whole_number(name: str, value: object) -> int:
+    """A dial's value as a whole number of Python's, if it is one."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}, expected a whole number: write it without quotes or decimals")
+    return int(value)
+
+
+def _sequence(name: str, value: object) -> Sequence[object]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}, expected several values: write them as (…, …)")
+    return value
 
 
 DRAWING_VERSION = 1
