@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wsss_lib.cli.common import OK, command, positive
+from wsss_lib.cli.common import FAILED, OK, command, positive
 
 METHODS = ("cam", "gradcam", "gradcam++", "eigencam")
 
@@ -28,6 +31,8 @@ examples:
   wsss localize holiday/ --method eigencam --out where
   wsss localize zoo.jpg --class zebra --class ostrich --boxes all
   wsss localize cat.jpg --backbone resnet50 --weights ~/weights --multi-scale --threshold 0.35
+A photo that cannot be read is named in one line, and the others are done. In a folder, hidden files and the pictures
+of earlier runs are skipped.
 exit codes: 0 every photo was done; 1 a photo or the weights could not be read; 2 the command was not understood.
 """,
     )
@@ -52,32 +57,49 @@ exit codes: 0 every photo was done; 1 a photo or the weights could not be read; 
 
 
 def _localize(options: argparse.Namespace) -> int:
-    from wsss_lib.localize import localize_images
+    from wsss_lib.localize import PhotosFailed, localize_images
+    from wsss_lib.localize.names import printable
 
-    reports = localize_images(
-        options.images,
-        method=options.method,
-        backbone=options.backbone,
-        weights=options.weights,
-        out=options.out,
-        top_k=options.top,
-        classes=options.classes,
-        threshold=options.threshold,
-        which=options.boxes,
-        multi_scale=options.multi_scale,
-        device=options.device,
-        progress=True,
-    )
+    failures: list[str] = []
+    with _warnings_in_a_line():
+        try:
+            reports = localize_images(
+                options.images,
+                method=options.method,
+                backbone=options.backbone,
+                weights=options.weights,
+                out=options.out,
+                top_k=options.top,
+                classes=options.classes,
+                threshold=options.threshold,
+                which=options.boxes,
+                multi_scale=options.multi_scale,
+                device=options.device,
+                progress=True,
+            )
+        except PhotosFailed as error:
+            reports, failures = error.reports, [failure.sentence for failure in error.failures]
     for report in reports:
         print("\n".join(_lines(report)))
-    print(f"Overlays, maps and JSON are in {options.out}")
-    return OK
+    if reports:
+        print(f"Overlays, maps and JSON are in {printable(options.out)}")
+    for sentence in failures:
+        print(f"wsss: {sentence}", file=sys.stderr)
+    return FAILED if failures else OK
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """What the library warns of, told as the command tells everything: in sentences, without a place in the code."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"wsss: {message}", file=sys.stderr)
+        yield
 
 
 def _lines(report: Mapping[str, Any]) -> list[str]:
     lines = []
-    for found in report["objects"]:
-        score = "" if found.get("score") is None else f" {found['score']:.2f}"
-        boxes = ", ".join("(" + " ".join(f"{v:.0f}" for v in box) + ")" for box in found["boxes"]) or "nowhere"
-        lines.append(f"{report['image']}: {found['class']}{score} at {boxes}")
+    for entry in report["objects"]:
+        score = "" if entry["score"] is None else f" {entry['score']:.2f}"
+        boxes = ", ".join("(" + " ".join(f"{v:.0f}" for v in box) + ")" for box in entry["boxes"]) or "nowhere"
+        lines.append(f"{report['image']}: {entry['class']}{score} at {boxes}")
     return lines

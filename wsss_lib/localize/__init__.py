@@ -6,8 +6,18 @@ shorter side of 320 px, the network's own stride, a box around the largest compo
 maximum (Zhou et al. 2016).
 """
 
-from wsss_lib.localize.localizer import METHODS, SHORT_SIDE, PhotoLocalizer, PhotoMaps
-from wsss_lib.localize.photos import open_photo
-from wsss_lib.localize.report import localize_images
+from wsss_lib.localize.localizer import METHODS, SHORT_SIDE, ClassifierLocalizer, PhotoLocalizer, PhotoMaps
+from wsss_lib.localize.photos import Failure, open_photo
+from wsss_lib.localize.report import PhotosFailed, localize_images
 
-__all__ = ["METHODS", "SHORT_SIDE", "PhotoLocalizer", "PhotoMaps", "localize_images", "open_photo"]
+__all__ = [
+    "METHODS",
+    "SHORT_SIDE",
+    "ClassifierLocalizer",
+    "Failure",
+    "PhotoLocalizer",
+    "PhotoMaps",
+    "PhotosFailed",
+    "localize_images",
+    "open_photo",
+]

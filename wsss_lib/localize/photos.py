@@ -1,95 +1,160 @@
-"""Photographs as people have them: any size, any mode, held in any way."""
+"""Photographs as people have them: where they lie, whether they can be read, at which size a network sees them."""
 
 from __future__ import annotations
 
+import os
+import stat
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-"""What is taken from a folder; a file that is named itself may have any suffix."""
+from wsss_lib.data.photos.convert import open_image
+from wsss_lib.localize.names import is_result, printable
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+    *(".avif", ".jp2", ".j2k", ".heic", ".heif", ".jxl"),  # which Pillow reads on some machines, or not at all
+)
+"""What is taken from a folder, readable here or not; a file that is named itself may have any suffix."""
 LONGEST = 3
 """As the network sees it, the longer side is at most so many times the shorter one; a longer strip is squeezed."""
 GRID = 32
 """Sides as the network sees them are multiples of this: strides and patches divide them, patches also at half scale."""
 
 
-def photo_files(paths: Sequence[str | Path]) -> list[Path]:
-    """Replace folders by the image files directly inside them, by name.
+@dataclass(frozen=True)
+class Failure:
+    """A photo that could not be done, or a folder that could not be read or written.
 
-    Raises:
-        FileNotFoundError: Something that is not there, a folder without images, or nothing at all.
+    Attributes:
+        file: Its path.
+        sentence: What is wrong with it and what to do; it names the path.
     """
-    files: list[Path] = []
-    for path in (Path(p).expanduser() for p in paths):
-        inside = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
-        if not inside:
-            raise FileNotFoundError(f"The folder {path} holds no images ({', '.join(SUFFIXES)}).")
-        files += inside
-    for file in files:
-        if not file.is_file():
-            raise FileNotFoundError(f"There is no photo {file}: give the path of an image, or of a folder of images.")
-    if not files:
-        raise FileNotFoundError("There are no photos: give at least one path of an image, or of a folder of images.")
-    return files
+
+    file: Path
+    sentence: str
 
 
-def check_photo(path: str | Path) -> None:
+@dataclass
+class PhotoFiles:
+    """The photos that a person named, one by one or by their folder.
+
+    Attributes:
+        files: Regular files, each once, those of a folder by name.
+        failures: What was named, or looks like a photo in a folder, and is none.
+        skipped: A sentence for what a folder holds besides photos of the person.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+def photo_files(paths: Sequence[str | Path]) -> PhotoFiles:
+    """Replace folders by the image files directly inside them.
+
+    Hidden files and earlier results are passed over, and so are folders that are named like photos.
+    """
+    photos = PhotoFiles()
+    for path in (Path(os.path.expanduser(p)) for p in paths):
+        try:
+            inside = _inside(path, photos) if path.is_dir() else [path]
+            for file in inside:
+                _take(file, photos)
+        except OSError as error:  # a name that is too long, a folder that may not be read
+            photos.failures.append(
+                Failure(path, f"{printable(path)} cannot be looked at ({error.strerror}): check its name and rights.")
+            )
+    return photos
+
+
+def _inside(folder: Path, photos: PhotoFiles) -> list[Path]:
+    """What in a folder is to be taken for a photo."""
+    named = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    taken: list[Path] = []
+    results = 0
+    for file in named:
+        if file.name.startswith("."):
+            photos.skipped.append(f"{printable(file)} was skipped: a hidden file; name it itself to have it localised.")
+        elif file.is_dir():
+            photos.skipped.append(f"{printable(file)} was skipped: a folder; name it itself to look inside.")
+        elif is_result(file):
+            results += 1
+        else:
+            taken.append(file)
+    if results:
+        what = "a picture that an earlier run has made" if results == 1 else "pictures that earlier runs have made"
+        photos.skipped.append(f"{results} of {printable(folder)} skipped: {what}.")
+    if not named:
+        sentence = f"The folder {printable(folder)} holds no images ({', '.join(SUFFIXES)}): name another."
+        photos.failures.append(Failure(folder, sentence))
+    return taken
+
+
+def _take(file: Path, photos: PhotoFiles) -> None:
+    """Add a file to the photos, or say why it is none."""
+    name = printable(file)
+    if file.is_file():
+        if os.path.abspath(file) not in {os.path.abspath(other) for other in photos.files}:
+            photos.files.append(file)
+        return
+    if file.is_symlink():
+        sentence = f"{name} is a link to {printable(os.readlink(file))}, which is not there: mend or remove the link."
+    elif file.exists():
+        kind = "a pipe" if stat.S_ISFIFO(file.stat().st_mode) else "a device or a socket"
+        sentence = f"{name} is {kind} and no file: save the photo as a file first."
+    else:
+        sentence = f"There is no photo {name}: give the path of an image, or of a folder of images."
+    photos.failures.append(Failure(file, sentence))
+
+
+def check_photo(path: Path) -> None:
     """Look at a file's header alone.
 
     Raises:
         ValueError: Not an image.
     """
-    with _explained(path), Image.open(path):
-        pass
+    try:
+        with _quiet(), Image.open(path):
+            pass
+    except Exception:  # the reader has a sentence for it
+        open_photo(path)
 
 
 def open_photo(path: str | Path) -> Image.Image:
-    """Read a photo as 8-bit RGB, upright.
-
-    The camera's orientation (EXIF) is applied, transparency is laid over white, CMYK and palettes are converted, grey
-    is repeated, 16 bits become 8, and of an animation the first frame counts.
+    """Read a photo as 8-bit RGB, upright, as :func:`wsss_lib.data.photos.convert.open_image` sees it.
 
     Args:
         path: The file.
 
     Raises:
-        ValueError: Not an image, or a damaged one.
+        ValueError: Not an image, or a damaged one; the sentence names the file.
     """
-    with _explained(path), Image.open(path) as photo:
-        photo.load()
-        return _rgb(ImageOps.exif_transpose(photo))
+    try:
+        with _quiet():
+            pixels = open_image(Path(path).read_bytes())  # (3, H, W)
+    except MemoryError as error:
+        raise ValueError(f"{printable(path)} does not fit into this machine's memory: make it smaller") from error
+    except OSError as error:
+        raise ValueError(f"{printable(path)} cannot be opened ({error.strerror}): see that you may read it") from error
+    except ValueError as error:
+        raise ValueError(f"{printable(path)}: {printable(error)}") from error
+    return Image.fromarray(pixels.mul_(255).round_().byte().permute(1, 2, 0).numpy())  # (H, W, 3)
 
 
 @contextmanager
-def _explained(path: str | Path) -> Iterator[None]:
-    """Pillow's errors in a sentence that names the file and the way out."""
-    try:
+def _quiet() -> Iterator[None]:
+    """Without Pillow's warnings: tags that are cut off do no harm, and what is too large for it is refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         yield
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is not an image that can be read: convert it to JPEG or PNG first.") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{path} claims to have too many pixels to be a photo ({error}): make it smaller.") from error
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises in the middle of a file
-        raise ValueError(f"{path} is damaged or cannot be read ({error}): save it anew.") from error
-
-
-def _rgb(photo: Image.Image) -> Image.Image:
-    if photo.mode in ("I", "F") or photo.mode.startswith("I;"):
-        values = np.asarray(photo, dtype=np.float64)
-        # Pillow's own conversion would cut a 16-bit grey at 255.
-        top = next((limit for limit in (1.0, 255.0, 65535.0) if values.max() <= limit), values.max())
-        photo = Image.fromarray((values / top * 255).clip(0, 255).round().astype(np.uint8))
-    if "A" in photo.getbands() or "transparency" in photo.info:
-        photo = photo.convert("RGBA")
-        white = Image.new("RGBA", photo.size, "white")
-        photo = Image.alpha_composite(white, photo)
-    return photo.convert("RGB")
 
 
 def seen_size(height: int, width: int, short_side: int) -> tuple[int, int]:

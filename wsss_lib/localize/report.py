@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from wsss_lib import __version__, figures, maps
+from wsss_lib import __version__, maps
 from wsss_lib.backbones import CAM_NAMES, IMAGENET_NAMES, ImageNetClassifier, imagenet_classifier, no_cam
-from wsss_lib.localize.localizer import SHORT_SIDE, PhotoLocalizer, PhotoMaps, check_method
-from wsss_lib.localize.photos import check_photo, open_photo, photo_files, to_tensor
+from wsss_lib.files import sha256_of, write_atomically
+from wsss_lib.localize.localizer import SHORT_SIDE, ClassifierLocalizer, PhotoLocalizer, PhotoMaps, check_method
+from wsss_lib.localize.names import class_slugs, plan_stems, printable
+from wsss_lib.localize.photos import Failure, check_photo, open_photo, photo_files
+from wsss_lib.localize.pictures import save_map, save_overlay
 
-LONGEST_OVERLAY = 1200
-"""Pixels of the longer side of the photo inside an overlay; the map and the boxes keep the photo's own size."""
+
+class PhotosFailed(ValueError):
+    """Some photos could not be done; the others were.
+
+    Attributes:
+        reports: Of the photos that were done, as :func:`localize_images` returns them.
+        failures: The others, each with its sentence.
+    """
+
+    def __init__(self, reports: list[dict[str, Any]], failures: list[Failure]) -> None:
+        super().__init__("\n".join(failure.sentence for failure in failures))
+        self.reports, self.failures = reports, failures
 
 
 def localize_images(
@@ -63,15 +74,20 @@ def localize_images(
         progress: Show a progress bar on a terminal.
 
     Returns:
-        What the JSON files hold, photo by photo: ``image``, ``width`` and ``height`` (after the camera's orientation
-        is applied), ``objects`` (``class``, ``index`` and ``score``, which are "salient", None and None for Eigen-CAM;
-        ``boxes`` as [x0, y0, x1, y1] in pixels of the photo, right and bottom exclusive; ``coverage``: share of the
-        pixels above the threshold; with ``out`` also ``overlay``, ``map``: file names, and ``alt``: the overlay in
-        words), ``top``: the five likeliest classes, ``threshold``, and the settings and versions.
+        What the JSON files hold, photo by photo: ``image`` and its ``sha256``, ``width`` and ``height`` (after the
+        camera's orientation is applied), ``objects`` (``class``, ``index`` and ``score``, which are "salient", None
+        and None for Eigen-CAM; ``boxes`` as [x0, y0, x1, y1] in pixels of the photo, right and bottom exclusive;
+        ``coverage``: share of the pixels above the threshold; with ``out`` also ``overlay``, ``map``: file names, and
+        ``alt``: the overlay in words), ``top``: the five likeliest classes, ``threshold``, and the settings and
+        versions.
 
     Raises:
-        FileNotFoundError: A photo or the weights are not there.
-        ValueError: A file that is no image, or a setting that does not exist.
+        PhotosFailed: Some photos could not be done; it comes last and holds the reports of those that were.
+        FileNotFoundError: No photo was named, or the weights are not there.
+        ValueError: A setting that does not exist.
+
+    Warns:
+        UserWarning: What a folder holds besides a person's photos and was skipped.
     """
     check_method(method, classes)
     if not 0 <= threshold < 1:
@@ -84,9 +100,14 @@ def localize_images(
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ValueError(f"The results cannot go to {folder}, which is a file: name a folder, old or new.")
     where = None if device is None else _device(device)
-    files = photo_files(paths)
-    for file in files:  # an unreadable photo shows before anything is computed
-        check_photo(file)
+    photos = photo_files(paths)
+    for sentence in photos.skipped:
+        warnings.warn(sentence, stacklevel=2)
+    files = _readable(photos.files, failures := photos.failures)
+    if not files:
+        if failures:
+            raise PhotosFailed([], failures)
+        raise FileNotFoundError("There are no photos: give at least one path of an image, or of a folder of images.")
     provenance: dict[str, Any] = {"method": method}
     if classifier is None:
         if method == "cam" and backbone in IMAGENET_NAMES and backbone not in CAM_NAMES:
@@ -98,7 +119,7 @@ def localize_images(
         provenance |= {"backbone": classifier.backbone.name, "weights": "given"}
     if where is not None:
         classifier.to(where)
-    localizer = PhotoLocalizer(
+    localizer = ClassifierLocalizer(
         classifier, method, top_k=top_k, classes=classes, multi_scale=multi_scale, short_side=short_side
     )
     provenance |= {
@@ -108,36 +129,74 @@ def localize_images(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     rule = "the largest 8-connected component" if which == "largest" else "each 8-connected component, holes filled"
-    reports = []
-    for file, stem in tqdm(
-        list(zip(files, _stems(files, method), strict=True)), unit="photo", disable=None if progress else True
-    ):
-        photo = open_photo(file)
-        seen = localizer(photo)
+    reports: list[dict[str, Any]] = []
+    todo = list(zip(files, plan_stems(files, method, folder), strict=True))
+    for file, stem in tqdm(todo, unit="photo", disable=None if progress else True):
+        try:
+            photo, seen = _localized(file, localizer)
+        except ValueError as error:  # one photo's fault is no fault of the next
+            failures.append(Failure(file, str(error)))
+            continue
         report = {
-            "image": file.name,
+            "image": printable(file.name),
+            "sha256": sha256_of(file),
             "width": photo.width,
             "height": photo.height,
             "seen_at": list(seen.seen_at),
             "threshold": {"value": threshold, "rule": f"map divided by its maximum > value; box around {rule}"},
-            "objects": [],
+            "objects": [describe(seen, rank, threshold, which) for rank in range(len(seen.names))],
             "top": _top(seen.scores, classifier.categories),
             **provenance,
         }
-        for rank, name in enumerate(seen.names):
-            found = describe(seen, rank, threshold, which)
-            if folder is not None:
-                stub = f"{stem}-{_slug(name)}" + (f"-{seen.classes[rank]}" if seen.names.count(name) > 1 else "")
-                found |= {"overlay": f"{stub}-overlay.png", "map": f"{stub}-map.png"}
-                save_map(seen.maps[rank], folder / found["map"])
-                found["alt"] = save_overlay(photo, seen.maps[rank], found, method, threshold, folder / found["overlay"])
-            report["objects"].append(found)
         if folder is not None:
-            (folder / f"{stem}.json").write_text(
-                json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+            try:
+                _write(report, photo, seen, folder, stem)
+            except OSError as error:  # the folder's fault, and the next photo would meet it again
+                sentence = f"The results of {printable(file)} were not written, nor those of photos after it: {error}"
+                raise PhotosFailed(reports, [*failures, Failure(folder, sentence)]) from error
         reports.append(report)
+    if failures:
+        raise PhotosFailed(reports, failures)
     return reports
+
+
+def _readable(files: Sequence[Path], failures: list[Failure]) -> list[Path]:
+    """The files that look like images; the others join the failures, before anything is computed."""
+    readable = []
+    for file in files:
+        try:
+            check_photo(file)
+        except ValueError as error:
+            failures.append(Failure(file, str(error)))
+        else:
+            readable.append(file)
+    return readable
+
+
+def _localized(file: Path, localizer: PhotoLocalizer) -> tuple[Image.Image, PhotoMaps]:
+    """A photo and its maps.
+
+    Raises:
+        ValueError: It cannot be read, or the network cannot cope with it; the sentence names the file.
+    """
+    photo = open_photo(file)
+    try:
+        return photo, localizer(photo)
+    except (ValueError, RuntimeError, MemoryError) as error:
+        cause = str(error).splitlines()[0] if str(error) else "out of memory: make the photo smaller"
+        raise ValueError(f"{printable(file)} could not be localised: {cause}") from error
+
+
+def _write(report: dict[str, Any], photo: Image.Image, seen: PhotoMaps, folder: Path, stem: str) -> None:
+    """Write a photo's pictures, enter them into its report, and write the report last."""
+    for rank, (entry, name) in enumerate(zip(report["objects"], class_slugs(seen.names, seen.classes), strict=True)):
+        entry |= {"overlay": f"{stem}-{name}-overlay.png", "map": f"{stem}-{name}-map.png"}
+        save_map(seen.maps[rank], folder / entry["map"])
+        entry["alt"] = save_overlay(
+            photo, seen.maps[rank], entry, report["method"], report["threshold"]["value"], folder / entry["overlay"]
+        )
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(folder / f"{stem}.json", text)
 
 
 def describe(seen: PhotoMaps, rank: int, threshold: float, which: Literal["largest", "all"]) -> dict[str, Any]:
@@ -156,40 +215,6 @@ def describe(seen: PhotoMaps, rank: int, threshold: float, which: Literal["large
         "boxes": [box for box in boxes.int().tolist() if box[2] > box[0]],  # (0, 0, 0, 0): nothing was found
         "coverage": round(float(mask.float().mean()), 6),
     }
-
-
-def save_map(map: Tensor, path: Path) -> None:
-    """Write a map (H, W) in [0, 1] as a grey PNG of 16 bits: value = round(65535 · map)."""
-    Image.fromarray((map.numpy() * 65535).round().astype(np.uint16)).save(path)
-
-
-def save_overlay(
-    photo: Image.Image, map: Tensor, found: dict[str, Any], method: str, threshold: float, path: Path
-) -> str:
-    """Draw the map over the greyed photo, dashed contour at the threshold, boxes; return its alternative text."""
-    shrink = min(1.0, LONGEST_OVERLAY / max(photo.size))
-    height, width = max(1, round(photo.height * shrink)), max(1, round(photo.width * shrink))
-    image = to_tensor(photo, (height, width))[0]  # (3, h, w)
-    name = "what stands out" if found["index"] is None else found["class"]
-    score = "" if found["score"] is None else f", probability {found['score']:.2f}"
-    drawn_height = min(max(figures.WIDTH * height / width, 1.5), 2 * figures.WIDTH)  # inches; thin strips stay legible
-    fig, ax = figures.canvas(size=(figures.WIDTH, drawn_height + 1.2))
-    drawn = figures.overlay(
-        ax,
-        image,
-        maps.resize(map[None, None], (height, width))[0, 0],
-        threshold=threshold,
-        title=f"{name}{score} ({method})",
-    )
-    scale = np.array([width / photo.width, height / photo.height] * 2)
-    figures.boxes(ax, np.array(found["boxes"], dtype=float).reshape(-1, 4) * scale, predicted=True)
-    figures.colourbar(fig, ax, drawn, label="share of the map's maximum", threshold=threshold)
-    path.write_bytes(figures.png(fig, dpi=150))
-    where = "; ".join(f"from ({x0}, {y0}) to ({x1}, {y1})" for x0, y0, x1, y1 in found["boxes"]) or "nowhere"
-    return (
-        f"{method} map of {name}{score} over the photo in grey; {found['coverage']:.0%} of the pixels exceed the "
-        f"threshold {threshold:g}, boxes in pixels: {where}."
-    )
 
 
 def _device(name: str) -> torch.device:
@@ -214,24 +239,4 @@ def _weights(backbone: str, weights: str | Path | None) -> dict[str, str]:
         return {"weights": str(weights or "published")}
     path = Path(weights).expanduser()
     path = path / f"{backbone}.safetensors" if path.is_dir() else path
-    return {"weights": path.name, "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-
-
-def _stems(files: Sequence[Path], method: str) -> list[str]:
-    """File names without suffix, then the method's; the second ``cat`` becomes ``cat-2``.
-
-    So no result overwrites that of another photo or of another method.
-    """
-    taken: set[str] = set()
-    stems = []
-    for file in files:
-        stem, number = file.stem, 2
-        while stem.lower() in taken:  # some file systems do not tell Cat from cat
-            stem, number = f"{file.stem}-{number}", number + 1
-        taken.add(stem.lower())
-        stems.append(f"{stem}-{method.replace('+', 'p')}")
-    return stems
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"\W+", "_", name.lower()).strip("_")
+    return {"weights": path.name, "weights_sha256": sha256_of(path)}
