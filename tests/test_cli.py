@@ -228,3 +228,12 @@ def test_a_photo_that_is_not_there_is_told_in_a_sentence(capsys, tmp_path):
     assert cli.main(["localize", str(tmp_path / "none.jpg"), "--out", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.startswith("wsss: ")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_console_without_the_letters_of_a_name_shows_them_escaped(tmp_path):
+    name = str(tmp_path / "写真.jpg")
+    command = [sys.executable, "-c", "import sys; from wsss_lib.cli import main; sys.exit(main())", "localize", name]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"wsss: There is no photo {tmp_path}/\\u5199\\u771f.jpg: give the path of an image")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -41,6 +42,9 @@ With WSSS_TRACEBACK=1 in the environment an error shows where it comes from.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console without the letters of a name shows them escaped
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     given = list(sys.argv[1:] if arguments is None else arguments)
     known = parser.commands.choices
