@@ -18,6 +18,9 @@ from press import cells
 KEPT_METADATA = {"tags", "mystnb", "mirror", "derives", "jupyter", "tolerance", "typed", "wrong"}
 """Cell metadata that somebody wrote on purpose; editors and runners add the rest (timings, folding, execution)."""
 
+SHOWN = ("alt", "shows")
+"""Metadata of a picture: what ``wsss_lib.figures.show`` says beside it."""
+
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 KERNEL_FILE = re.compile(r"(?<![\w./\\~-])(?:[A-Za-z]:)?[\w./\\~-]*ipykernel_\d+[/\\]\d+\.py")
 STYLER = re.compile(r"\bT_[0-9a-f]{5}(?=[\s_\"'#{,.])")
@@ -104,7 +107,7 @@ def _output(output: Any, count: int | None, hidden: list[str]) -> Any:
             if mime.startswith("text/") and isinstance(data, str):
                 output.data[mime] = _text(data, hidden)
         output.metadata = {
-            mime: {"alt": about["alt"]}
+            mime: {key: about[key] for key in SHOWN if about.get(key)}
             for mime, about in sorted(output.get("metadata", {}).items())
             if isinstance(about, dict) and about.get("alt")
         }

@@ -1,4 +1,4 @@
-"""Do two outputs of a cell say the same? Texts word by word, numbers as numbers, figures as pictures.
+"""Do two outputs of a cell say the same? Texts word by word, numbers as numbers, figures by what they show.
 
 The same machine and thread count give the same bits; another processor rounds otherwise, training amplifies it, and a
 printed accuracy moves in its second or third decimal. So decimals may differ by a tolerance, which a cell states in its
@@ -12,21 +12,19 @@ Whole numbers, words and the order of everything are compared exactly. nbval com
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 from press import cells
+from press.check import figures
 from press.check.checks import EMBEDDED, Chapter, Problem
 
 IGNORED = ("nbval-ignore-output", "nbval-skip")
 TEXTS = ("text/plain", "text/markdown", "text/html", "text/latex")
 DECIMAL = re.compile(r"(?<![\w.])[-+−]?\d+\.\d*(?:[eE][-+]?\d+)?(?!\.?[\w])")
-GRID = 64
-CHANGE = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,13 @@ class Tolerance:
     Args:
         absolute: Decimals agree within this, or
         relative: within this share of the stored one.
-        figure: Share of a figure that may look different: of the 64 × 64 mean colours of its parts, those that differ
-            by more than a tenth of the range from black to white.
+        figure: Numbers in figures agree within this share of their axis or colour scale. 0: figures of data, which
+            agree to the pixel.
     """
 
     absolute: float = 0.03
     relative: float = 0.05
-    figure: float = 0.02
+    figure: float = 0.0
 
 
 def tolerance(cell: Any) -> Tolerance:
@@ -62,57 +60,44 @@ def tolerance(cell: Any) -> Tolerance:
     return Tolerance(**stated)
 
 
+class Spread(NamedTuple):
+    """How far two outputs of a cell are apart."""
+
+    decimal: float
+    """The largest difference of a printed decimal."""
+    figure: float
+    """The largest difference of a number in a figure, as a share of its axis; of a pixel where data are shown."""
+    used: float
+    """The largest of these as a share of what the cell allows: at most 1 where they agree."""
+    why: str
+    """In words, where they do not agree."""
+
+
 def agree(text: str, stored: str, within: Tolerance | None = None) -> bool:
     """Whether two texts are equal but for white space and decimals within the tolerance."""
-    within = within or Tolerance()
-    if _masked(text) != _masked(stored):
-        return False
-    pairs = zip(_numbers(text), _numbers(stored), strict=True)
-    return all(abs(a - b) <= max(within.absolute, within.relative * abs(b)) for a, b in pairs)
+    return _apart(text, stored, within or Tolerance())[1] <= 1
 
 
-def unlike(picture: bytes, stored: bytes) -> float:
-    """Share of a figure that looks different, from 0 to 1; 1 where the proportions differ by more than a tenth.
+def spread(mine: Sequence[Any], stored: Sequence[Any], cell: Any) -> Spread:
+    """How far the outputs of a cell are from the stored ones.
 
     Args:
-        picture: A PNG or JPEG.
-        stored: Another.
+        mine: Newly computed.
+        stored: Of the chapter.
+        cell: Whose metadata may state a tolerance.
     """
-    import numpy as np
-    from PIL import Image
-
-    if picture == stored:
-        return 0.0
-    both = [Image.open(io.BytesIO(data)).convert("RGB") for data in (picture, stored)]
-    shapes = [image.width / image.height for image in both]
-    if max(shapes) > 1.1 * min(shapes):
-        return 1.0
-    mine, theirs = (np.asarray(i.resize((GRID, GRID), Image.Resampling.BOX), float) / 255 for i in both)
-    return float((np.abs(mine - theirs).max(axis=2) > CHANGE).mean())
-
-
-def figures(outputs: Sequence[Any]) -> list[tuple[str, bytes]]:
-    """The pictures of a cell's outputs in order, with their type; those inside HTML as well."""
-    found = []
-    for output in outputs:
-        for mime, data in sorted(output.get("data", {}).items()):
-            if mime in ("image/png", "image/jpeg", "image/webp"):
-                found.append((mime, base64.b64decode(data)))
-            elif mime == "text/html":
-                found += [("base64", _decoded(match)) for match in EMBEDDED.findall("".join(data))]
-    return found
-
-
-def pictured(mine: Sequence[Any], stored: Sequence[Any], within: Tolerance) -> str:
-    """Why the figures of two lists of outputs are not the same; empty where they are."""
-    here, there = figures(mine), figures(stored)
-    if [mime for mime, _ in here] != [mime for mime, _ in there]:
-        return f"shows {len(here)} pictures where {len(there)} are stored"
-    for place, ((mime, picture), (_, kept)) in enumerate(zip(here, there, strict=True), 1):
-        share = unlike(picture, kept) if mime != "base64" or _is_picture(picture) else _apart(picture, kept)
-        if share > within.figure:
-            return f"shows another picture {place} than is stored: {share:.1%} of it differ, {within.figure:.1%} may"
-    return ""
+    within = tolerance(cell)
+    if [_kind(o) for o in mine] != [_kind(o) for o in stored]:
+        return Spread(inf, inf, inf, f"puts out {_kinds(mine)} where {_kinds(stored)} is stored")
+    decimal, used, why = 0.0, 0.0, ""
+    for here, there in zip(mine, stored, strict=True):
+        for name in ("text", *TEXTS):
+            new, old = (EMBEDDED.sub("BASE64", "".join(o.get("data", o).get(name, ""))) for o in (here, there))
+            apart, share = _apart(new, old, within)
+            decimal, used = max(decimal, apart), max(used, share)
+            why = why or (f"prints {_around(new, old, within)}" if share > 1 else "")
+    drawn = figures.spread(mine, stored, within.figure, lambda new, old: agree(new, old, within))
+    return Spread(decimal, drawn.apart, max(used, drawn.used), why or drawn.why)
 
 
 def differences(executed: cells.Notebook, stored: cells.Notebook) -> list[str]:
@@ -121,7 +106,7 @@ def differences(executed: cells.Notebook, stored: cells.Notebook) -> list[str]:
     return [
         f"{cells.label(stored, theirs)} {why}"
         for mine, theirs in pairs
-        if not set(IGNORED) & set(cells.tags(theirs)) and (why := _difference(mine.outputs, theirs.outputs, theirs))
+        if not set(IGNORED) & set(cells.tags(theirs)) and (why := spread(mine.outputs, theirs.outputs, theirs).why)
     ]
 
 
@@ -134,18 +119,6 @@ def tolerances(chapter: Chapter) -> Iterator[Problem]:
             yield chapter.problem(cell, str(error))
         if "tolerance" in cell.metadata and set(IGNORED) & set(cells.tags(cell)):
             yield chapter.problem(cell, "states a tolerance, but its tag has the output ignored: take one of them out")
-
-
-def _difference(mine: Sequence[Any], stored: Sequence[Any], cell: Any) -> str:
-    within = tolerance(cell)
-    if [_kind(o) for o in mine] != [_kind(o) for o in stored]:
-        return f"puts out {_kinds(mine)} where {_kinds(stored)} is stored"
-    for here, there in zip(mine, stored, strict=True):
-        for name in ("text", *TEXTS):
-            new, old = (("".join(o.get("data", o).get(name, ""))) for o in (here, there))
-            if not agree(EMBEDDED.sub("BASE64", new), EMBEDDED.sub("BASE64", old), within):
-                return f"prints {_around(new, old, within)}"
-    return pictured(mine, stored, within)
 
 
 def _around(new: str, old: str, within: Tolerance) -> str:
@@ -162,30 +135,24 @@ def _kinds(outputs: Sequence[Any]) -> str:
     return ", ".join("/".join(_kind(o)[:1]) for o in outputs) or "nothing"
 
 
+def _apart(text: str, stored: str, within: Tolerance) -> tuple[float, float]:
+    """The largest difference of a decimal, as it is and as a share of what is allowed; infinite where words differ."""
+    if _masked(text) != _masked(stored):
+        return inf, inf
+    apart, used = 0.0, 0.0
+    for a, b in zip(_numbers(text), _numbers(stored), strict=True):
+        apart = max(apart, abs(a - b))
+        allowed = max(within.absolute, within.relative * abs(b))
+        used = max(used, 0.0 if a == b else abs(a - b) / allowed if allowed else inf)
+    return apart, used
+
+
 def _masked(text: str) -> str:
     return " ".join(DECIMAL.sub("#", text).split())
 
 
 def _numbers(text: str) -> list[float]:
     return [float(match.replace("−", "-")) for match in DECIMAL.findall(text)]
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4))
-    except ValueError:  # a long word that is no base64: compared as it stands
-        return text.encode()
-
-
-def _is_picture(data: bytes) -> bool:
-    return data.startswith((b"\x89PNG", b"\xff\xd8")) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
-
-
-def _apart(mine: bytes, stored: bytes) -> float:
-    """Mean difference of two blocks of bytes, as a share of the range; 1 where their lengths differ."""
-    if len(mine) != len(stored):
-        return 1.0
-    return sum(abs(a - b) for a, b in zip(mine, stored, strict=True)) / (255 * max(1, len(mine)))
 
 
 CHECKS = (tolerances,)

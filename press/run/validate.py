@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from press import cells
-from press.check import stamps
-from press.check.compare import TEXTS, Tolerance, agree, pictured, tolerance
+from press.check import figures, stamps
+from press.check.compare import TEXTS, Tolerance, agree, tolerance
 from press.editions import exercises
 from press.project import chapters, find_root
 from press.run import execute
@@ -122,7 +122,7 @@ def pytest_configure(config: Any) -> None:
         within = tolerance(cell.cell)
         if not exact(cell, _snapped(cell, test, ref, within), ref, skip_compare):
             return False
-        why = pictured(test, ref, within)
+        why = figures.spread(test, ref, within.figure, lambda new, old: agree(new, old, within)).why
         if why:
             cell.comparison_traceback.append(f"the cell {why}: look at both, then run `wsss run NAME --in-place`")
         return not why

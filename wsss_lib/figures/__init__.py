@@ -11,6 +11,7 @@ This is the one package where tensors become NumPy arrays.
 """
 
 from wsss_lib.figures.charts import Table, dial_curves, loss_curve, table, threshold_curve
+from wsss_lib.figures.content import content
 from wsss_lib.figures.flow import Arrow, Box, Flow, flow
 from wsss_lib.figures.gallery import gallery
 from wsss_lib.figures.page import DPI, WIDTH, canvas, check_alt, png, show, style
@@ -27,6 +28,7 @@ __all__ = [
     "canvas",
     "check_alt",
     "colourbar",
+    "content",
     "dial_curves",
     "flow",
     "gallery",

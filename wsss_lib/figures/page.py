@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from wsss_lib.figures.content import content
+
 Array = Tensor | NDArray[Any] | Sequence[Any]
 
 STYLE = Path(__file__).parent.with_name("book.mplstyle")
@@ -84,6 +86,7 @@ def show(fig: Figure, alt: str, *, dpi: int = DPI) -> None:
 
     The text goes into the output's metadata, where the book's builder finds it. The plain-text output is its first
     sentence only, so that stored outputs stay comparable while numbers in later sentences move by a digit.
+    What the figure shows lies beside it (:func:`wsss_lib.figures.content`), for comparing machines.
 
     Args:
         fig: The figure.
@@ -102,7 +105,9 @@ def show(fig: Figure, alt: str, *, dpi: int = DPI) -> None:
 
     first = re.split(r"(?<=[.!?])\s", text, maxsplit=1)[0]
     bundle = {"image/png": png(fig, dpi=dpi), "text/plain": f"Figure: {first}"}
-    display(bundle, raw=True, metadata={"image/png": {"alt": text}})
+    with style():
+        about = {"alt": text, "shows": content(fig)}
+    display(bundle, raw=True, metadata={"image/png": about})
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close(fig)
 
