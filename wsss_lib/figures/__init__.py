@@ -14,6 +14,7 @@ from wsss_lib.figures.charts import Table, dial_curves, loss_curve, table, thres
 from wsss_lib.figures.content import content
 from wsss_lib.figures.flow import Arrow, Box, Flow, flow
 from wsss_lib.figures.gallery import gallery
+from wsss_lib.figures.lettering import plain
 from wsss_lib.figures.page import DPI, WIDTH, canvas, check_alt, png, show, style
 from wsss_lib.figures.pictures import boxes, colourbar, mask_outline, overlay
 
@@ -35,6 +36,7 @@ __all__ = [
     "loss_curve",
     "mask_outline",
     "overlay",
+    "plain",
     "png",
     "show",
     "style",

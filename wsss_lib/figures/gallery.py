@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from wsss_lib.figures.lettering import plain
 from wsss_lib.figures.page import WIDTH, Array, canvas
 from wsss_lib.figures.pictures import IGNORE, colourbar, image_array, map_array, mask_outline, overlay, plane, resize
 
@@ -61,12 +62,12 @@ def gallery(
     names = [str(t) for t in titles] if titles is not None else [f"image {i + 1}" for i in range(count)]
     facts: list[str] = []
     for index in range(count):
-        head = None if several or titles is None else names[index]
+        head = None if several or titles is None else plain(names[index])
         panels = list(zip(grid[index, 1:] if several else [grid.flat[index]], methods or [""], strict=True))
         if several:
             _panel(grid[index, 0], images[index], None, masks, index, None, "image" if index == 0 else None)
             if titles is not None:
-                grid[index, 0].set_ylabel(names[index])
+                grid[index, 0].set_ylabel(plain(names[index]))
         for ax, method in panels:
             heat = methods[method][index] if methods else None
             _panel(ax, images[index], heat, masks, index, threshold, method if several and index == 0 else head)

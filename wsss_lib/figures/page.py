@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from wsss_lib.figures.content import content
+from wsss_lib.figures.lettering import complete
 
 Array = Tensor | NDArray[Any] | Sequence[Any]
 
@@ -71,6 +72,7 @@ def png(fig: Figure, *, dpi: int = DPI) -> bytes:
     Charts are stored with 256 colours, a third of the size; pictures keep all theirs.
     """
     buffer = io.BytesIO()
+    complete(fig)
     with style():
         fig.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.08)  # no title is cut off
     picture = Image.open(buffer).convert("RGB")  # nothing shows through the opaque ground

@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from wsss_lib.figures.lettering import plain
 from wsss_lib.figures.page import Array, style, to_numpy
 
 IGNORE = 255
@@ -127,7 +128,7 @@ def boxes(ax: Axes, boxes: Array, *, predicted: bool = False, labels: Sequence[s
             if labels is not None:
                 ground = {"facecolor": "#1A1A1A", "edgecolor": "none", "pad": 2}
                 corner = ax.annotate(
-                    labels[index], (x0, y0), (4, -4), textcoords="offset points", va="top", bbox=ground
+                    plain(labels[index]), (x0, y0), (4, -4), textcoords="offset points", va="top", bbox=ground
                 )
                 corner.set(color=colour, annotation_clip=True)
 

@@ -42,7 +42,7 @@ def save_overlay(
         image,
         maps.resize(map[None, None], (height, width))[0, 0],
         threshold=threshold,
-        title=f"{name}{score} ({method})",
+        title=figures.plain(f"{name}{score} ({method})"),
     )
     scale = np.array([width / photo.width, height / photo.height] * 2)
     figures.boxes(ax, np.array(found["boxes"], dtype=float).reshape(-1, 4) * scale, predicted=True)
