@@ -10,6 +10,7 @@ from metric_oracles import classic_accuracy, max_box_acc
 
 from wsss_lib import maps as M
 from wsss_lib import metrics as E
+from wsss_lib.metrics.component_tree import box_intervals
 
 HAND_MAP = torch.tensor([[0, 0, 0, 0, 0], [0, 0.4, 0.4, 0.4, 0.6], [0, 0.4, 1, 0.8, 0.6], [0, 0.4, 0.4, 0.4, 0.6]])
 
@@ -194,16 +195,15 @@ def test_localisation_says_what_is_wrong():
     with pytest.raises(ValueError, match="N tensors"):
         E.best_overlaps(maps, [truth])
     for bad in (maps * 3, maps * float("nan")):
-        with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        with pytest.raises(ValueError, match=r"\[0, 1\]|NaN"):
             E.best_overlaps(bad, [truth, truth])
 
 
 @pytest.mark.parametrize("protocol", [E.MAX_BOX_ACC_V2, E.MAX_BOX_ACC, E.HALF_OPEN])
 def test_many_thresholds_cost_one_tree(monkeypatch, protocol):
     calls = []
-    original = M.box_intervals
     monkeypatch.setattr(
-        "wsss_lib.metrics.localisation.box_intervals", lambda *a: calls.append(a[0].shape) or original(*a)
+        "wsss_lib.metrics.localisation.box_intervals", lambda *a: calls.append(a[0].shape) or box_intervals(*a)
     )
     maps = M.wsolevaluation_map(torch.randn(6, 5, 5, generator=torch.Generator().manual_seed(0)), (16, 16))
     E.best_overlaps(maps, [torch.tensor([[2.0, 2, 9, 9]])] * 6, 1000, protocol)
@@ -248,6 +248,20 @@ def test_the_plus_one_rule_moves_a_decision():
     truth, predicted = [torch.tensor([[0.0, 0, 10, 10]])], torch.tensor([[0.0, 0, 10, 4.9]])
     assert not E.gt_known(predicted, truth).item()
     assert E.gt_known(predicted, truth, rule="plus-one").item()
+
+
+@pytest.mark.parametrize(("delta", "width"), [(0.25, 2), (0.5, 4), (0.75, 6)])
+def test_a_box_that_overlaps_by_exactly_delta_counts(delta, width):
+    truth, predicted = [torch.tensor([[0.0, 0, 8, 8]])], torch.tensor([[0.0, 0, width, 8]])
+    assert float(E.box_iou(predicted, truth[0])) == delta
+    assert E.gt_known(predicted, truth, delta).tolist() == [True]
+    assert E.gt_known(predicted, truth, delta + 1e-9).tolist() == [False]
+    assert E.localisation_accuracy(predicted, truth, torch.tensor([[1.0]]), torch.tensor([0]), delta)["gt_known"] == 1
+    maps = torch.zeros(1, 8, 8)
+    maps[..., :width] = 1
+    sweep = E.BoxSweep(2, (delta, delta + 1e-9), E.HALF_OPEN)
+    sweep.update(maps, truth)
+    assert sweep.accuracy().tolist() == [[1, 1], [0, 0]]
 
 
 def test_top_k_localisation_says_what_is_wrong():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar, Self
 
@@ -93,12 +94,13 @@ def threshold_grid(thresholds: int | Tensor) -> Tensor:
     return grid
 
 
-def count_exceeded(maps: Tensor, thresholds: Tensor) -> Tensor:
+def count_exceeded(maps: Tensor, thresholds: Tensor, *, closed: bool = False) -> Tensor:
     """How many thresholds each pixel exceeds: ``maps > thresholds[t]`` exactly where the count is above t.
 
     Args:
         maps: (...) floating; half precisions are compared as float32.
         thresholds: (T,) float64, rising; rounded to the maps' precision, as in ``maps > float(t)``.
+        closed: Whether a pixel counts as well where it equals the threshold.
 
     Returns:
         (...) int64 in 0..T.
@@ -108,6 +110,60 @@ def count_exceeded(maps: Tensor, thresholds: Tensor) -> Tensor:
     """
     if maps.dtype in (torch.float16, torch.bfloat16):
         maps = maps.float()
+    check_range(maps, -math.inf, math.inf)
+    return torch.bucketize(maps.contiguous(), thresholds.to(maps.device, maps.dtype), right=closed)
+
+
+def check_range(maps: Tensor, low: float, high: float) -> None:
+    """Refuse maps that leave their range (an infinite ``high``: any), at one synchronisation with their device.
+
+    Raises:
+        ValueError: A value below ``low`` or above ``high``, or NaN.
+    """
+    if bool(((maps >= low) & (maps <= high)).all()):
+        return
     if bool(maps.isnan().any()):
         raise ValueError("a map contains NaN: find where it arises, or set it to 0 on purpose with torch.nan_to_num")
-    return torch.bucketize(maps.contiguous(), thresholds.to(maps.device, maps.dtype))
+    # All digits: 1.0000001 is outside as well.
+    smallest, largest = (f"{value.item():.9g}" for value in maps.aminmax())
+    expected = f"[{low:g}, {high:g}]" if math.isfinite(high) else "no negative value"
+    raise ValueError(
+        f"maps range over [{smallest}, {largest}], expected {expected}: normalise them after the last change of their "
+        "size, or cut what rounding left outside with clamp"
+    )
+
+
+def count_cells(cells: Tensor, counted: Tensor, size: int) -> Tensor:
+    """How often each cell occurs.
+
+    Args:
+        cells: (...) int64 in 0..size − 1 where they count; anything elsewhere.
+        counted: (...) bool.
+        size: Number of cells.
+
+    Returns:
+        (size,) int64 on the cells' device. Not by ``bincount`` of what counts: both make the host wait.
+    """
+    cells = torch.where(counted, cells, size).flatten()  # what does not count has a cell of its own
+    counts = torch.zeros(size + 1, dtype=torch.int64, device=cells.device)
+    return counts.scatter_add_(0, cells, torch.ones_like(cells))[:size]
+
+
+def check_classes(name: str, classes: Tensor, counted: Tensor, size: int) -> None:
+    """Refuse classes outside 0..size − 1, at one synchronisation with their device.
+
+    Raises:
+        ValueError: A counted pixel of another class.
+    """
+    if bool((((classes >= 0) & (classes < size)) | ~counted).all()):
+        return
+    smallest, largest = classes[counted].aminmax()
+    raise ValueError(
+        f"the {name} holds class {int(smallest)}..{int(largest)}, expected 0..{size - 1} (or 255 in the target): "
+        "check num_classes"
+    )
+
+
+def exact(counts: Tensor) -> Tensor:
+    """As float64, on the counts' device if it has this type; else on the CPU."""
+    return (counts.cpu() if counts.device.type == "mps" else counts).double()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -43,6 +44,7 @@ def equivariance_error(
         )
     pair = []
     for maps in (before.relu(), after.relu()):
+        maps = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps  # 1e-12 is 0 in half precision
         low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)  # (N, K, 1, 1)
         stretched = (maps - low) / (high - low).clamp_min(1e-12)
         pair.append(F.interpolate(stretched, size=tuple(size), mode="bilinear", align_corners=True)[labels > 0])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from wsss_lib.metrics.accumulate import Accumulator, count_exceeded, threshold_grid
+from wsss_lib.metrics.accumulate import Accumulator, check_range, count_cells, count_exceeded, exact, threshold_grid
 from wsss_lib.metrics.segmentation import IGNORE
 from wsss_lib.metrics.thresholds import Curve
 
@@ -46,8 +47,8 @@ class ForegroundSweep(Accumulator):
         histogram = _histogram(maps, masks, self.thresholds, closed=False)  # (N, T + 1, 2)
         self._add("histogram", histogram.sum(0))
         curves = _iou_curve(histogram)  # (N, T); NaN without an object
-        present = histogram[:, :, 1].sum(1).cpu() > 0
-        self._add("iou_sum", curves[present].sum(0).to(maps.device if maps.device.type != "mps" else "cpu"))
+        present = histogram[:, :, 1].sum(1) > 0  # (N,)
+        self._add("iou_sum", torch.where(present.to(curves.device)[:, None], curves, 0.0).sum(0))
         self._add("images", present.sum())
 
     def curve(self, split: str, fingerprint: str, over: Over = "dataset") -> Curve:
@@ -57,7 +58,7 @@ class ForegroundSweep(Accumulator):
             ValueError: Unknown ``over``.
         """
         if over == "dataset":
-            values = _iou_curve(self.histogram[None])[0]
+            values = _iou_curve(self.histogram[None])[0].cpu()
         elif over == "images":
             values = self.iou_sum.cpu() / self.images.cpu()
         else:
@@ -102,10 +103,7 @@ class PixelAveragePrecision(Accumulator):
         Raises:
             ValueError: Shapes that do not match, NaN, or values outside [0, 1].
         """
-        if maps.numel() and not 0 <= float(maps.min()) <= float(maps.max()) <= 1:
-            raise ValueError(
-                f"maps range over [{float(maps.min()):g}, {float(maps.max()):g}], expected [0, 1]: normalise them"
-            )
+        check_range(maps, 0, 1)
         self._add("histogram", _histogram(maps, masks, self.thresholds, closed=True).sum(0))
 
     def value(self) -> float:
@@ -150,13 +148,12 @@ def mass_share(maps: Tensor, region: Tensor, within: Tensor | None = None) -> Ma
             f"maps {tuple(maps.shape)}, region {tuple(region.shape)} and within {tuple(within.shape)} differ: "
             "all three must be (N, H, W)"
         )
-    if maps.numel() and float(maps.min()) < 0:
-        raise ValueError(f"maps go down to {float(maps.min()):g}, expected no negative value: normalise them")
+    check_range(maps, 0, math.inf)
     part = region.bool() & within
-    weights = maps.cpu().double()
+    weights = exact(maps)
 
     def total(where: Tensor) -> tuple[Tensor, Tensor]:
-        where = where.cpu()
+        where = where.to(weights.device)
         return (weights * where).sum(dim=(1, 2)), where.sum(dim=(1, 2)).double()
 
     (part_mass, part_area), (whole_mass, whole_area) = total(part), total(within)
@@ -190,20 +187,17 @@ def _histogram(maps: Tensor, masks: Tensor, thresholds: Tensor, closed: bool) ->
             f"maps are {tuple(maps.shape)}, masks {tuple(masks.shape)}, expected (N, H, W) both: pick each image's "
             "class and resize the maps with maps.resize"
         )
-    bins = count_exceeded(maps, thresholds)
-    if closed:
-        values = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
-        bins = torch.bucketize(values.contiguous(), thresholds.to(maps.device, values.dtype), right=True)
-    masks = masks.long()
-    counted = masks != IGNORE
+    bins = count_exceeded(maps, thresholds, closed=closed)
     n, t = len(maps), len(thresholds)
-    image = torch.arange(n, device=maps.device)[:, None, None].expand_as(bins)
-    cell = (image * (t + 1) + bins) * 2 + (masks > 0)
-    return torch.bincount(cell[counted], minlength=n * (t + 1) * 2).view(n, t + 1, 2)
+    image = torch.arange(n, device=maps.device)[:, None, None]
+    counted, object_ = masks != IGNORE, (masks > 0).long()
+    cell = (image * (t + 1) + bins) * 2 + object_
+    return count_cells(cell, counted, n * (t + 1) * 2).view(n, t + 1, 2)
 
 
 def _iou_curve(histogram: Tensor) -> Tensor:
     """IoU at each threshold, (N, T) float64 from (N, T + 1, 2)."""
-    above = histogram.cpu().flip(1).cumsum(1).flip(1)[:, 1:].double()  # (N, T, 2): predicted at t, by truth
-    true = histogram.cpu()[:, :, 1].sum(1).double()  # (N,)
+    counts = exact(histogram)
+    above = counts.flip(1).cumsum(1).flip(1)[:, 1:]  # (N, T, 2): predicted at t, by truth
+    true = counts[:, :, 1].sum(1)  # (N,)
     return above[..., 1] / (true[:, None] + above[..., 0])

@@ -15,11 +15,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from wsss_lib.maps import BoxIntervals, box_intervals, interval_max
 from wsss_lib.maps.boxes import Corners, Which
-from wsss_lib.metrics.accumulate import Accumulator, count_exceeded, threshold_grid
+from wsss_lib.metrics.accumulate import Accumulator, check_range, count_exceeded, threshold_grid
 from wsss_lib.metrics.boxes import IouRule, box_iou
 from wsss_lib.metrics.classification import top_k_correct
+from wsss_lib.metrics.component_tree import BoxIntervals, box_intervals, interval_max
 from wsss_lib.metrics.thresholds import Curve
 
 _PIXELS_AT_ONCE = 2**19  # keeps the working set of a chunk in tens of megabytes
@@ -238,9 +238,9 @@ def _levels(maps: Tensor, grid: Tensor, eight_bit: bool) -> Tensor:
     """How many thresholds each pixel exceeds, (N, H, W)."""
     if not eight_bit:
         return count_exceeded(maps, grid)
-    if maps.numel() and not 0 <= float(maps.min()) <= float(maps.max()) <= 1:  # also NaN
-        raise ValueError("maps must lie in [0, 1] to be cut to eight bits: see maps.wsolevaluation_map")
-    grey = (maps * 255).long().flatten(1)  # (N, H·W), truncated
+    check_range(maps, 0, 1)
+    maps = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
+    grey = (maps * 255).long().flatten(1).contiguous()  # (N, H·W), truncated
     top = grey.amax(dim=1).cpu()
     cuts = (top[:, None].double() * grid).long().to(maps.device)  # (N, T): ⌊τ · max⌋ per image
     return torch.searchsorted(cuts, grey).view(maps.shape)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from wsss_lib.maps import keep_labels
-from wsss_lib.metrics.accumulate import Accumulator, count_exceeded, threshold_grid
+from wsss_lib.metrics.accumulate import Accumulator, check_classes, count_cells, count_exceeded, threshold_grid
 from wsss_lib.metrics.thresholds import Curve
 
 IGNORE = 255
@@ -46,15 +46,10 @@ def confusion(prediction: Tensor, target: Tensor, num_classes: int, ignore: int 
             f"the prediction is {tuple(prediction.shape)}, the target {tuple(target.shape)}: "
             "resize the maps to the masks before taking the arg max"
         )
-    counted = target != ignore
-    true, predicted = target[counted].long(), prediction[counted].long()
+    true, predicted, counted = target.long(), prediction.long(), target != ignore
     for name, values in (("target", true), ("prediction", predicted)):
-        if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < num_classes:
-            raise ValueError(
-                f"the {name} holds class {int(values.min())}..{int(values.max())}, expected 0..{num_classes - 1} "
-                f"(or {ignore} in the target): check num_classes, which includes the background"
-            )
-    return torch.bincount(true * num_classes + predicted, minlength=num_classes**2).view(num_classes, num_classes)
+        check_classes(name, values, counted, num_classes)
+    return count_cells(true * num_classes + predicted, counted, num_classes**2).view(num_classes, num_classes)
 
 
 def iou(matrix: Tensor) -> Tensor:
@@ -154,14 +149,10 @@ class ThresholdSweep(Accumulator):
         best, winner = maps.max(dim=1)  # (N, H, W); the first of equals, as in maps.seeds
         bins = count_exceeded(best, self.thresholds)
         # (bin, winner) is the "prediction"; targets take the other axis.
-        c, counted = k + 1, masks != IGNORE
-        target = masks[counted].long()
-        if target.numel() and not 0 <= int(target.min()) <= int(target.max()) <= k:
-            raise ValueError(
-                f"masks hold {int(target.min())}..{int(target.max())}, expected 0..{k} or 255: check num_classes"
-            )
-        cell = (bins[counted] * k + winner[counted]) * c + target
-        self._add("histogram", torch.bincount(cell, minlength=self.histogram.numel()).view(self.histogram.shape))
+        target, counted = masks.long(), masks != IGNORE
+        check_classes("target", target, counted, k + 1)
+        cell = (bins * k + winner) * (k + 1) + target
+        self._add("histogram", count_cells(cell, counted, self.histogram.numel()).view(self.histogram.shape))
 
     def confusions(self) -> Tensor:
         """The confusion matrix at each threshold, (T, K + 1, K + 1) int64."""
