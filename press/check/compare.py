@@ -6,7 +6,8 @@ metadata where the default does not fit::
 
     "tolerance": {"absolute": 0.1, "relative": 0.05, "figure": 0.05}
 
-Whole numbers, words and the order of everything are compared exactly. nbval compares through
+A percentage is a share that was rounded: 46 % is 0.46. Whole numbers, words and the order of everything are compared
+exactly. nbval compares through
 :mod:`press.run.validate`, ``wsss run --confirm`` through :func:`differences`.
 """
 
@@ -24,7 +25,8 @@ from press.check.checks import EMBEDDED, Chapter, Problem
 
 IGNORED = ("nbval-ignore-output", "nbval-skip")
 TEXTS = ("text/plain", "text/markdown", "text/html", "text/latex")
-DECIMAL = re.compile(r"(?<![\w.])[-+−]?\d+\.\d*(?:[eE][-+]?\d+)?(?!\.?[\w])")
+DECIMAL = re.compile(r"(?<![\w.])[-+−]?(?:\d+\.\d*(?:[eE][-+]?\d+)?(?!\.?[\w])(?:\s?%)?|\d+\s?%)")
+"""A decimal, or a percentage with or without decimals: a share that was rounded."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,13 @@ def _apart(text: str, stored: str, within: Tolerance) -> tuple[float, float]:
 
 
 def _masked(text: str) -> str:
-    return " ".join(DECIMAL.sub("#", text).split())
+    return " ".join(DECIMAL.sub(lambda match: "#%" if match[0].endswith("%") else "#", text).split())
 
 
 def _numbers(text: str) -> list[float]:
-    return [float(match.replace("−", "-")) for match in DECIMAL.findall(text)]
+    """Decimals as they stand, percentages as shares."""
+    texts = [match.replace("−", "-") for match in DECIMAL.findall(text)]
+    return [float(text.rstrip("% \xa0\n")) / (100 if text.endswith("%") else 1) for text in texts]
 
 
 CHECKS = (tolerances,)

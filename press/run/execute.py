@@ -15,6 +15,8 @@ from typing import Any
 
 from press import cells
 
+THREADS = "WSSS_THREADS"
+"""Environment variable: compute threads of a kernel that would have one, to see what another number changes."""
 KERNEL = "wsss-current-environment"
 LIBRARY = Path(__file__).resolve().parents[2]
 """The folder that holds this very package: kernels import the library that runs them, also from a second worktree."""
@@ -44,7 +46,8 @@ def environment(work: Path, cache: Path, *, one_thread: bool, offline: bool) -> 
         "WSSS_STORED_OUTPUTS": "1",  # controls store plain HTML: a widget without its kernel is dead
     }
     if one_thread:
-        kept |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        count = os.environ.get(THREADS, "1")
+        kept |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), count)
     if offline:
         kept |= {"HF_HUB_OFFLINE": "1"}
     return kept

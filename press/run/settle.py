@@ -33,7 +33,7 @@ def about(executed: cells.Notebook, profile: str, seconds: float, memory_mb: flo
         "seconds": round(seconds, 1),
         "memory_mb": round(memory_mb),
         "machine": f"{device[1] if device else 'CPU'}, {threads} ({platform.machine()})",
-        "data": _drawn(),
+        "data": drawn(),
     }
 
 
@@ -57,7 +57,7 @@ def settle(path: Path, executed: cells.Notebook, run: Mapping[str, Any], parts: 
     return ""
 
 
-def _drawn() -> dict[str, str]:
+def drawn() -> dict[str, str]:
     """Fingerprint of the default world's test split: what the drawn numbers speak of."""
     from wsss_lib.data.worlds.critters import World
     from wsss_lib.data.worlds.critters.dataset import COUNTS

@@ -19,6 +19,8 @@ SANITIZE = Path(__file__).resolve().parents[2] / "sanitize.cfg"
         ("IoU 0.46", "IoU 0.46"),
         ("IoU 0.46", "IoU 0.48"),
         ("IoU 46.3 %", "IoU 47.9 %"),
+        ("46% of the images", "48% of the images"),
+        ("46 % of the images", "46 % of the images"),
         ("loss  -0.001", "loss   0.002"),
         ("tensor([1.0000e+00, 2.])", "tensor([1.0000e+00, 2.])"),
         ("a 9.99", "a  10.01"),
@@ -33,6 +35,8 @@ def test_close_decimals_agree(text, stored):
     [
         ("IoU 0.46", "IoU 0.52"),
         ("IoU 46.3 %", "IoU 49.9 %"),
+        ("46% of the images", "50% of the images"),
+        ("46%", "0.46"),
         ("12 images", "13 images"),
         ("IoU 0.46", "iou 0.46"),
         ("0.46", "0.46 0.46"),

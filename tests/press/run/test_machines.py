@@ -1,0 +1,54 @@
+"""Other machines: the kernels are told to be one, and what differs is reported by cell."""
+
+import nbformat
+from figure_kit import chart, png, shown
+from notebook_kit import PARAMETERS, notebook, put
+
+from press import cells
+from press.run import machines
+
+v4 = nbformat.v4
+ASKS = "import os, torch\nprint(torch.backends.cpu.get_cpu_capability(), os.environ['OMP_NUM_THREADS'])\nprint('half')"
+
+
+NOTHING = '{"texts": [], "panels": []}'
+
+
+def chapter(*outputs, **metadata):
+    """A chapter with one cell for each list of outputs."""
+    made = notebook("01_cam", *[("x", metadata) for _ in outputs], begin=False)
+    for cell, given in zip(made.cells[-len(outputs) :], outputs, strict=True):
+        cell.outputs = given if isinstance(given, list) else [v4.new_output("stream", text=given)]
+    return made
+
+
+def test_a_summary_holds_the_largest_and_what_is_close():
+    stored = chapter("IoU 0.50", "IoU 0.60", "IoU 0.70")
+    of = machines.summary(chapter("IoU 0.50", "IoU 0.61", "IoU 0.72"), stored)
+    assert (of["decimal"], of["figure"], of["used"]) == (0.02, 0, 0.5714)
+    assert list(of["close"].values()) == ["uses 57% of its tolerance"]
+
+
+def test_another_word_is_no_number_and_close():
+    of = machines.summary(chapter("the fenn"), chapter("the taur"))
+    assert of["used"] is None
+    assert "prints `the fenn` where `the taur` is stored" in "".join(of["close"].values())
+
+
+def test_a_tolerance_that_no_machine_needs_is_told():
+    stored = chapter(shown(png(chart()), shows=NOTHING), tolerance={"figure": 0.1})
+    of = machines.summary(stored, stored)
+    assert "same everywhere" in machines.report({"01_cam": dict.fromkeys(machines.MACHINES, of)})[0]
+    moved = machines.summary(chapter(shown(png(chart(noise=9)), shows=NOTHING), tolerance={"figure": 0.1}), stored)
+    assert moved["idle"] == []
+    assert not machines.report({"01_cam": dict.fromkeys(machines.MACHINES, of) | {"AVX2": moved}}), "one needs it"
+
+
+def test_kernels_are_told_which_machine_to_be(clone):
+    path = put(clone, "01_cam", ASKS, begin=False, parameters=PARAMETERS)
+    stored = cells.read(path)
+    stored.cells[-1].outputs = [v4.new_output("stream", text="DEFAULT 1\nhalf\n")]
+    cells.write(stored, path)
+    measured = machines.measure(clone, machines=("SSE4.1", "two threads"))["01_cam"]
+    assert measured["SSE4.1"]["close"] == {}
+    assert " 2" in "".join(measured["two threads"]["close"].values())
