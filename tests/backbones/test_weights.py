@@ -161,17 +161,17 @@ def test_folded_batch_norm_is_noticed(tmp_path: Path) -> None:
     assert not weight_files.is_folded({"features.0.weight": torch.ones(1)})
 
 
-def test_classifier_unpacks_where_cam_is_exact() -> None:
+def test_weight_and_bias_of_a_classifier_where_cam_is_exact() -> None:
     torch.manual_seed(5)
     classifier = backbones.imagenet_classifier("mobilenet_v2", weights=None)
-    net, weight, bias, categories = classifier
+    net, weight, bias = classifier.backbone, classifier.weight, classifier.bias
     images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         features = net(images)["final"]
         maps = torch.einsum("kc,nchw->nkhw", weight, features)
         torch.testing.assert_close(maps.mean((2, 3)) + bias, classifier(images), rtol=1e-4, atol=1e-5)
-    assert len(categories) == 1000
-    assert categories[281] == "tabby"
+    assert len(classifier.categories) == 1000
+    assert classifier.categories[281] == "tabby"
     assert not any(module.training for module in classifier.modules())
     classifier.train()
     assert not any(m.training for m in classifier.modules() if isinstance(m, torch.nn.BatchNorm2d))

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from wsss_lib.backbones import StagedBackbone, backbone
 from wsss_lib.methods import BAS, BASConfig
-from wsss_lib.methods.bas import activation, classification_loss, draw_class, of_class, suppression_loss
+from wsss_lib.methods.bas import activation, draw_class, of_class, suppression_loss
+from wsss_lib.methods.losses import classification_loss
 
 TERMS = ("classification", "suppression", "area", "foreground")
 
@@ -288,14 +289,30 @@ class TestClasses:
         found = classification_loss(logits, F.one_hot(one, 4).bool(), loss)
         torch.testing.assert_close(found, F.cross_entropy(logits, one, reduction="none"))
 
-    def test_a_rival_that_is_present_is_no_rival(self) -> None:
+    def test_other_present_classes_are_no_question_of_the_image(self) -> None:
         logits = torch.tensor([[2.0, 50.0, -1.0]], requires_grad=True)
         present = torch.tensor([[True, True, False]])
-        for loss in ("multilabel", "against_absent"):
-            found = classification_loss(logits, present, loss, only=torch.tensor([0]))  # type: ignore[arg-type]
-            (gradient,) = torch.autograd.grad(found.sum(), logits)
-            assert gradient[0, 1] == 0
-            assert gradient[0, 0] < 0 < gradient[0, 2]
+        first = classification_loss(logits, present, "multilabel", only=torch.tensor([0]))
+        (gradient,) = torch.autograd.grad(first.sum(), logits)
+        assert gradient[0, 1] == 0
+        assert gradient[0, 0] < 0 < gradient[0, 2]
+        # In L_cls each present class competes with the absent one alone: log(1 + e^(−1 − s)) for s = 2 and 50.
+        both = classification_loss(logits, present, "against_absent")
+        torch.testing.assert_close(both, F.softplus(torch.tensor([-3.0])) + F.softplus(torch.tensor([-51.0])))
+
+    def test_what_lies_under_a_mask_competes_with_all_classes_as_released(self) -> None:
+        # VOC's twenty classes; the drawn one and another that is present score 4, the rest −3: ln 2 and a little.
+        logits = torch.full((1, 20), -3.0)
+        logits[0, [2, 7]] = 4.0
+        present = torch.zeros(1, 20, dtype=torch.bool)
+        present[0, [2, 7]] = True
+        logits.requires_grad_()
+        drawn = torch.tensor([2])
+        loss = classification_loss(logits, present, "against_absent", only=drawn)
+        assert loss.item() == pytest.approx(0.70, abs=0.005)
+        torch.testing.assert_close(loss, F.cross_entropy(logits, drawn, reduction="none"))
+        (gradient,) = torch.autograd.grad(loss.sum(), logits)
+        assert gradient[0, 7] > 0.4, "the mask is pushed off the other object"
 
     def test_softmax_wants_exactly_one(self) -> None:
         with pytest.raises(ValueError, match="exactly one"):

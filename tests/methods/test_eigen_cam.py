@@ -175,7 +175,7 @@ class TestSign:
         monkeypatch.setattr(module, "eigenvector", lambda *args: -eigenvector(*args))
         for rule in SIGN_RULES:
             flipped = project(features, sign=rule)  # type: ignore[arg-type]
-            if rule == "perron":
+            if rule in ("auto", "perron"):
                 torch.testing.assert_close(flipped.maps, expected.maps)
                 torch.testing.assert_close(flipped.direction, expected.direction)
             score = SIGN_RULES[rule](flipped.maps, features)
@@ -189,8 +189,17 @@ class TestSign:
 
     def test_perron_fails_on_signed_features_of_a_small_object(self) -> None:
         features, mask = scene(SMALL)
-        found = project(features - 0.5)  # as behind a layer norm: no theorem, a majority vote
+        found = project(features - 0.5, sign="perron")  # as behind a layer norm: no theorem, a majority vote
         assert found.maps[0][mask].mean() < found.maps[0][~mask].mean()
+
+    def test_the_rule_follows_from_what_each_images_features_are(self) -> None:
+        features, mask = scene(SMALL)
+        signed = features - 0.5
+        both = project(torch.cat([features, signed])).maps
+        torch.testing.assert_close(both[:1], project(features, sign="perron").maps, rtol=0, atol=0)
+        torch.testing.assert_close(both[1:], project(signed, sign="border").maps, rtol=0, atol=0)
+        assert both[1][mask].mean() > both[1][~mask].mean()
+        assert project(rand(2, 5, 2, 9, signed=True)).maps.shape == (2, 2, 9), "no rim: the majority votes"
 
     def test_mean_activation_is_the_sum_of_the_direction_when_centred(self) -> None:
         features = rand(20, 6, 5, 5, signed=True)
@@ -317,7 +326,7 @@ class TestNumbers:
 
     def test_arguments(self) -> None:
         features = rand(1, 3, 4, 4)
-        with pytest.raises(ValueError, match="sign is 'plus', expected one of perron"):
+        with pytest.raises(ValueError, match="sign is 'plus', expected one of auto, perron"):
             project(features, sign="plus")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="component is 3, but 3 channels on 4 × 4 cells have 3"):
             project(features, component=3)

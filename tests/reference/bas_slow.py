@@ -27,7 +27,9 @@ def classification(scores: list[Tensor], present: list[bool], how: str, only: in
         return torch.stack([question(scores[k], k in wanted) for k in asked]).sum() / len(asked)
     total = scores[0] * 0
     for c in wanted:
-        rivals = torch.stack([torch.exp(scores[k]) for k in [c, *absent]]).sum()
+        # The image's scores compete with those of absent classes; under a mask of one class, with all of the others.
+        others = absent if only is None else [k for k in range(len(scores)) if k != c]
+        rivals = torch.stack([torch.exp(scores[k]) for k in [c, *others]]).sum()
         total = total - torch.log(torch.exp(scores[c]) / rivals)
     return total
 

@@ -90,7 +90,7 @@ def imagenet_classifier(
     frozen_bn: bool = True,
     dilate: bool = False,
 ) -> ImageNetClassifier:
-    """Build an ImageNet classifier in eval mode; it unpacks as ``backbone, weight, bias, categories``.
+    """Build an ImageNet classifier in eval mode: its backbone, its head and the names of its classes.
 
     Args:
         name: One of ``IMAGENET_NAMES``.

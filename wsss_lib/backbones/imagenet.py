@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torchvision import models
@@ -21,8 +20,8 @@ class ImageNetClassifier(nn.Module):
     """A published classifier, its backbone apart from its head: ``forward`` maps images in [0, 1] to (N, 1000) logits.
 
     Where the head is global average pooling and one linear layer (ResNet, MobileNetV2), s_c = Σ_k W_ck ⟨A_k⟩ + b_c and
-    CAM is exact; such a classifier unpacks as ``backbone, weight, bias, categories``. VGG16, MobileNetV3 and DeiT put
-    something else between features and scores: ``weight`` says so, and Grad-CAM is the way. Used in chapter 1.
+    CAM is exact, with ``weight`` and ``bias``. VGG16, MobileNetV3 and DeiT put something else between features and
+    scores: ``weight`` says so, and Grad-CAM is the way. Used in chapter 1.
 
     Attributes:
         backbone: Gives the features.
@@ -71,9 +70,6 @@ class ImageNetClassifier(nn.Module):
             ValueError: The head is more than global average pooling and one linear layer.
         """
         return self._linear().bias
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.backbone, self.weight, self.bias, self.categories))
 
     def _linear(self) -> nn.Linear:
         if not self.has_cam:

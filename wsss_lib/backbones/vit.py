@@ -103,6 +103,15 @@ class TransformerBackbone(Backbone):
             sequence = layer(sequence)
         return self.last_norm(sequence)
 
+    def attend(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return :meth:`tokens` and :meth:`attention` of images (N, 3, H, W) in [0, 1], in one pass."""
+        sequence, _ = self.embed(self.normalise(images))
+        weights = []
+        for layer in self.layers:
+            weights.append(_attention(layer.attn, layer.norm1(sequence)))
+            sequence = layer(sequence)
+        return self.last_norm(sequence), weights
+
     def attention(self, images: Tensor) -> list[Tensor]:
         """Return each block's softmax attention, (N, heads, 1 + hw, 1 + hw): rows are queries, and sum to 1.
 
@@ -112,12 +121,7 @@ class TransformerBackbone(Backbone):
         Args:
             images: (N, 3, H, W) floats in [0, 1].
         """
-        sequence, _ = self.embed(self.normalise(images))
-        weights = []
-        for layer in self.layers:
-            weights.append(_attention(layer.attn, layer.norm1(sequence)))
-            sequence = layer(sequence)
-        return weights
+        return self.attend(images)[1]
 
     def class_attention(self, images: Tensor) -> Tensor:
         """Return how strongly the class token looks at each patch in the last block, (N, heads, h, w) in [0, 1]."""

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from wsss_lib import maps, metrics
 from wsss_lib.data.records import Batch, Records, to_device, unpadded_batches
-from wsss_lib.methods.taps import evaluating
+from wsss_lib.methods.contract import Method
+from wsss_lib.modes import evaluating
 
 THRESHOLDS = 100
 """Steps of every threshold sweep: 0, 0.01, …, 0.99."""
@@ -130,17 +131,20 @@ def measure(
                 raise ValueError(f"{done.split} has neither masks nor boxes to measure against: choose another")
             images, size = batch["images"], batch["images"].shape[-2:]
             labels = batch["labels"] if labels_given else None
+            prediction = method.infer(images, labels) if isinstance(method, Method) and not several else None
             if several:
                 found = maps.multi_scale(method.raw_maps, images, scales, flip, labels)  # type: ignore[arg-type]
             else:
-                found = maps.resize(method.localize(images, labels), (size[0], size[1]))  # type: ignore[operator]
+                low = method.localize(images, labels) if prediction is None else prediction.maps  # type: ignore[operator]
+                found = maps.resize(low, (size[0], size[1]))
             if found.shape[1] != count:
                 raise ValueError(
                     f"{type(method).__name__} gave {found.shape[1]} map(s) an image for the {count} classes of "
                     f"{done.split}: give it the labels (labels_given=True), or a method built on these classes"
                 )
             _count(done, batch, found)
-            if isinstance(score := _logits(method, images, count), Tensor):
+            score = _logits(method, images, count) if prediction is None else prediction.logits
+            if score is not None:
                 logits.append(score.cpu())
     if logits:
         done.logits, done.labels = torch.cat(logits), records.labels

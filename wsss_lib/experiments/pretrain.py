@@ -24,7 +24,8 @@ from wsss_lib.backbones.weights import SHIPPED
 from wsss_lib.data.records import Batch
 from wsss_lib.data.transforms import RandomFlip
 from wsss_lib.data.worlds.critters import NURSERY, Critters, World, cache_folder
-from wsss_lib.methods.cam import CAM, CAMConfig, softmax_cross_entropy
+from wsss_lib.methods.cam import CAM, CAMConfig
+from wsss_lib.methods.losses import softmax_cross_entropy
 from wsss_lib.train import TrainConfig, fit
 
 NURSERY_WORLD = World(species=NURSERY, scale=(0.45, 1.0))

@@ -17,7 +17,7 @@ from wsss_lib.backbones import ImageNetClassifier, TransformerBackbone, no_cam
 from wsss_lib.localize.photos import GRID, seen_size, to_tensor
 from wsss_lib.methods import EigenCAM, EigenCAMConfig, GradCAM, GradCAMPlusPlus
 from wsss_lib.methods.cam import class_activation_maps
-from wsss_lib.methods.taps import evaluating
+from wsss_lib.modes import evaluating
 
 MethodName = Literal["cam", "gradcam", "gradcam++", "eigencam"]
 MapsOf = Callable[[Tensor], Tensor]

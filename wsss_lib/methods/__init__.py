@@ -1,16 +1,17 @@
 """Methods that turn image labels into maps, one file per paper.
 
-Each is a ``torch.nn.Module`` with ``localize(images, labels=None) -> (N, K, h, w)`` in [0, 1], and, if it is trained,
-``losses(batch) -> {name: scalar}``. Read a file alone, from top to bottom.
+Each is a :class:`~wsss_lib.methods.contract.Method`: ``predict(images)`` gives raw maps and logits,
+``localize(images, labels=None)`` maps (N, K, h, w) in [0, 1], and, if it is trained, ``losses(batch)`` named scalars.
+Read a file alone, from top to bottom; :mod:`wsss_lib.methods.registry` knows them by name.
 """
 
 from wsss_lib.methods.bas import BAS, BASConfig
 from wsss_lib.methods.cam import CAM, CAMConfig
+from wsss_lib.methods.contract import Method, Phase, Prediction, Progress, Settings
 from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
 from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
 from wsss_lib.methods.sat import SAT, SATConfig
 from wsss_lib.methods.seam import SEAM, SEAMConfig
-from wsss_lib.methods.taps import Localiser, Method
 from wsss_lib.methods.ts_cam import TSCAM, ClassToken, TSCAMConfig
 
 __all__ = [
@@ -26,9 +27,12 @@ __all__ = [
     "EigenCAMConfig",
     "GradCAM",
     "GradCAMPlusPlus",
-    "Localiser",
     "Method",
+    "Phase",
+    "Prediction",
+    "Progress",
     "SATConfig",
     "SEAMConfig",
+    "Settings",
     "TSCAMConfig",
 ]

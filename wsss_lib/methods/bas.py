@@ -28,14 +28,16 @@ from torch.nn import functional as F
 
 from wsss_lib.backbones import Backbone, StagedBackbone
 from wsss_lib.data.records import Batch
-from wsss_lib.methods.taps import Normalisation, check_labels, evaluating, finish
+from wsss_lib.methods.contract import Method, Normalisation, Prediction, Settings
+from wsss_lib.methods.losses import Classification, classification_loss
+from wsss_lib.methods.registry import register
+from wsss_lib.modes import evaluating
 
-Classification = Literal["multilabel", "softmax", "against_absent"]
 Rectify = Literal["cells", "score"]
 
 
 @dataclass(frozen=True)
-class BASConfig:
+class BASConfig(Settings):
     """Settings of :class:`BAS`; the defaults are the book's.
 
     Attributes:
@@ -48,9 +50,9 @@ class BASConfig:
         suppression: Weight of L_bas; 1 but for ablations.
         rectify: Where the ReLU of S and Sᵇ sits: behind the mean of the class map, the ``"score"`` (IJCV), which is
             silent as soon as the cells that speak against the class outweigh those that speak for it; or in the
-            ``"cells"`` (CVPR), so that every cell that speaks for the class counts; β must then be larger.
-        loss: ``"multilabel"``: each class is a question of its own. ``"softmax"``: images of exactly one class.
-            ``"against_absent"``: a softmax of each present class against the absent ones (IJCV).
+            ``"cells"`` (CVPR), so that every cell that speaks for the class counts; β must then be larger. The CVPR
+            code's f₂ ends in that ReLU, so that its L_cls and L_frg read rectified maps too; here they read P.
+        loss: What L_cls and L_frg are, see :func:`wsss_lib.methods.losses.classification_loss`.
         detach_foreground: Whether L_frg teaches the generator alone (IJCV) or the class maps too (CVPR).
         copy_norm: Batch norm inside Sᵇ while training: ``"batch"`` by the statistics of the masked features, as the
             released code does, ``"running"`` by the running ones. Frozen batch norm knows no difference.
@@ -59,7 +61,7 @@ class BASConfig:
         bias: Whether generator and classifier have biases, zero at first.
         pool: Max pooling between F and f₂, 1 for none.
         top_k: The map is the mean over this many predicted classes; 1: each class has its own.
-        normalisation: See :func:`wsss_lib.methods.taps.finish`.
+        normalisation: See :func:`wsss_lib.maps.normalise`.
     """
 
     stage: str | None = None
@@ -77,14 +79,7 @@ class BASConfig:
     normalisation: Normalisation = "max"
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("loss", ("multilabel", "softmax", "against_absent")),
-            ("rectify", ("cells", "score")),
-            ("copy_norm", ("batch", "running")),
-            ("normalisation", ("max", "minmax")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {allowed}: choose one of them")
+        super().__post_init__()
         for name, least in (("alpha", 0), ("beta", 0), ("suppression", 0), ("pool", 1), ("top_k", 1)):
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}: a weight of 0 is off")
@@ -135,37 +130,8 @@ def suppression_loss(background: Tensor, whole: Tensor) -> Tensor:
     return torch.where(background > whole, torch.ones_like(whole), background / (whole + 1e-8))
 
 
-def classification_loss(logits: Tensor, present: Tensor, loss: Classification, only: Tensor | None = None) -> Tensor:
-    """How wrong the scores are, for each image.
-
-    Args:
-        logits: (N, K).
-        present: (N, K) bool.
-        loss: See :class:`BASConfig`.
-        only: (N,) one present class: the others that are present are no question then, because a mask of one class
-            should silence them.
-
-    Returns:
-        (N,) ≥ 0. Used in chapter 3.
-
-    Raises:
-        ValueError: ``"softmax"`` where an image has no class or several.
-    """
-    if loss == "softmax" and not bool((present.sum(dim=1) == 1).all()):
-        raise ValueError(
-            "the softmax loss got labels with no class or several in one image, expected exactly one: "
-            'use loss="multilabel" or "against_absent"'
-        )
-    wanted = present if only is None else present & F.one_hot(only, logits.shape[1]).bool()  # (N, K)
-    if loss == "multilabel":
-        asked = wanted | ~present
-        each = F.binary_cross_entropy_with_logits(logits, wanted.to(logits), reduction="none")  # (N, K)
-        return (each * asked).sum(dim=1) / asked.sum(dim=1)
-    absent = logits.masked_fill(present, -torch.inf).logsumexp(dim=1, keepdim=True)  # (N, 1), −∞ where none is absent
-    return ((torch.logaddexp(logits, absent) - logits) * wanted).sum(dim=1)
-
-
-class BAS(nn.Module):
+@register("bas", title="BAS", settings=BASConfig, chapter=3)
+class BAS(Method):
     """A classifier cut in two and a mask generator between the halves.
 
     Args:
@@ -179,15 +145,18 @@ class BAS(nn.Module):
         head: 1 × 1 convolution to K (behind two 3 × 3 ones, if ``config.head``).
     """
 
+    backbone: StagedBackbone
+
     def __init__(self, backbone: Backbone, num_classes: int, config: BASConfig | None = None) -> None:
-        super().__init__()
+        super().__init__(backbone, num_classes)
         self.config = config or BASConfig()
+        self.normalisation = self.config.normalisation
         if not isinstance(backbone, StagedBackbone):
             raise ValueError(f"{backbone.name} cannot be cut in two by its stages: choose a convolutional backbone")
         stage = self.config.stage or backbone.stages[-2]
         if stage not in backbone.stages:
             raise ValueError(f"{backbone.name} has no stage {stage!r}; its stages are {', '.join(backbone.stages)}.")
-        self.backbone, self.stage = backbone, stage
+        self.stage = stage
         width, bias = backbone.channels[backbone.stages[-1]], self.config.bias
         self.generator = nn.Conv2d(backbone.channels[stage], num_classes, 3, padding=1, bias=bias)
         self.head = nn.Sequential()
@@ -243,9 +212,10 @@ class BAS(nn.Module):
 
         An image without any class counts in the classification only. Draws one class an image from torch's generator.
         """
-        config, present = self.config, check_labels(batch["labels"], batch["images"])
+        images, labels = self.supervision(batch)
+        config, present = self.config, labels > 0
         drawn, some = draw_class(present), present.any(dim=1)  # (N,) both
-        features = self.features(batch["images"])  # (N, C, h, w)
+        features = self.features(images)  # (N, C, h, w)
         class_maps = self.tail()(features)  # P (N, K, h', w')
         logits = class_maps.mean(dim=(2, 3))  # (N, K)
         mask = of_class(self.masks(features), drawn)  # M (N, h, w)
@@ -263,36 +233,15 @@ class BAS(nn.Module):
         classification = classification_loss(logits, present, config.loss).mean()
         return {"classification": classification} | {name: (term * some).mean() for name, term in terms.items()}
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Scores s (N, K) of images (N, 3, H, W) in [0, 1]."""
-        return self.tail()(self.features(images)).mean(dim=(2, 3))
+    def predict(self, images: Tensor) -> Prediction:
+        """The generator's masks (N, K, h, w) in (0, 1), and scores s (N, K).
 
-    def raw_maps(self, images: Tensor) -> Tensor:
-        """The generator's masks (N, K, h, w) in (0, 1), as they are; or their mean over the ``top_k`` best classes."""
-        features = self.features(images)
-        masks = self.masks(features)
-        if self.config.top_k == 1:
-            return masks
-        scores = self.tail()(features).mean(dim=(2, 3))
-        best = scores.topk(min(self.config.top_k, scores.shape[1]), dim=1).indices  # (N, k)
-        mean = torch.stack([of_class(masks, classes) for classes in best.T]).mean(dim=0)  # (N, h, w)
-        return mean[:, None].expand_as(masks)
-
-    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Where each class is, (N, K, h, w) in [0, 1], at the resolution of F; runs in evaluation mode.
-
-        Args:
-            images: (N, 3, H, W) in [0, 1].
-            labels: (N, K) multi-hot; maps of absent classes become zero. Say so when you report numbers.
+        With ``top_k``, every class has the mean of the masks of the ``top_k`` best ones.
         """
-        with evaluating(self):
-            maps = self.raw_maps(images)
-        present = None if labels is None else check_labels(labels, images, maps.shape[1])
-        return finish(maps, self.config.normalisation, present)
-
-    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """The backbone's parameters at ``lr``; generator and head, which are new, as the group ``"head"``."""
-        new = [*self.generator.parameters(), *self.head.parameters()]
-        backbone = [p for p in self.backbone.parameters() if p.requires_grad]
-        groups: list[dict[str, Any]] = [{"name": "backbone", "params": backbone, "lr": lr}]
-        return [group for group in (*groups, {"name": "head", "params": new}) if group["params"]]
+        features = self.features(images)  # (N, C, h, w)
+        masks, scores = self.masks(features), self.tail()(features).mean(dim=(2, 3))  # (N, K, h, w), (N, K)
+        if self.config.top_k > 1:
+            best = scores.topk(min(self.config.top_k, scores.shape[1]), dim=1).indices  # (N, k)
+            mean = torch.stack([of_class(masks, classes) for classes in best.T]).mean(dim=0)  # (N, h, w)
+            masks = mean[:, None].expand_as(masks)
+        return Prediction(masks, scores)

@@ -20,17 +20,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from wsss_lib.data.records import Batch
-from wsss_lib.methods.taps import Normalisation, check_labels, evaluating, finish
+from wsss_lib.methods.contract import Method, Normalisation, Prediction, Settings
+from wsss_lib.methods.losses import multilabel_soft_margin, softmax_cross_entropy
+from wsss_lib.methods.registry import register
 
 if TYPE_CHECKING:
     from wsss_lib.backbones import Backbone
 
 
 @dataclass(frozen=True)
-class CAMConfig:
+class CAMConfig(Settings):
     """Settings of :class:`CAM`; the defaults are the book's.
 
     Attributes:
@@ -48,12 +49,7 @@ class CAMConfig:
     normalisation: Normalisation = "max"
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("loss", self.loss, ("multilabel", "softmax")),
-            ("normalisation", self.normalisation, ("max", "minmax")),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{name} is {value!r}, expected one of {allowed}: choose one of them")
+        super().__post_init__()
         if self.neck is not None and self.neck < 1:
             raise ValueError(f"neck is {self.neck}, expected a positive number of channels, or None for no neck")
 
@@ -93,43 +89,8 @@ def class_activation_maps(features: Tensor, weight: Tensor) -> Tensor:
     return torch.einsum("nchw,kc->nkhw", features, weight)  # (N, K, h, w)
 
 
-def multilabel_soft_margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Ask of every class on its own whether it is in the image.
-
-    ℓ(s, y) = −1/K Σ_c [y_c log σ(s_c) + (1 − y_c) log σ(−s_c)], averaged over the batch.
-
-    Args:
-        logits: (N, K), any range.
-        labels: (N, K) multi-hot.
-
-    Returns:
-        Scalar ≥ 0. For s = (2, −1, 0), y = (1, 0, 0) it is 0.37778. Built in chapter 1.
-    """
-    return -(labels * F.logsigmoid(logits) + (1 - labels) * F.logsigmoid(-logits)).mean()
-
-
-def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Ask which one class the image shows: −log softmax(s)_y, averaged over the batch.
-
-    Args:
-        logits: (N, K), any range.
-        labels: (N, K) one-hot.
-
-    Returns:
-        Scalar ≥ 0. Used in chapter 1.
-
-    Raises:
-        ValueError: A row of the labels names no class or several.
-    """
-    if not bool((labels.sum(dim=1) == 1).all()):
-        raise ValueError(
-            "the softmax loss got labels with no class or several in one image, expected exactly one: "
-            'use loss="multilabel"'
-        )
-    return -(labels * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
-
-
-class CAM(nn.Module):
+@register("cam", title="CAM", settings=CAMConfig, chapter=1)
+class CAM(Method):
     """A backbone, average pooling and one linear layer, which is at once a classifier and a localiser.
 
     Args:
@@ -144,11 +105,9 @@ class CAM(nn.Module):
     """
 
     def __init__(self, backbone: Backbone, num_classes: int, config: CAMConfig | None = None) -> None:
-        super().__init__()
-        if num_classes < 1:
-            raise ValueError(f"num_classes is {num_classes}, expected at least 1: count the foreground classes only")
+        super().__init__(backbone, num_classes)
         self.config = config or CAMConfig()
-        self.backbone = backbone
+        self.normalisation = self.config.normalisation
         self.stage = backbone.stages[-1]
         channels = backbone.channels[self.stage]
         self.neck: nn.Module = nn.Identity()
@@ -173,73 +132,26 @@ class CAM(nn.Module):
         """
         from wsss_lib.backbones import imagenet_classifier
 
-        net, weight, bias, categories = imagenet_classifier(name, weights, **backbone_options)
-        cam = cls(net, len(categories), CAMConfig(loss="softmax", bias=True))
+        classifier = imagenet_classifier(name, weights, **backbone_options)
+        cam = cls(classifier.backbone, len(classifier.categories), CAMConfig(loss="softmax", bias=True))
         with torch.no_grad():
-            cam.head.weight.copy_(weight)
-            cam.head.bias.copy_(bias)
-        cam.classes = tuple(categories)
+            cam.head.weight.copy_(classifier.weight)
+            cam.head.bias.copy_(classifier.bias)
+        cam.classes = classifier.categories
         return cam.eval()
 
     def features(self, images: Tensor) -> Tensor:
         """Features A (N, C, h, w) of images (N, 3, H, W) in [0, 1], those that the pooling averages."""
         return self.neck(self.backbone(images)[self.stage])  # (N, C, h, w)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, K) of images (N, 3, H, W) in [0, 1]."""
-        return self.head(global_average_pool(self.features(images)))  # (N, K)
-
-    def raw_maps(self, images: Tensor) -> Tensor:
-        """Class activation maps (N, K, h, w) before ReLU and normalisation; their spatial mean is the logit less bias.
-
-        In the mode that the module is in, so that other methods can train through it.
-        """
-        return class_activation_maps(self.features(images), self.head.weight)  # (N, K, h, w)
+    def predict(self, images: Tensor) -> Prediction:
+        """Class activation maps (N, K, h, w), signed, and logits (N, K): the maps' spatial mean, plus the bias."""
+        features = self.features(images)  # (N, C, h, w)
+        logits = self.head(global_average_pool(features))  # (N, K)
+        return Prediction(class_activation_maps(features, self.head.weight), logits)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``{"classification": scalar}`` of a batch with ``images`` and ``labels`` (N, K)."""
+        images, labels = self.supervision(batch)
         loss = multilabel_soft_margin if self.config.loss == "multilabel" else softmax_cross_entropy
-        logits, labels = self(batch["images"]), batch["labels"]  # (N, K) both
-        check_labels(labels, batch["images"], logits.shape[1])
-        return {"classification": loss(logits, labels.float())}
-
-    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Where each class is, at the resolution of the features; :func:`wsss_lib.maps.resize` enlarges.
-
-        Runs in evaluation mode and restores the mode. Differentiable; for plain use, call it under
-        ``torch.no_grad()``.
-
-        Args:
-            images: (N, 3, H, W) in [0, 1].
-            labels: (N, K) multi-hot; maps of absent classes become zero. Say so when you report numbers: image labels
-                at test time hide the classifier's errors. None keeps every class.
-
-        Returns:
-            (N, K, h, w) in [0, 1], each map scaled on its own: a class that is absent from the image, and was not
-            excluded by ``labels``, has a map that reaches 1 as well.
-        """
-        with evaluating(self):
-            maps = self.raw_maps(images)
-        present = None if labels is None else check_labels(labels, images, maps.shape[1])
-        return finish(maps, self.config.normalisation, present)
-
-    def parameter_groups(self, lr: float, head_factor: float | None = None) -> list[dict[str, Any]]:
-        """Parameters for an optimiser, the backbone's and the new layers' apart.
-
-        A pretrained backbone needs small steps, the new head large ones: 10 times as large in psa, IRN and SEAM
-        (``TrainConfig(head_lr=10)``). From scratch one rate serves both.
-
-        Args:
-            lr: Learning rate of the backbone.
-            head_factor: The head's rate over ``lr``. None leaves it to the training loop's ``head_lr``; an optimiser
-                of your own then gives the head its default rate.
-
-        Returns:
-            Groups named ``"backbone"`` and ``"head"`` (neck included), without frozen parameters.
-        """
-        new = [*self.neck.parameters(), *self.head.parameters()]
-        head: dict[str, Any] = {"name": "head", "params": [p for p in new if p.requires_grad]}
-        if head_factor is not None:
-            head["lr"] = lr * head_factor
-        backbone = {"name": "backbone", "params": [p for p in self.backbone.parameters() if p.requires_grad], "lr": lr}
-        return [group for group in (backbone, head) if group["params"]]
+        return {"classification": loss(self.head(global_average_pool(self.features(images))), labels)}

@@ -8,7 +8,7 @@ Write the features of one image as a matrix O (hw × C), rows positions, columns
 
 There is no class, no gradient and no training in it: whatever misleads the classifier's head cannot move the map, and
 two objects make one map. ``(u, v) → (−u, −v)`` is the same decomposition, so that the sign, object or background,
-is a rule's choice and not the method's: see :data:`SIGN_RULES`.
+is a rule's choice and not the method's: see :mod:`wsss_lib.methods.signs`.
 
 Only one singular vector is needed. It is an eigenvector of the smaller of O Oᵀ (hw × hw) and Oᵀ O (C × C), for the
 whole batch at once, on the device of the features (:mod:`wsss_lib.methods.eigenvectors`).
@@ -18,16 +18,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, Self, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wsss_lib.backbones.base import Backbone
+from wsss_lib.methods.contract import Method, Normalisation, Prediction, Settings
 from wsss_lib.methods.eigenvectors import Solver, eigenvector
-from wsss_lib.methods.taps import Layer, Normalisation, check_labels, evaluating, finish, only, tapped, to_grid
-
-Sign = Literal["perron", "mean_activation", "max_abs", "border"]
+from wsss_lib.methods.registry import register
+from wsss_lib.methods.signs import SIGN_RULES, Sign
+from wsss_lib.methods.taps import Layer, find_layer, grid_of, only, tapped
+from wsss_lib.modes import evaluating
 
 
 class Projection(NamedTuple):
@@ -45,25 +48,26 @@ class Projection(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EigenCAMConfig:
+class EigenCAMConfig(Settings):
     """Settings of :class:`EigenCAM`; the defaults are the paper's, plus a rule for the sign.
 
     Attributes:
         centre: Subtract each channel's mean over the positions first, as many implementations do. The map becomes the
             first principal component: contrast rather than strength, and its sign is ambiguous in earnest.
-        sign: A key of :data:`SIGN_RULES`; with ``centre`` any but ``"perron"``.
+        sign: A key of :data:`SIGN_RULES`; with ``centre`` any but ``"auto"`` and ``"perron"``.
         component: 0 for the first, 1 for the second, …
         normalisation: ``"max"`` (ReLU, then division by the maximum) or ``"minmax"`` (signed, stretched).
         solver: See :func:`project`.
     """
 
     centre: bool = False
-    sign: Sign = "perron"
+    sign: Sign = "auto"
     component: int = 0
     normalisation: Normalisation = "max"
     solver: Solver = "auto"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check(self.component, self.centre, self.sign, self.solver)
 
     @classmethod
@@ -72,65 +76,12 @@ class EigenCAMConfig:
         return cls(centre=False, component=0, normalisation="minmax")
 
 
-# --- the sign: each rule gives (N,) numbers whose sign says whether a map is the right way round ---
-
-
-def _perron(maps: Tensor, features: Tensor) -> Tensor:
-    return maps.sum(dim=(1, 2))
-
-
-def _mean_activation(maps: Tensor, features: Tensor) -> Tensor:
-    mean = features.mean(dim=1)  # (N, h, w)
-    return (maps * (mean - mean.mean(dim=(1, 2), keepdim=True))).sum(dim=(1, 2))
-
-
-def _max_abs(maps: Tensor, features: Tensor) -> Tensor:
-    return maps.amax(dim=(1, 2)) + maps.amin(dim=(1, 2))
-
-
-def _border(maps: Tensor, features: Tensor) -> Tensor:
-    _, h, w = maps.shape
-    inner = maps[:, 1:-1, 1:-1].sum(dim=(1, 2))
-    ring = maps.sum(dim=(1, 2)) - inner
-    return inner / ((h - 2) * (w - 2)) - ring / (2 * (h + w) - 4)
-
-
-SIGN_RULES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "perron": _perron,
-    "mean_activation": _mean_activation,
-    "max_abs": _max_abs,
-    "border": _border,
-}
-"""The rules for the sign, and where each can fail. A tie keeps the solver's sign.
-
-``perron``
-    The map's sum is positive. For uncentred features that are ≥ 0 (after a ReLU) the theorem of Perron and Frobenius
-    says that the first component can be chosen ≥ 0 in every cell, and this finds that choice. It cannot fail (save
-    where two components are exactly equally strong), but the map stays near the mean strength of all channels. For
-    signed features (tokens of a ViT, hard-swish) and for later components it is a majority vote, and wrong where the
-    object covers less than the rest. Centred maps sum to zero: an error.
-``mean_activation``
-    The map goes up where the mean of the channels goes up. (Centred, this covariance is λ Σ_k v_k / C: the sign that
-    ``perron`` would read off the direction.) Fails where the ground is the strongest thing in the image, such as
-    texture or padded borders, and is noise behind a layer norm, where the mean over channels is the same everywhere.
-``max_abs``
-    The largest value is positive: flip where |min| > |max|. A centred map has mean zero, so the smaller region has the
-    larger values: fails for objects that cover more than about half of the image.
-``border``
-    The rim of the grid, one cell wide, is lower on average than what it encloses. Fails for objects that are cut by the
-    image's edge or surround its centre.
-"""
-
-
-# --- the projection ---
-
-
 def project(
     features: Tensor,
     *,
     component: int = 0,
     centre: bool = False,
-    sign: Sign = "perron",
+    sign: Sign = "auto",
     solver: Solver = "auto",
 ) -> Projection:
     """Project the features of each image onto one of their own principal directions: L = O v.
@@ -222,9 +173,9 @@ def _decompose(matrix: Tensor, component: int, solver: Solver) -> tuple[Tensor, 
 def _check(component: int, centre: bool, sign: str, solver: str) -> None:
     if sign not in SIGN_RULES:
         raise ValueError(f"sign is {sign!r}, expected one of {', '.join(SIGN_RULES)}: choose one of them")
-    if centre and sign == "perron":
+    if centre and sign in ("auto", "perron"):
         raise ValueError(
-            'sign="perron" reads the sign off the sum of the map, and a centred map sums to zero: choose '
+            f'sign="{sign}" reads the sign off the sum of the map, and a centred map sums to zero: choose '
             '"mean_activation", "max_abs" or "border", or centre=False'
         )
     if component < 0:
@@ -233,7 +184,8 @@ def _check(component: int, centre: bool, sign: str, solver: str) -> None:
         raise ValueError(f"solver is {solver!r}, expected one of {', '.join(get_args(Solver))}: choose one of them")
 
 
-class EigenCAM(nn.Module):
+@register("eigencam", title="Eigen-CAM", settings=EigenCAMConfig, chapter=2)
+class EigenCAM(Method):
     """Eigen-CAM at any layer of any network, trained with labels or without.
 
     The model is run in evaluation mode and left in the mode it was in. Differentiable; for plain use, call it under
@@ -247,7 +199,12 @@ class EigenCAM(nn.Module):
         config: The settings.
         grid: (h, w) of a ViT's patches; None finds it from the image's aspect ratio.
         reshape: Turns the layer's output into (N, C, h, w) or (N, T, C) where it is neither.
+
+    Raises:
+        ValueError: No such layer.
     """
+
+    waits = True  # for the iteration to converge, and to see that features are finite
 
     def __init__(
         self,
@@ -259,41 +216,42 @@ class EigenCAM(nn.Module):
         reshape: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
+        if layer is not None and not self._is_stage(model, layer):
+            find_layer(model, layer)
         self.model = model
         # A layer given as a module already lives inside the model: registering it twice would double its parameters.
         object.__setattr__(self, "layer", layer)
         self.config = config or EigenCAMConfig()
+        self.normalisation = self.config.normalisation
         self.grid, self.reshape = grid, reshape
+
+    @classmethod
+    def build(cls, backbone: Backbone, num_classes: int, settings: EigenCAMConfig | None = None) -> Self:
+        """Over a backbone's deepest stage; there is no class in it."""
+        return cls(backbone, config=settings)
+
+    @staticmethod
+    def _is_stage(model: nn.Module, layer: Layer) -> bool:
+        return isinstance(layer, str) and layer in getattr(model, "stages", ())
 
     def features(self, images: Tensor) -> Tensor:
         """Features (N, C, h, w) of the layer."""
         layer: Any = self.layer
         with evaluating(self.model):
-            if layer is None or (isinstance(layer, str) and layer in getattr(self.model, "stages", ())):
+            if layer is None or self._is_stage(self.model, layer):
                 output = self.model(images) if layer is None else self.model(images, stages=[layer])
                 output = list(output.values())[-1] if isinstance(output, Mapping) else output
             else:
                 with tapped(self.model, layer) as collected:
                     self.model(images)
                 output = only(collected, layer)
-        return to_grid(output, (images.shape[2], images.shape[3]), grid=self.grid, reshape=self.reshape)
+        return grid_of(output, images, grid=self.grid, reshape=self.reshape)
 
-    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Where the salient thing is, the same for every class.
+    def predict(self, images: Tensor) -> Prediction:
+        """Where the salient thing is, (N, 1, h, w), signed, the same for every class; there are no logits.
 
-        Args:
-            images: (N, 3, H, W) in [0, 1] for a backbone of ours, otherwise as the model takes them.
-            labels: (N, K) multi-hot. The map knows no class: each present class gets a copy, the others zero.
-
-        Returns:
-            (N, K, h, w) in [0, 1]; (N, 1, h, w) without labels.
+        Images are (N, 3, H, W) in [0, 1] for a backbone of ours, otherwise as the model takes them.
         """
-        c = self.config
-        found = project(
-            self.features(images), component=c.component, centre=c.centre, sign=c.sign, solver=c.solver
-        )  # maps: (N, h, w)
-        maps = finish(found.maps[:, None], c.normalisation)  # (N, 1, h, w)
-        if labels is None:
-            return maps
-        present = check_labels(labels, images)
-        return torch.where(present[..., None, None], maps, 0)  # (N, K, h, w)
+        c, features = self.config, self.features(images)  # (N, C, h, w)
+        projected = project(features, component=c.component, centre=c.centre, sign=c.sign, solver=c.solver)
+        return Prediction(projected.maps[:, None], None)

@@ -17,22 +17,18 @@ are larger and tell classes apart less.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsss_lib.methods.taps import (
-    Layer,
-    Normalisation,
-    check_labels,
-    evaluating,
-    finish,
-    layer_name,
-    only,
-    tapped,
-    to_grid,
-)
+from wsss_lib.backbones.base import Backbone
+from wsss_lib.methods.cam import CAM
+from wsss_lib.methods.contract import Method, Normalisation, Prediction, check_labels
+from wsss_lib.methods.registry import register
+from wsss_lib.methods.taps import Layer, find_layer, grid_of, layer_name, only, tapped
+from wsss_lib.modes import evaluating
 
 
 def grad_cam_weights(features: Tensor, gradients: Tensor) -> Tensor:
@@ -70,7 +66,8 @@ def grad_cam_plus_plus_weights(features: Tensor, gradients: Tensor) -> Tensor:
     return (positive / (2 + positive * total)).sum(dim=(2, 3))  # (N, C)
 
 
-class GradCAM(nn.Module):
+@register("gradcam", title="Grad-CAM", chapter=1)
+class GradCAM(Method):
     """Grad-CAM at any layer of any classifier.
 
     The model keeps its modes, hooks, ``requires_grad`` and ``.grad``, also when it raises. It may be frozen, and the
@@ -92,7 +89,12 @@ class GradCAM(nn.Module):
         normalisation: ``"max"`` (ReLU, then division by each map's maximum) or ``"minmax"`` (signed, stretched).
         create_graph: Whether maps can be differentiated with respect to images and parameters. The whole graph is
             kept then; otherwise the map is a constant.
+
+    Raises:
+        ValueError: No such layer.
     """
+
+    waits = True  # for the number of backward passes, and to see that a gradient arrives
 
     def __init__(
         self,
@@ -105,48 +107,65 @@ class GradCAM(nn.Module):
         create_graph: bool = False,
     ) -> None:
         super().__init__()
+        find_layer(model, layer)
         self.model = model
         self.layer: str | nn.Module
         # A layer given as a module already lives inside the model: registering it twice would double its parameters.
         object.__setattr__(self, "layer", layer)
         self.grid, self.reshape = grid, reshape
-        self.normalisation: Normalisation = normalisation
+        self.normalisation = normalisation
         self.create_graph = create_graph
 
     def weights(self, features: Tensor, gradients: Tensor) -> Tensor:
         """Channel weights (N, C) from features and gradients (N, C, h, w)."""
         return grad_cam_weights(features, gradients)
 
-    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Where the evidence for each class lies, at the layer's resolution.
+    @classmethod
+    def build(cls, backbone: Backbone, num_classes: int, settings: None = None) -> Self:
+        """Explains a fresh :class:`~wsss_lib.methods.cam.CAM` over a backbone, at the deepest stage."""
+        return cls(CAM(backbone, num_classes), backbone)
 
-        Args:
-            images: (N, 3, H, W) as the model takes them.
-            labels: (N, K) multi-hot: the classes to explain; all others' maps are zero. None explains all K, at K
-                backward passes; for the predicted class alone pass ``one_hot(model(images).argmax(1), K)``.
+    def predict(self, images: Tensor) -> Prediction:
+        """:meth:`explain` for all K classes, at K backward passes."""
+        return self.explain(images)
 
-        Returns:
-            (N, K, h, w) in [0, 1].
-
-        Raises:
-            ValueError: No such layer, or the logits do not depend on it, or tokens that are no grid.
-        """
-        maps = self.raw_maps(images, labels)
-        present = None if labels is None else check_labels(labels, images, maps.shape[1])
-        return finish(maps, self.normalisation, present)
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K) of the model, without a backward pass."""
+        return self._logits(self.model(images))
 
     def raw_maps(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Σ_k w_k A_k (N, K, h, w) before ReLU and normalisation; zero for classes that ``labels`` leaves out."""
+        return self.explain(images, labels).maps
+
+    def infer(self, images: Tensor, labels: Tensor | None = None) -> Prediction:
+        """Maps in [0, 1] and logits. Without ``labels`` all K classes are explained, at K backward passes.
+
+        For the predicted class alone pass ``one_hot(model(images).argmax(1), K)`` as labels.
+        """
+        maps, logits = self.explain(images, labels)
+        return Prediction(self.normalised(maps, labels), logits)
+
+    def explain(self, images: Tensor, labels: Tensor | None = None) -> Prediction:
+        """Raw maps of the classes that ``labels`` (N, K) names, zero for the others, and logits, of one forward pass.
+
+        Raises:
+            ValueError: The logits do not depend on the layer, or tokens that are no grid.
+        """
         with torch.inference_mode(False), torch.enable_grad(), evaluating(self.model):
             if images.is_inference():  # such tensors cannot be part of a graph, their copies can
                 images = images.clone()
             with tapped(self.model, self.layer, self._keep) as collected:
-                output = self.model(images)
-            logits = getattr(output, "logits", output)
-            if not isinstance(logits, Tensor) or logits.ndim != 2:
-                shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-                raise ValueError(f"the model returned {shape}, expected logits (N, K): wrap it so that it returns them")
-            return self._all_classes(only(collected, self.layer), logits, images, labels)
+                logits = self._logits(self.model(images))
+            maps = self._all_classes(only(collected, self.layer), logits, images, labels)
+            return Prediction(maps, logits if self.create_graph else logits.detach())
+
+    @staticmethod
+    def _logits(output: Any) -> Tensor:
+        logits = getattr(output, "logits", output)
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(f"the model returned {shape}, expected logits (N, K): wrap it so that it returns them")
+        return logits
 
     def _all_classes(self, activations: Tensor, logits: Tensor, images: Tensor, labels: Tensor | None) -> Tensor:
         n, k = logits.shape
@@ -181,14 +200,14 @@ class GradCAM(nn.Module):
                 f"the logits do not depend on the layer {layer_name(self.layer)}: choose one on the way to them, and "
                 "see that the model does not detach behind it"
             )
-        on_grid = self._grid(gradients, images)
-        if gradients.any() and not on_grid.any():
+        patches = self._grid(gradients, images)
+        if gradients.any() and not patches.any():
             # The zero map would look like "nothing found".
             raise ValueError(
                 f"only the class token of the layer {layer_name(self.layer)} reaches the logits, the gradient of all "
                 "patches is zero: choose the norm before the last block's attention, for example 'blocks.11.norm1'"
             )
-        return on_grid
+        return patches
 
     def _keep(self, output: Tensor) -> Tensor:
         # Cutting here frees the graph of everything before the layer; the clone survives in-place changes of it.
@@ -196,9 +215,10 @@ class GradCAM(nn.Module):
         return kept if kept.requires_grad else kept.requires_grad_()
 
     def _grid(self, tensor: Tensor, images: Tensor) -> Tensor:
-        return to_grid(tensor, (images.shape[2], images.shape[3]), grid=self.grid, reshape=self.reshape)
+        return grid_of(tensor, images, grid=self.grid, reshape=self.reshape)
 
 
+@register("gradcam++", title="Grad-CAM++", chapter=1)
 class GradCAMPlusPlus(GradCAM):
     """Grad-CAM++: :class:`GradCAM` with the weights of :func:`grad_cam_plus_plus_weights`.
 

@@ -27,16 +27,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_lib.data.records import Batch
-from wsss_lib.methods.cam import global_average_pool, multilabel_soft_margin, softmax_cross_entropy
-from wsss_lib.methods.taps import check_labels, evaluating, finish
-from wsss_lib.methods.transformers import check_transformer, copied, transformer_groups, whole_patches
+from wsss_lib.methods.cam import global_average_pool
+from wsss_lib.methods.contract import Method, Normalisation, Prediction, Settings
+from wsss_lib.methods.losses import multilabel_soft_margin, softmax_cross_entropy
+from wsss_lib.methods.registry import register
+from wsss_lib.methods.transformers import check_transformer, whole_patches
+from wsss_lib.modes import evaluating
 
 if TYPE_CHECKING:
     from wsss_lib.backbones import TransformerBackbone
 
 
 @dataclass(frozen=True)
-class SATConfig:
+class SATConfig(Settings):
     """Settings of :class:`SAT`; the defaults are the book's.
 
     Attributes:
@@ -62,6 +65,7 @@ class SATConfig:
     drop_path: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.prior < 1:
             raise ValueError(f"prior is {self.prior}, expected a share between 0 and 1: the objects' mean area")
         if self.blocks < 1:
@@ -71,9 +75,6 @@ class SATConfig:
                 f"area_weight is {self.area_weight}, norm_weight {self.norm_weight}, drop_path {self.drop_path}, "
                 "expected 0 or more, and drop_path below 1: set a term to 0 to leave it out"
             )
-        for name, allowed in (("area", ("batch", "image")), ("loss", ("multilabel", "softmax"))):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {allowed}: choose one of them")
 
     @classmethod
     def paper(cls) -> SATConfig:
@@ -204,7 +205,8 @@ def normalisation_loss(maps: Tensor) -> Tensor:
     return (smooth * (1 - smooth)).mean()
 
 
-class SAT(nn.Module):
+@register("sat", title="SAT", settings=SATConfig, chapter=4, backbone="tiny_vit")
+class SAT(Method):
     """A vision transformer with a spatial token: patch tokens classify, the gate of the last blocks is the map.
 
     Args:
@@ -220,11 +222,14 @@ class SAT(nn.Module):
         ValueError: A backbone without tokens, or fewer blocks than are to be gated.
     """
 
+    normalisation: Normalisation = "minmax"
+    decays_scales = False
+    backbone: TransformerBackbone
+
     def __init__(self, backbone: TransformerBackbone, num_classes: int, config: SATConfig | None = None) -> None:
-        super().__init__()
+        super().__init__(backbone, num_classes)
         self.config = config or SATConfig()
-        check_transformer(backbone, num_classes, "SAT", self.config.blocks)
-        self.backbone = backbone
+        check_transformer(backbone, "SAT", self.config.blocks)
         dim = backbone.channels[backbone.stages[-1]]
         self.spatial = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, dim), std=0.02))
         self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, dim), std=0.02))
@@ -250,36 +255,25 @@ class SAT(nn.Module):
         scores = self.head(self.backbone.grid(patches, size))  # (N, K, h, w)
         return Seen(global_average_pool(scores), maps, gates, scores)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, K) of images (N, 3, H, W) in [0, 1]."""
-        return self.see(images).logits
+    def predict(self, images: Tensor) -> Prediction:
+        """M (N, 1, h, w) in (0, 1), which knows no class, and logits (N, K).
+
+        Sides that are no multiples of the patch are stretched to the nearest ones.
+        """
+        seen = self.see(images)
+        return Prediction(seen.maps, seen.logits)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``classification``, ``area`` and ``normalisation``, weighted, of a batch with ``images`` and ``labels``."""
-        c, seen = self.config, self.see(batch["images"])
+        images, labels = self.supervision(batch)
+        c, seen = self.config, self.see(images)
         classify = multilabel_soft_margin if c.loss == "multilabel" else softmax_cross_entropy
         area = batch_area_loss if c.area == "batch" else image_area_loss
         return {
-            "classification": classify(seen.logits, batch["labels"]),
+            "classification": classify(seen.logits, labels),
             "area": c.area_weight * area(seen.maps, c.prior),
             "normalisation": c.norm_weight * normalisation_loss(seen.maps),
         }
-
-    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Where the object is, the same for every class: M, stretched from its minimum to its maximum.
-
-        Runs in evaluation mode and restores the mode; call it under ``torch.no_grad()`` where no gradient is needed.
-
-        Args:
-            images: (N, 3, H, W) in [0, 1]; sides that are no multiples of the patch are stretched to the nearest ones.
-            labels: (N, K) multi-hot. The map knows no class: each present class gets a copy, the others zero.
-
-        Returns:
-            (N, K, h, w) in [0, 1]; (N, 1, h, w) without labels.
-        """
-        with evaluating(self):
-            maps = finish(self.see(images).maps, "minmax")  # (N, 1, h, w)
-        return maps if labels is None else copied(maps, check_labels(labels, images, self.head.out_channels))
 
     @torch.no_grad()
     def area_spread(self, images: Tensor) -> dict[str, float]:
@@ -294,7 +288,3 @@ class SAT(nn.Module):
             areas = self.see(images).maps.mean(dim=(1, 2, 3))  # (N,)
         worst = math.sqrt(self.config.prior * (1 - self.config.prior))
         return {"area": float(areas.mean()), "area_sd": float(areas.std(unbiased=False)), "worst": worst}
-
-    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """Backbone, new parameters, and those that are spared weight decay because they are biases or scales."""
-        return transformer_groups(self.backbone, [self.spatial, self.position, *self.head.parameters()], lr)

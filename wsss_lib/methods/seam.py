@@ -15,17 +15,20 @@ train the class maps; the others train three 1 × 1 convolutions that make f of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_lib.data.records import Batch
-from wsss_lib.methods.cam import class_activation_maps, multilabel_soft_margin
-from wsss_lib.methods.taps import check_labels, evaluating, finish
+from wsss_lib.methods.cam import class_activation_maps
+from wsss_lib.methods.contract import Method, Prediction, Settings
+from wsss_lib.methods.losses import multilabel_soft_margin
+from wsss_lib.methods.registry import register
+from wsss_lib.modes import evaluating
 
 if TYPE_CHECKING:
     from wsss_lib.backbones import Backbone
@@ -34,7 +37,7 @@ EPS = 1e-5  # the released code's, in every denominator
 
 
 @dataclass(frozen=True)
-class SEAMConfig:
+class SEAMConfig(Settings):
     """Settings of :class:`SEAM`; the defaults are the book's.
 
     Attributes:
@@ -68,9 +71,7 @@ class SEAMConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (("count", self.count, ("present", "all")), ("read", self.read, ("pcm", "cam"))):
-            if value not in allowed:
-                raise ValueError(f"{name} is {value!r}, expected one of {allowed}: choose one of them")
+        super().__post_init__()
         if self.scale <= 0 or self.scale == 1:
             raise ValueError(f"scale is {self.scale}, expected a positive factor other than 1, for example 0.5")
         if not 0 < self.hard <= 1 or not 0 <= self.dropout < 1:
@@ -187,7 +188,8 @@ class Branch(NamedTuple):
     refined: Tensor
 
 
-class SEAM(nn.Module):
+@register("seam", title="SEAM", settings=SEAMConfig, chapter=5)
+class SEAM(Method):
     """CAM with a pixel correlation module, trained on two sizes of each image.
 
     Args:
@@ -202,11 +204,8 @@ class SEAM(nn.Module):
     """
 
     def __init__(self, backbone: Backbone, num_classes: int, config: SEAMConfig | None = None) -> None:
-        super().__init__()
-        if num_classes < 1:
-            raise ValueError(f"num_classes is {num_classes}, expected at least 1: count the foreground classes only")
+        super().__init__(backbone, num_classes)
         self.config = config or SEAMConfig()
-        self.backbone = backbone
         self.deepest = backbone.stages[-1]
         self.stages = self.config.stages or backbone.stages[-3:-1]
         if unknown := [stage for stage in self.stages if stage not in backbone.stages]:
@@ -239,13 +238,9 @@ class SEAM(nn.Module):
         # Detached, or this path would teach the class maps to be what is made of them.
         return Branch(raw, pixel_correlation(competing(raw.detach()), like))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, K): the mean of each class map."""
-        return self.head(self.backbone(images)[self.deepest].mean((2, 3)))  # (N, K)
-
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``classification``, ``equivariance``, ``cross`` and ``background``, each times its weight."""
-        images, labels, settings = batch["images"], batch["labels"], self.config
+        (images, labels), settings = self.supervision(batch), self.config
         refine = settings.cross > 0 or settings.background > 0
         first = self.branch(images, refine)
         small = F.interpolate(images, scale_factor=settings.scale, mode="bilinear", antialias=True)
@@ -276,25 +271,15 @@ class SEAM(nn.Module):
         both = [darkest_quarter(view.refined[:, 1:] * labels[:, :, None, None]) for view in (first, second)]
         return (both[0] + both[1]) / 2
 
-    def raw_maps(self, images: Tensor) -> Tensor:
-        """Maps (N, K, h, w) to be summed over scales: class maps c, or refined maps r less each one's minimum."""
+    def predict(self, images: Tensor) -> Prediction:
+        """Maps (N, K, h, w), class maps c or refined maps r less each one's minimum; logits (N, K), the means of c."""
+        raw, refined = self.branch(images, refine=self.config.read == "pcm")
+        logits = raw.mean((2, 3))  # (N, K)
         if self.config.read == "cam":
-            return self.branch(images, refine=False).raw
-        refined = self.branch(images).refined[:, 1:]
-        return refined - refined.amin((2, 3), keepdim=True)
+            return Prediction(raw, logits)
+        classes = refined[:, 1:]
+        return Prediction(classes - classes.amin((2, 3), keepdim=True), logits)
 
-    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Where each class is, (N, K, h, w) in [0, 1] at the resolution of the features, each map scaled on its own.
-
-        In evaluation mode. Images (N, 3, H, W) in [0, 1]; maps of classes absent from ``labels`` (N, K) become zero.
-        """
-        with evaluating(self):
-            maps = self.raw_maps(images)
-        return finish(maps, "max", None if labels is None else check_labels(labels, images, maps.shape[1]))
-
-    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """The backbone's and the module's parameters with their rates, and the classifier's as the group ``"head"``."""
-        module = [*self.embed.parameters(), *self.join.parameters()]
-        own = [("backbone", list(self.backbone.parameters()), lr), ("module", module, lr * self.config.module_lr)]
-        groups: list[dict[str, Any]] = [{"name": name, "params": params, "lr": rate} for name, params, rate in own]
-        return [*groups, {"name": "head", "params": list(self.head.parameters())}]
+    def rates(self) -> Mapping[str, tuple[Iterable[nn.Module], float]]:
+        """The pixel correlation module at ``module_lr`` times the backbone's rate."""
+        return {"module": ((*self.embed, self.join), self.config.module_lr)}

@@ -1,7 +1,7 @@
-"""What the methods share: their protocol, and looking inside a network that belongs to somebody else.
+"""Looking inside a network that belongs to somebody else: what a layer puts out, and on which grid.
 
-Everything here leaves the network as it found it: hooks are removed and modes restored even when the forward
-pass raises, and neither ``requires_grad`` nor ``.grad`` of a parameter is ever touched.
+Hooks are removed even when the forward pass raises, and neither ``requires_grad`` nor ``.grad`` of a parameter is
+ever touched.
 """
 
 from __future__ import annotations
@@ -10,63 +10,27 @@ import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from torch import Tensor, nn
 
-from wsss_lib.data.records import Batch
-from wsss_lib.maps import keep_labels, normalise
-
-Normalisation = Literal["max", "minmax"]
 Layer = str | nn.Module
 
 MAX_EXTRA_TOKENS = 5
 """Class, distillation and register tokens that published ViTs put before the patches: at most 1 + 4."""
 
 
-class Localiser(Protocol):
-    """Whatever says where: training-free methods have this verb only."""
-
-    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Maps (N, K, h, w) in [0, 1] of images (N, 3, H, W); classes absent from ``labels`` (N, K) are zero."""
-        ...
-
-
-class Method(Localiser, Protocol):
-    """A localiser that is trained: the loop sums the losses."""
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Scalar losses by name."""
-        ...
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode and, on leaving, each of its modules back into the mode it was in.
-
-    In evaluation mode batch norm uses its running statistics, so that the images of a batch do not influence one
-    another, and nothing is counted or dropped.
-
-    Args:
-        model: Any module; modules frozen in evaluation mode inside a training model stay so afterwards.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        # The flag itself, not .eval(): a model that overrides train() may do more there than can be undone.
-        for module, _ in modes:
-            module.training = False
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def find_layer(model: nn.Module, layer: Layer) -> nn.Module:
     """The layer of a model, by dotted path (``"layer4"``, ``"blocks.11.norm1"``) or as the module itself.
 
     Raises:
-        ValueError: The model has no such layer.
+        ValueError: The model has no such layer, or something else was given, such as a list.
     """
+    if not isinstance(layer, str | nn.Module):
+        raise ValueError(
+            f"layer is of type {type(layer).__name__}, expected one layer: pass its dotted path or the module itself, "
+            "without a list around it"
+        )
     if isinstance(layer, nn.Module):
         if not any(module is layer for module in model.modules()):
             raise ValueError(
@@ -150,6 +114,27 @@ def only(collected: list[Tensor], layer: Layer) -> Tensor:
     return collected[0]
 
 
+def grid_of(
+    output: Tensor,
+    images: Tensor,
+    *,
+    grid: tuple[int, int] | None = None,
+    reshape: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """What a layer gave for images (N, 3, H, W), as :func:`to_grid` lays it out.
+
+    Raises:
+        ValueError: No layout fits, or the layer sees windows of the images rather than images.
+    """
+    features = to_grid(output, (images.shape[2], images.shape[3]), grid=grid, reshape=reshape)
+    if len(features) != len(images):
+        raise ValueError(
+            f"the layer gave {len(features)} grids for {len(images)} images, expected one an image: it sees windows of "
+            "them; choose the block around it, or pass reshape="
+        )
+    return features
+
+
 def to_grid(
     features: Tensor,
     image_size: tuple[int, int],
@@ -157,21 +142,22 @@ def to_grid(
     grid: tuple[int, int] | None = None,
     reshape: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Features on a grid, whether they come from a CNN or are the tokens of a ViT.
+    """Features on a grid, whether they come from a CNN or are the tokens of a transformer.
 
     Args:
-        features: (N, C, h, w), left as it is, or tokens (N, T, C) of which the last h·w are the patches in reading
-            order; those before them (class, distillation, registers) are dropped.
+        features: (N, C, h, w), left as it is; or (N, h, w, C), as in Swin and inside ConvNeXt, recognised where the
+            first reading contradicts the image's shape and this one does not; or tokens (N, T, C) of which the last
+            h·w are the patches in reading order: those before them (class, distillation, registers) are dropped.
         image_size: (H, W) in pixels; its aspect ratio gives h and w where ``grid`` does not.
         grid: (h, w) of the patches.
-        reshape: Applied first, for layers of another layout, for example ``lambda x: x.permute(0, 3, 1, 2)``
-            for Swin's (N, h, w, C).
+        reshape: Applied first, for layers of another layout, for example ``lambda x: x.permute(0, 3, 1, 2)``; the
+            result is then taken as (N, C, h, w).
 
     Returns:
         Features (N, C, h, w).
 
     Raises:
-        ValueError: Neither layout fits, or the grid cannot be told from the image.
+        ValueError: No layout fits, or the grid cannot be told from the image.
     """
     if reshape is not None:
         features = reshape(features)
@@ -180,13 +166,28 @@ def to_grid(
         h, w = grid or _infer_grid(tokens, image_size)
         if h * w > tokens:
             raise ValueError(f"the grid {h}×{w} needs {h * w} tokens, the layer gave {tokens}: pass the grid it has")
-        features = features[:, tokens - h * w :].transpose(1, 2).unflatten(2, (h, w))  # (N, C, h, w)
+        return features[:, tokens - h * w :].transpose(1, 2).unflatten(2, (h, w))  # (N, C, h, w)
     if features.ndim != 4:
         raise ValueError(
             f"the layer gave a tensor of shape {tuple(features.shape)}, expected features (N, C, h, w) or tokens "
             "(N, T, C): choose an earlier layer, or pass reshape="
         )
+    _, a, b, c = features.shape
+    if reshape is None and not _fits((b, c), image_size, grid) and _fits((a, b), image_size, grid):
+        return features.permute(0, 3, 1, 2)  # (N, C, h, w)
     return features
+
+
+def _fits(size: tuple[int, int], image_size: tuple[int, int], grid: tuple[int, int] | None) -> bool:
+    """Whether a grid can be that of an image: as fine along one side as along the other, but for rounding."""
+    if grid is not None:
+        return size == grid
+    if not all(1 <= cells <= pixels for cells, pixels in zip(size, image_size, strict=True)):
+        return False
+    # A side of n cells has a stride between pixels / (n + 1) and pixels / (n − 1), however the network pads.
+    finest = max(pixels / (cells + 1) for cells, pixels in zip(size, image_size, strict=True))
+    coarsest = min(pixels / max(cells - 1, 1e-9) for cells, pixels in zip(size, image_size, strict=True))
+    return finest < coarsest
 
 
 def _infer_grid(tokens: int, image_size: tuple[int, int]) -> tuple[int, int]:
@@ -201,35 +202,3 @@ def _infer_grid(tokens: int, image_size: tuple[int, int]) -> tuple[int, int]:
             f"{MAX_EXTRA_TOKENS} extra tokens: pass grid=(rows, columns) of the patches"
         )
     return rows * times, columns * times
-
-
-def check_labels(labels: Tensor, images: Tensor, classes: int | None = None) -> Tensor:
-    """Whether each class is present, (N, K) bool on the images' device.
-
-    Raises:
-        ValueError: The labels are not multi-hot (N, K).
-    """
-    if labels.ndim != 2 or labels.shape[0] != images.shape[0] or classes not in (None, labels.shape[1]):
-        expected = f"({images.shape[0]}, {'K' if classes is None else classes})"
-        raise ValueError(
-            f"labels have shape {tuple(labels.shape)}, expected multi-hot {expected}: "
-            "class indices become multi-hot by torch.nn.functional.one_hot"
-        )
-    return labels.to(images.device) > 0
-
-
-def finish(maps: Tensor, how: Normalisation, present: Tensor | None = None) -> Tensor:
-    """Signed maps become what a method's ``localize`` returns.
-
-    Args:
-        maps: (N, K, h, w), any range.
-        how: ``"max"``: ReLU, then division by each map's maximum, as weakly supervised segmentation does (Ahn & Kwak
-            2018). ``"minmax"``: each map stretched from its minimum to its maximum without a ReLU, as weakly
-            supervised localisation does (Choe et al. 2020).
-        present: (N, K) bool; the other classes' maps become zero.
-
-    Returns:
-        (N, K, h, w) in [0, 1].
-    """
-    maps = normalise(maps, how=how, eps=0)  # Grad-CAM's raw maps are tiny: any ε > 0 would darken them
-    return maps if present is None else keep_labels(maps, present)

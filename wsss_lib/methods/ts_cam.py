@@ -10,22 +10,24 @@ chapter 4.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from wsss_lib.data.records import Batch
-from wsss_lib.methods.cam import global_average_pool, multilabel_soft_margin, softmax_cross_entropy
-from wsss_lib.methods.taps import check_labels, evaluating, finish
-from wsss_lib.methods.transformers import check_transformer, copied, transformer_groups, whole_patches
+from wsss_lib.methods.cam import global_average_pool
+from wsss_lib.methods.contract import Method, Normalisation, Prediction, Settings
+from wsss_lib.methods.losses import multilabel_soft_margin, softmax_cross_entropy
+from wsss_lib.methods.registry import register
+from wsss_lib.methods.transformers import check_transformer, whole_patches
 
 if TYPE_CHECKING:
     from wsss_lib.backbones import TransformerBackbone
 
 
 @dataclass(frozen=True)
-class TSCAMConfig:
+class TSCAMConfig(Settings):
     """Settings of :class:`TSCAM` and :class:`ClassToken`; the defaults are the book's.
 
     Attributes:
@@ -39,10 +41,9 @@ class TSCAMConfig:
     loss: Literal["multilabel", "softmax"] = "multilabel"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.blocks is not None and self.blocks < 1:
             raise ValueError(f"blocks is {self.blocks}, expected at least 1, or None for all: attention is averaged")
-        if self.loss not in ("multilabel", "softmax"):
-            raise ValueError(f"loss is {self.loss!r}, expected 'multilabel' or 'softmax': choose one of them")
 
     @classmethod
     def paper(cls) -> TSCAMConfig:
@@ -66,7 +67,8 @@ def class_attention(attention: list[Tensor], size: tuple[int, int], blocks: int 
     return rows.mean(dim=0)[:, None].unflatten(2, size)  # (N, 1, h, w)
 
 
-class ClassToken(nn.Module):
+@register("class-token", title="class token", settings=TSCAMConfig, chapter=4, backbone="tiny_vit")
+class ClassToken(Method):
     """The plain vision transformer: a linear layer on the class token, whose attention is the map.
 
     Args:
@@ -78,88 +80,74 @@ class ClassToken(nn.Module):
         ValueError: A backbone without tokens.
     """
 
+    normalisation: Normalisation = "minmax"
+    decays_scales = False
+    backbone: TransformerBackbone
+
     def __init__(self, backbone: TransformerBackbone, num_classes: int, config: TSCAMConfig | None = None) -> None:
-        super().__init__()
+        super().__init__(backbone, num_classes)
         self.config = config or TSCAMConfig()
-        check_transformer(backbone, num_classes, type(self).__name__, self.config.blocks or 1)
-        self.backbone = backbone
+        check_transformer(backbone, type(self).__name__, self.config.blocks or 1)
         self.head = self.make_head(backbone.channels[backbone.stages[-1]], num_classes)
 
     def make_head(self, dim: int, num_classes: int) -> nn.Module:
         """The layer that turns tokens of width ``dim`` into class scores."""
         return nn.Linear(dim, num_classes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, K) of images (N, 3, H, W) in [0, 1]."""
-        return self.head(self.backbone.tokens(whole_patches(images, self.backbone.patch))[:, 0])  # (N, K)
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens after the last norm (N, 1 + hw, D), class token first, and :func:`class_attention` (N, 1, h, w).
 
-    def attention_map(self, images: Tensor) -> Tensor:
-        """:func:`class_attention` of images, (N, 1, h, w)."""
+        Images (N, 3, H, W) in [0, 1]; sides that are no multiples of the patch are stretched to the nearest ones.
+        """
         patch = self.backbone.patch
         images = whole_patches(images, patch)
         size = (images.shape[-2] // patch, images.shape[-1] // patch)
-        return class_attention(self.backbone.attention(images), size, self.config.blocks)
+        tokens, attention = self.backbone.attend(images)
+        return tokens, class_attention(attention, size, self.config.blocks)
+
+    def attention_map(self, images: Tensor) -> Tensor:
+        """:func:`class_attention` of images, (N, 1, h, w)."""
+        return self.look(images)[1]
+
+    def predict(self, images: Tensor) -> Prediction:
+        """Where the class token looks, (N, 1, h, w) ≥ 0, the same for every class; and logits (N, K)."""
+        tokens, attention = self.look(images)
+        return Prediction(attention, self.head(tokens[:, 0]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K) of images (N, 3, H, W) in [0, 1], without the attention: training needs none."""
+        return self.head(self.backbone.tokens(whole_patches(images, self.backbone.patch))[:, 0])  # (N, K)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``{"classification": scalar}`` of a batch with ``images`` and ``labels``."""
+        images, labels = self.supervision(batch)
         loss = multilabel_soft_margin if self.config.loss == "multilabel" else softmax_cross_entropy
-        return {"classification": loss(self(batch["images"]), batch["labels"])}
-
-    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Where the class token looks, stretched from minimum to maximum; the same for every class.
-
-        Runs in evaluation mode and restores the mode.
-
-        Args:
-            images: (N, 3, H, W) in [0, 1]; sides that are no multiples of the patch are stretched to the nearest ones.
-            labels: (N, K) multi-hot; each present class gets a copy, the others zero.
-
-        Returns:
-            (N, K, h, w) in [0, 1]; (N, 1, h, w) without labels.
-        """
-        with evaluating(self):
-            maps = finish(self.attention_map(images), "minmax")  # (N, 1, h, w)
-        return maps if labels is None else copied(maps, check_labels(labels, images))
-
-    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """Backbone, head, and what is spared weight decay because it is a bias or a scale."""
-        return transformer_groups(self.backbone, self.head.parameters(), lr)
+        return {"classification": loss(self(images), labels)}
 
 
+@register("ts-cam", title="TS-CAM", settings=TSCAMConfig, chapter=4, backbone="tiny_vit")
 class TSCAM(ClassToken):
     """Patch tokens classify through a 3 × 3 convolution and average pooling; scores and attention meet in the map.
 
     Arguments as for :class:`ClassToken`. The attention is that of a class token which no loss touches here: it is what
-    pretraining left.
+    pretraining left. ``localize`` stretches each product from its minimum to its maximum on the grid of patches; the
+    released code resizes the product to the image first, and stretches then.
     """
 
     def make_head(self, dim: int, num_classes: int) -> nn.Module:
         """A 3 × 3 convolution over the grid of patch tokens."""
         return nn.Conv2d(dim, num_classes, 3, padding=1)
 
-    def raw_maps(self, images: Tensor) -> Tensor:
+    def scores(self, images: Tensor) -> Tensor:
         """The patch tokens' class scores (N, K, h, w), signed; their mean over the grid is the logit."""
         return self.head(self.backbone(whole_patches(images, self.backbone.patch))["norm"])
 
+    def predict(self, images: Tensor) -> Prediction:
+        """Class scores times class-token attention (if ``coupled``), (N, K, h, w); and logits (N, K)."""
+        tokens, attention = self.look(images)
+        scores = self.head(self.backbone.grid(tokens[:, 1:], (attention.shape[2], attention.shape[3])))  # (N, K, h, w)
+        return Prediction(scores * attention if self.config.coupled else scores, global_average_pool(scores))
+
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, K) of images (N, 3, H, W) in [0, 1]."""
-        return global_average_pool(self.raw_maps(images))
-
-    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Class scores times class-token attention (if ``coupled``), each stretched from minimum to maximum.
-
-        Runs in evaluation mode and restores the mode.
-
-        Args:
-            images: (N, 3, H, W) in [0, 1]; sides that are no multiples of the patch are stretched to the nearest ones.
-            labels: (N, K) multi-hot; maps of absent classes become zero. None keeps every class.
-
-        Returns:
-            (N, K, h, w) in [0, 1].
-        """
-        with evaluating(self):
-            maps = self.raw_maps(images)  # (N, K, h, w)
-            if self.config.coupled:
-                maps = maps * self.attention_map(images)
-        present = None if labels is None else check_labels(labels, images, maps.shape[1])
-        return finish(maps, "minmax", present)
+        """Logits (N, K) of images (N, 3, H, W) in [0, 1], without the attention: training needs none."""
+        return global_average_pool(self.scores(images))

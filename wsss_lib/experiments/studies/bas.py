@@ -20,7 +20,7 @@ from wsss_lib.experiments.studies.cost import step_costs
 from wsss_lib.experiments.workbench import Lab
 from wsss_lib.methods.bas import BAS, BASConfig, Rectify, activation, of_class
 from wsss_lib.methods.cam import CAM, class_activation_maps
-from wsss_lib.methods.taps import evaluating
+from wsss_lib.modes import evaluating
 
 RADII = (-12, -9, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 5, 8, 12, 18, 26)
 """By how many pixels the true masks are shrunk (below zero) or grown."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wsss_lib.methods.taps import check_labels, evaluating, find_layer, finish, only, tapped, to_grid
+from wsss_lib.methods.taps import find_layer, grid_of, only, tapped, to_grid
 
 
 def network() -> nn.Sequential:
@@ -17,32 +17,6 @@ def network() -> nn.Sequential:
 
 def hooks(model: nn.Module) -> int:
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules())
-
-
-class TestEvaluating:
-    def test_restores_each_module_not_only_the_root(self) -> None:
-        model = network().train()
-        model[1].eval()  # frozen batch norm in a training model
-        before = [m.training for m in model.modules()]
-        with evaluating(model):
-            assert not any(m.training for m in model.modules())
-        assert [m.training for m in model.modules()] == before
-        assert before.count(False) == 1
-
-    def test_restores_after_an_exception(self) -> None:
-        model = network().train()
-        with pytest.raises(RuntimeError, match="inside"), evaluating(model):
-            raise RuntimeError("inside")
-        assert all(m.training for m in model.modules())
-
-    def test_does_not_call_train_of_the_model(self) -> None:
-        class Busy(nn.Module):
-            def train(self, mode: bool = True) -> Busy:
-                raise AssertionError("train() was called")
-
-        with evaluating(model := Busy()):
-            assert not model.training
-        assert model.training
 
 
 class TestFindLayer:
@@ -61,6 +35,11 @@ class TestFindLayer:
         model.layer3, model.layer4 = nn.ReLU(), nn.ReLU()
         with pytest.raises(ValueError, match="layer4"):
             find_layer(model, "layer5")
+
+    def test_a_list_of_layers(self) -> None:
+        model = network()
+        with pytest.raises(ValueError, match=r"of type list, expected one layer.*without a list"):
+            find_layer(model, [model[0]])  # type: ignore[arg-type]
 
     def test_stranger(self) -> None:
         with pytest.raises(ValueError, match="not part of the model"):
@@ -153,28 +132,30 @@ class TestToGrid:
         with pytest.raises(ValueError, match="choose an earlier layer"):
             to_grid(torch.zeros(2, 10), (64, 64))
 
+    @pytest.mark.parametrize(("size", "grid"), [((224, 224), (7, 7)), ((224, 448), (7, 14)), ((225, 190), (15, 12))])
+    def test_channels_last_features_are_recognised(self, size: tuple[int, int], grid: tuple[int, int]) -> None:
+        features = torch.randn(2, *grid, 96)
+        torch.testing.assert_close(to_grid(features, size), features.permute(0, 3, 1, 2), rtol=0, atol=0)
 
-class TestLabelsAndFinish:
-    @pytest.mark.parametrize("shape", [(2,), (3, 4), (2, 5)])
-    def test_labels_of_another_shape(self, shape: tuple[int, ...]) -> None:
-        with pytest.raises(ValueError, match=r"expected multi-hot \(2, 4\).*one_hot"):
-            check_labels(torch.zeros(shape), torch.zeros(2, 3, 8, 8), 4)
+    @pytest.mark.parametrize(
+        ("shape", "size"),
+        [
+            ((2, 768, 7, 7), (224, 224)),
+            ((2, 7, 7, 7), (224, 224)),  # both readings fit: the usual one
+            ((2, 16, 12, 5), (64, 64)),  # neither does
+            ((2, 8, 1, 1), (64, 64)),
+            ((2, 5, 4, 6), (33, 49)),  # padded strides
+        ],
+    )
+    def test_other_features_stay(self, shape: tuple[int, ...], size: tuple[int, int]) -> None:
+        features = torch.randn(shape)
+        assert to_grid(features, size) is features
 
-    def test_any_positive_label_counts(self) -> None:
-        present = check_labels(torch.tensor([[1.0, 0.0, 0.3]]), torch.zeros(1, 3, 8, 8), 3)
-        assert present.tolist() == [[True, False, True]]
+    def test_a_given_grid_decides_the_layout(self) -> None:
+        features = torch.randn(1, 4, 4, 4, requires_grad=True)
+        assert to_grid(features, (64, 64), grid=(4, 4)) is features
+        assert to_grid(torch.randn(1, 3, 5, 9), (64, 64), grid=(3, 5)).shape == (1, 9, 3, 5)
 
-    def test_max_cuts_below_zero_and_minmax_stretches(self) -> None:
-        maps = torch.tensor([[[[-2.0, 0.0], [1.0, 2.0]]]])
-        assert finish(maps, "max").flatten().tolist() == [0.0, 0.0, 0.5, 1.0]
-        assert finish(maps, "minmax").flatten().tolist() == [0.0, 0.5, 0.75, 1.0]
-
-    def test_exact_at_any_scale(self) -> None:
-        maps = torch.tensor([[[[0.0, 1.0], [2.0, 4.0]]]])
-        assert finish(maps * 1e-9, "max").flatten().tolist() == pytest.approx([0.0, 0.25, 0.5, 1.0])
-
-    def test_absent_classes_are_zero(self) -> None:
-        maps = torch.rand(1, 2, 2, 2)
-        found = finish(maps, "max", torch.tensor([[False, True]]))
-        assert found[0, 0].abs().sum() == 0
-        assert found[0, 1].max() == 1
+    def test_windows_are_not_images(self) -> None:
+        with pytest.raises(ValueError, match="64 grids for 1 images"):
+            grid_of(torch.zeros(64, 49, 6), torch.zeros(1, 3, 224, 224))

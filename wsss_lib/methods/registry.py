@@ -1,0 +1,114 @@
+"""Every method by its name: a method's file enters itself, and the command, studies, tables and tests read it here.
+
+@register("cam", title="CAM", settings=CAMConfig, chapter=1)
+class CAM(Method): ...
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from wsss_lib.backbones.base import Backbone
+from wsss_lib.methods.contract import Method
+
+M = TypeVar("M", bound=type[Method])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a method.
+
+    Attributes:
+        name: On the command line: ``"cam"``, ``"gradcam++"``, …
+        title: In tables and figures.
+        method: The class.
+        settings: The class of its settings; None for a method without.
+        recipe: Settings of ``TrainConfig`` by which it differs from the run's recipe.
+        chapter: Where it is built, or first used.
+        backbone: The shipped backbone on which it can be tried.
+    """
+
+    name: str
+    title: str
+    method: type[Method]
+    settings: type[Any] | None
+    recipe: Mapping[str, Any]
+    chapter: int
+    backbone: str
+
+    @property
+    def trained(self) -> bool:
+        """Whether the method has losses."""
+        return callable(getattr(self.method, "losses", None))
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+def register(
+    name: str,
+    *,
+    title: str,
+    chapter: int,
+    settings: type[Any] | None = None,
+    recipe: Mapping[str, Any] = MappingProxyType({}),
+    backbone: str = "tiny_cnn",
+) -> Callable[[M], M]:
+    """Enter a method under a name; the arguments are those of :class:`Entry`.
+
+    Raises:
+        ValueError: The name belongs to another method.
+    """
+
+    def enter(method: M) -> M:
+        held = _ENTRIES.get(name)
+        if held is not None and (held.method.__module__, held.method.__qualname__) != (
+            method.__module__,
+            method.__qualname__,
+        ):
+            raise ValueError(f"the name {name!r} belongs to {held.method.__qualname__}: choose another")
+        _ENTRIES[name] = Entry(name, title, method, settings, MappingProxyType(dict(recipe)), chapter, backbone)
+        return method
+
+    return enter
+
+
+def names() -> tuple[str, ...]:
+    """All names, chapter by chapter."""
+    return tuple(sorted(_ENTRIES, key=lambda name: _ENTRIES[name].chapter))
+
+
+def entry(name: str) -> Entry:
+    """What is known of the method called ``name``.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if name not in _ENTRIES:
+        close = difflib.get_close_matches(name.lower().replace("-", "").replace("_", ""), names(), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"there is no method {name!r}: choose one of {', '.join(names())}{hint}")
+    return _ENTRIES[name]
+
+
+def build(name: str, backbone: Backbone, num_classes: int, settings: Any = None) -> Method:
+    """The method called ``name`` over a backbone.
+
+    Args:
+        name: See :func:`names`.
+        backbone: From :func:`wsss_lib.backbones.backbone`.
+        num_classes: K. A method that explains a classifier gets a fresh one with as many classes.
+        settings: Of the class ``entry(name).settings``; None for the book's.
+
+    Raises:
+        ValueError: No such method, settings of another class, or what the method refuses.
+    """
+    known = entry(name)
+    if settings is not None and (known.settings is None or not isinstance(settings, known.settings)):
+        expected = "none" if known.settings is None else known.settings.__name__
+        raise ValueError(f"{known.title} got settings of type {type(settings).__name__}, expected {expected}")
+    return known.method.build(backbone, num_classes, settings)
