@@ -1,7 +1,7 @@
-"""Two tables that are made when the book is built, from what was recorded: of chapters' runs, and of results.
+"""Tables that are made when the book is built, from what was recorded: of chapters' runs, of machines, of results.
 
-``{status-table}`` reads ``book/stamps.json``, ``{results-table}`` the files of ``results/``. What is missing is said to
-be missing.
+``{status-table}`` reads ``book/stamps.json``, ``{machines-table}`` and ``{results-table}`` the files of ``results/``.
+What is missing is said to be missing.
 """
 
 import hashlib
@@ -134,6 +134,26 @@ class ResultsTable(Directive):
         return [listed] if documents else [paragraph("No result has been recorded yet.")]
 
 
+class MachinesTable(Directive):
+    """How much of their tolerances the chapters used on other machines."""
+
+    def run(self):
+        recorded = {document["name"]: document for document in read(root(self.state.document.settings.env.app))}
+        if "machines" not in recorded:
+            return [paragraph("Not recorded yet: ", nodes.literal("", "python -m press.run.machines"))]
+        data = recorded["machines"]["data"]
+        heads = list(dict.fromkeys(machine for by_machine in data.values() for machine in by_machine))
+        body = [
+            [name, *(share(by_machine.get(machine, {}).get("used")) for machine in heads)]
+            for name, by_machine in data.items()
+        ]
+        return [table(["chapter", *heads], body, [], "Largest share of a tolerance that a cell used")]
+
+
+def share(used):
+    return "–" if used is None else f"{used:.0%}"
+
+
 def read(folder):
     """The clone's recorded results, in the order of their names; the package's own where there is no clone."""
     paths = sorted((Path(folder) / "results").glob("*.json"))
@@ -155,5 +175,6 @@ def outdated(app, env, added, changed, removed):
 def setup(app):
     app.add_directive("status-table", StatusTable)
     app.add_directive("results-table", ResultsTable)
+    app.add_directive("machines-table", MachinesTable)
     app.connect("env-get-outdated", outdated)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
