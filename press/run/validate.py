@@ -76,7 +76,12 @@ def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2, sanitize: Path
     with tempfile.TemporaryDirectory(prefix="wsss-nbval-") as work:
         environment = execute.environment(Path(work), root / "_build" / "cache", one_thread=True, offline=True)
         environment[REPORT] = str(stage / "report.json")
-        code = subprocess.run(command, cwd=stage, env=environment, check=False).returncode
+        watch = CELL_TIMEOUT * (len(paths) + 1)
+        try:
+            code = subprocess.run(command, cwd=stage, env=environment, check=False, timeout=watch).returncode
+        except subprocess.TimeoutExpired:
+            print(f"nbval did not end within {watch} s and was stopped: run one chapter at a time to see which hangs")
+            code = 1
     _note(root, parts, stage / "report.json")
     return code
 
