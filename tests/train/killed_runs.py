@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from train_kit import Noisy, StackedToys, Toys, jitter, weights
+from train_kit import InThreePhases, Noisy, StackedToys, Taught, Toys, WarmingUp, jitter, weights
 
 from wsss_lib.data.records import Batch
 from wsss_lib.train import TrainConfig, checkpoint, fit
@@ -29,7 +29,11 @@ RUNS = {
         steps=13, batch_size=4, lr=0.01, optimiser="adamw", schedule="cosine", warmup=3, checkpoint_every=2, seed=9
     ),
     "bf16": TrainConfig(epochs=3, batch_size=4, lr=0.05, mixed_precision="bf16", checkpoint_every=2),
+    "warm-up": TrainConfig(steps=9, batch_size=4, lr=0.05, checkpoint_every=2),
+    "phases": TrainConfig(steps=12, batch_size=4, lr=0.05, momentum=0.9, checkpoint_every=1),
+    "teacher": TrainConfig(steps=9, batch_size=4, lr=0.01, optimiser="adamw", checkpoint_every=2),
 }
+METHODS = {"warm-up": WarmingUp, "phases": InThreePhases, "teacher": Taught}
 
 
 class Fuse:
@@ -54,11 +58,15 @@ class Fuse:
 
 
 def arm(moments: int) -> None:
-    """Count forward passes and everything that touches the disk."""
+    """Count forward passes, hooks and everything that touches the disk."""
     fuse = Fuse(moments)
     for module, names in ((os, ("fsync", "rename", "mkdir", "unlink", "rmdir")), (checkpoint, ("save_file",))):
         for name in names:
             setattr(module, name, fuse.guard(getattr(module, name)))
+    for kind in METHODS.values():
+        for hook in ("before_step", "after_step"):
+            if hook in vars(kind):
+                setattr(kind, hook, fuse.guard(vars(kind)[hook]))
     losses = Noisy.losses
 
     def ticking(self: Noisy, batch: Batch) -> dict:
@@ -73,9 +81,10 @@ def arm(moments: int) -> None:
 def train(name: str, out_dir: Path | None, save_to: Path) -> None:
     config = RUNS[name]
     records = StackedToys(11) if name == "adamw" else Toys(11)
-    method = Noisy()
+    method = METHODS.get(name, Noisy)()
     history = fit(method, records, config, out_dir=out_dir, transform=None if name == "adamw" else jitter)
-    torch.save({"weights": weights(method), "loss": history.loss, "resumed_at": history.resumed_at}, save_to)
+    made = {"weights": weights(method), "loss": history.loss, "phases": history.phases}
+    torch.save(made | {"resumed_at": history.resumed_at}, save_to)
 
 
 def attempt(run: Callable[[], None], seconds: float | None = None) -> bool:
@@ -123,7 +132,7 @@ def survive(name: str, folder: Path, draw: random.Random, report: dict) -> None:
         "kills": kills,
         "resumed_at": result["resumed_at"],
         "same_weights": all(torch.equal(expected["weights"][k], result["weights"][k]) for k in expected["weights"]),
-        "same_losses": expected["loss"] == result["loss"],
+        "same_losses": expected["loss"] == result["loss"] and expected["phases"] == result["phases"],
         "left_over": [path.name for path in (out_dir / "checkpoints").glob(".*")],
         "steps": len(expected["loss"]),
     }

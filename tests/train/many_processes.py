@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from train_kit import Noisy, Plain, Toys, jitter, weights
 
 from wsss_lib.data.records import Batch
+from wsss_lib.methods.contract import Phase, Progress
 from wsss_lib.train import TrainConfig, fit
 
 SCENES = {
@@ -22,6 +23,8 @@ SCENES = {
     ),
     # AdamW, random transforms, and a layer that no loss reaches.
     "unused": (10, TrainConfig(epochs=2, batch_size=5, optimiser="adamw", lr=0.01, device="cpu")),
+    # Three phases, of which one goes uphill with some parameters only, and is ended early by one process alone.
+    "phases": (11, TrainConfig(steps=9, batch_size=4, lr=0.1, device="cpu")),
 }
 
 
@@ -29,6 +32,21 @@ class Unused(Plain):
     def __init__(self) -> None:
         super().__init__()
         self.nothing = nn.Linear(2, 2)
+
+
+class Staged(Plain):
+    def parameter_groups(self, lr: float) -> list[dict]:
+        return [{"name": name, "params": list(self.get_submodule(name).parameters())} for name in ("conv", "head")]
+
+    def phases(self) -> tuple[Phase, ...]:
+        return Phase("a", 0.4), Phase("b", 0.3, trains=("conv",), maximises=True), Phase("c", 0.3, trains=("head",))
+
+    def after_step(self, progress: Progress) -> bool:
+        last = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 1
+        return last and (progress.phase, progress.phase_step) == ("b", 1)
+
+
+METHODS = {"unused": Unused, "phases": Staged}
 
 
 class Diverging(Plain):
@@ -46,7 +64,7 @@ class Death(Exception):
 def main(folder: Path) -> dict:
     report: dict = {}
     for name, (images, config) in SCENES.items():
-        method = Unused() if name == "unused" else Plain()
+        method = METHODS.get(name, Plain)()
         history = fit(method, Toys(images), config, transform=jitter if name == "unused" else None)
         report[name] = {"weights": weights(method), "loss": history.loss}
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from train_kit import Plain, identical, weights
+from train_kit import Noisy, Plain, Toys, identical, weights
 
-from wsss_lib.train import checkpoint, restore
+from wsss_lib.train import TrainConfig, checkpoint, fit, restore
 
 
 def write(root: Path, step: int, method: nn.Module, keep: int = 3) -> None:
     folder = checkpoint.begin(root, step)
     checkpoint.put_tensors(folder, "model", method.state_dict())
-    checkpoint.put_json(folder, "state", {"step": step})
+    checkpoint.put_state(folder, {"step": step})
     checkpoint.commit(root, step, keep)
 
 
@@ -31,7 +31,7 @@ def test_a_checkpoint_comes_back_and_old_ones_go(tmp_path: Path) -> None:
     assert sorted(path.name for path in root.iterdir()) == ["step_00000020", "step_00000100"]
     found = checkpoint.newest(root)
     assert found is not None
-    assert (found.step, found.json("state")) == (100, {"step": 100})
+    assert (found.step, found.json("state")) == (100, {"format": checkpoint.FORMAT, "step": 100})
     with torch.no_grad():
         other.head.bias += 1
     assert restore(other, tmp_path) == 100
@@ -81,6 +81,63 @@ def test_a_damaged_one_is_passed_over_aloud(tmp_path: Path, damage, name: str) -
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert checkpoint.newest(tmp_path) == checkpoint.Checkpoint(tmp_path / "step_00000002", 2)
+
+
+def test_damaged_ones_with_higher_numbers_push_no_good_one_out(tmp_path: Path) -> None:
+    for step in (10, 20, 30, 40):
+        write(tmp_path, step, Plain(), keep=4)
+    for step in (30, 40):
+        cut(tmp_path / f"step_{step:08d}" / "model.safetensors")
+    write(tmp_path, 21, Plain(), keep=2)
+    intact = [step for step in checkpoint.steps(tmp_path) if checkpoint.fault(tmp_path / f"step_{step:08d}") is None]
+    assert intact == [21, 20]
+    write(tmp_path, 22, Plain(), keep=1)
+    intact = [step for step in checkpoint.steps(tmp_path) if checkpoint.fault(tmp_path / f"step_{step:08d}") is None]
+    assert intact == [22]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"format": 99}, r"has format 99, and this version of wsss_lib reads and writes format 2.*resume=False"),
+        ({"step": 1}, r"has format 1, and"),
+        ({"format": checkpoint.FORMAT, "step": 1, "run": {}}, "lacks circumstances, loss_scale, history, so no run"),
+    ],
+)
+def test_a_state_of_another_version_is_named(tmp_path: Path, state: dict, words: str) -> None:
+    root = checkpoint.root_of(tmp_path)
+    folder = checkpoint.begin(root, 1)
+    checkpoint.put_tensors(folder, "model", Plain().state_dict())
+    checkpoint.put_json(folder, "state", state)
+    checkpoint.commit(root, 1, 2)
+    with pytest.raises(ValueError, match=words):
+        fit(Plain(), Toys(4), TrainConfig(epochs=1, batch_size=4), out_dir=tmp_path)
+    fit(Plain(), Toys(4), TrainConfig(epochs=1, batch_size=4), out_dir=tmp_path, resume=False)
+
+
+def test_weights_of_another_shape_are_named(tmp_path: Path) -> None:
+    write(checkpoint.root_of(tmp_path), 1, Plain())
+    more = Plain()
+    more.head = nn.Linear(5, 4)
+    with pytest.raises(ValueError, match=r"head\.weight has shape \(3, 5\) in .*, expected \(4, 5\).* as many classes"):
+        restore(more, tmp_path)
+    with pytest.raises(ValueError, match=r"lacks norm\.weight, norm\.bias, norm\.running_mean and 2 more, so"):
+        restore(Noisy(), tmp_path)
+    write(checkpoint.root_of(tmp_path / "noisy"), 1, Noisy())
+    with pytest.raises(ValueError, match=r"holds norm\.bias, norm\.num_batches_tracked, .* and 2 more besides"):
+        restore(Plain(), tmp_path / "noisy")
+
+
+def test_weights_in_any_order_of_memory(tmp_path: Path) -> None:
+    method, other = Plain().to(memory_format=torch.channels_last), Plain()
+    with torch.no_grad():
+        method.head.weight.set_(torch.rand(5, 3).T)
+        for parameter in other.parameters():
+            parameter.zero_()
+    assert not method.head.weight.is_contiguous()
+    write(checkpoint.root_of(tmp_path), 1, method)
+    restore(other, tmp_path)
+    assert identical(weights(other), weights(method))
 
 
 def test_only_damaged_ones(tmp_path: Path) -> None:

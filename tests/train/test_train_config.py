@@ -31,6 +31,9 @@ def test_warmup_climbs_linearly_and_the_schedule_takes_the_rest() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
+        ({"epochs": 1, "seed": -1}, "seed is -1: pass a whole number from 0 to 2"),
+        ({"epochs": 1, "seed": 2**63}, "seed is 9223372036854775808: pass"),
+        ({"epochs": 1, "seed": "7"}, "seed is '7': pass"),
         ({}, "exactly one"),
         ({"epochs": 1, "steps": 1}, "exactly one"),
         ({"epochs": 0}, "epochs is 0"),

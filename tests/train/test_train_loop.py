@@ -4,6 +4,9 @@ import json
 import math
 import random
 import re
+import shutil
+import subprocess
+import sys
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, GradientState, PartialState
+from accelerate.state import AcceleratorState, GradientState, is_initialized
 from torch import Tensor, nn
 from train_kit import Noisy, Plain, StackedToys, Toys, farthest, identical, jitter, weights
 
 from wsss_lib.data.records import Batch, Sample, batches
-from wsss_lib.train import History, TrainConfig, epoch_seed, fit, restore
+from wsss_lib.train import History, TrainConfig, checkpoint, epoch_seed, fit, restore, resume
 from wsss_lib.train.progress import epoch_line
 
 CONFIG = TrainConfig(epochs=2, batch_size=4, lr=0.1)
@@ -235,18 +238,19 @@ def test_modes_come_back_even_after_an_error() -> None:
     assert "forward" not in vars(method), "Accelerate patched its wrapper, not the method"
 
 
-def test_accelerates_singletons_come_back() -> None:
-    singletons = (PartialState, AcceleratorState, GradientState)
-    assert not AcceleratorState._shared_state, "no earlier test left one"
+def test_accelerate_of_the_caller_is_left_alone() -> None:
+    assert not is_initialized(), "no earlier test left a state"
     fit(Plain(), Toys(4), CONFIG)
-    assert not any(singleton._shared_state for singleton in singletons)
+    assert not is_initialized(), "one process needs none"
     mine = Accelerator(cpu=True, mixed_precision="no", gradient_accumulation_steps=3)
-    before = [dict(singleton._shared_state) for singleton in singletons]
-    fit(Plain(), Toys(4), replace(CONFIG, mixed_precision="bf16"))
-    assert [dict(singleton._shared_state) for singleton in singletons] == before
+    other, alone = Plain(), Plain()
+    fit(other, Toys(4), replace(CONFIG, mixed_precision="bf16"))
     assert (mine.mixed_precision, mine.gradient_accumulation_steps) == ("no", 3)
-    for singleton in singletons:
-        singleton._shared_state.clear()
+    assert mine.device.type == "cpu"
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    fit(alone, Toys(4), replace(CONFIG, mixed_precision="bf16"))
+    assert identical(weights(other), weights(alone)), "nor does the caller's reach into the run"
 
 
 def test_the_launchers_accumulation_does_not_divide_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -431,7 +435,7 @@ def test_the_methods_settings_and_shapes_count(tmp_path: Path) -> None:
         fit(method, Toys(4), CONFIG, out_dir=tmp_path)
     method.config = Settings()  # type: ignore[assignment]
     method.head.weight = nn.Parameter(torch.rand(3, 5, 1))
-    with pytest.raises(ValueError, match=r"method\.shapes is"):
+    with pytest.raises(ValueError, match=r"shapes\.head\.weight is \[3, 5, 1\], in the checkpoint it is \[3, 5\]"):
         fit(method, Toys(4), CONFIG, out_dir=tmp_path)
 
 
@@ -446,7 +450,7 @@ def test_frozen_weights_count_and_trained_ones_do_not(tmp_path: Path) -> None:
     fit(built(0), Toys(4), CONFIG, out_dir=tmp_path)
     assert fit(built(0), Toys(4), CONFIG, out_dir=tmp_path).resumed_at == [2]
     for other in (built(1), built(0, "head"), Plain()):
-        with pytest.raises(ValueError, match=r"method\.frozen is .*, in the checkpoint it is '2 parameters, "):
+        with pytest.raises(ValueError, match=r"method\.frozen\.\S+ is .*, in the checkpoint it is"):
             fit(other, Toys(4), CONFIG, out_dir=tmp_path)
     fit(built(0, "head"), Toys(4), CONFIG, out_dir=tmp_path / "head")
     assert fit(built(1, "head"), Toys(4), CONFIG, out_dir=tmp_path / "head").resumed_at == [2]
@@ -510,7 +514,7 @@ def test_the_first_checkpoint_holds_the_first_weights(tmp_path: Path) -> None:
 
 def test_there_is_no_pickle_and_no_path_on_disk(tmp_path: Path) -> None:
     fit(Noisy(), Toys(8), CONFIG, out_dir=tmp_path)
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    files = [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
     assert {path.name for path in files} == {
         "model.safetensors",
         "optimiser.safetensors",
@@ -554,6 +558,65 @@ def test_machines_and_methods_that_do_not_fit() -> None:
         fit(Plain(), Toys(0), CONFIG)
     with pytest.raises(ValueError, match="validate_every is 0"):
         fit(Plain(), Toys(4), CONFIG, validate=lambda method: {}, validate_every=0)
+
+
+def test_gradients_that_are_off_are_named() -> None:
+    for off in (torch.no_grad, torch.inference_mode):
+        with off(), pytest.raises(RuntimeError, match="gradients are switched off here"):
+            fit(Plain(), Toys(4), CONFIG)
+
+
+def test_a_left_over_of_a_launcher_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(ValueError, match=r"WORLD_SIZE is 2 .* LOCAL_RANK, MASTER_ADDR, MASTER_PORT are not set.*unset"):
+        fit(Plain(), Toys(4), CONFIG)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    fit(Plain(), Toys(4), CONFIG)
+
+
+def test_another_process_in_the_folder_is_told_to_wait(tmp_path: Path) -> None:
+    program = "import sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
+    command = [sys.executable, "-c", program, str(tmp_path / "checkpoints.lock")]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdin is not None
+    assert other.stdout is not None
+    other.stdout.readline()
+    try:
+        with pytest.raises(RuntimeError, match=r"another run trains in .*wait until it ends"):
+            fit(Plain(), Toys(4), CONFIG, out_dir=tmp_path)
+        assert not (tmp_path / "checkpoints").exists()
+    finally:
+        other.kill()
+        other.wait()
+    fit(Plain(), Toys(4), CONFIG, out_dir=tmp_path)  # the lock went with the process
+
+
+def test_a_folder_that_cannot_be_locked_is_used_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(lock: object, **options: object) -> None:
+        raise NotImplementedError("no locks here")
+
+    monkeypatch.setattr(resume.FileLock, "acquire", refuse)
+    with pytest.warns(UserWarning, match=r"cannot be locked \(no locks here\)"):
+        fit(Plain(), Toys(4), CONFIG, out_dir=tmp_path)
+    assert restore(Plain(), tmp_path) == 2
+
+
+def test_a_compiled_method_and_a_plain_one_are_the_same_run(tmp_path: Path) -> None:
+    plain, compiled = Plain(), Plain()
+    expected = fit(plain, Toys(8), CONFIG)
+    compiled.conv = torch.compile(compiled.conv, backend="eager")  # type: ignore[assignment]
+    fit(compiled, Toys(8), replace(CONFIG, checkpoint_every=1), out_dir=tmp_path)
+    names = checkpoint.newest(checkpoint.root_of(tmp_path)).tensors("model")  # type: ignore[union-attr]
+    assert set(names) == set(plain.state_dict())
+    shutil.rmtree(tmp_path / "checkpoints/step_00000004")
+    other = Plain()
+    history = fit(other, Toys(8), replace(CONFIG, checkpoint_every=1), out_dir=tmp_path)
+    assert (history.resumed_at, history.loss) == ([3], expected.loss)
+    assert identical(weights(other), weights(plain))
+    again = torch.compile(Plain(), backend="eager")
+    assert restore(again, tmp_path) == 4
+    assert fit(again, Toys(8), CONFIG, out_dir=tmp_path).resumed_at == [3, 4]
 
 
 def test_history_is_saved_and_described(tmp_path: Path) -> None:

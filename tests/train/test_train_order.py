@@ -135,3 +135,17 @@ def test_who_gets_a_generator() -> None:
         assert reader.draws is draws, transform
         reader[0, [0]]
     assert torch.equal(Reader(records, scaled, 0)[0, [0]]["images"][0], records.pixels[0] * 2)
+
+
+def test_what_worker_processes_cannot_be_sent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrainConfig(epochs=1, batch_size=4, workers=1)
+    plan = Plan.of(config, 8)
+    monkeypatch.setattr(torch.multiprocessing, "get_start_method", lambda: "spawn")
+    with pytest.raises(ValueError, match=r"workers is 1, .* by 'spawn' here, which cannot send them the transform"):
+        next(stream(Reader(Toys(8), lambda sample: sample, 0), config, plan, 0, 0, 1))
+    records = Toys(8)
+    records.helper = lambda: None  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="cannot send them the records"):
+        next(stream(Reader(records, jitter, 0), config, plan, 0, 0, 1))
+    batch, _, _ = next(stream(Reader(Toys(8), jitter, 0), config, plan, 0, 0, 1))
+    assert len(batch["images"]) == 4

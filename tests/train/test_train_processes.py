@@ -35,7 +35,7 @@ def test_killed_at_random_moments_the_weights_are_the_same_bit_for_bit(tmp_path:
     print(f"WSSS_KILL_SEED={seed}", report)
     assert report.pop("repeatable"), "the same run twice already differs"
     assert report.pop("sensitive"), "another seed gives the same weights: the comparison is blind"
-    assert set(report) == {"sgd", "adamw", "bf16"}
+    assert set(report) == {"sgd", "adamw", "bf16", "warm-up", "phases", "teacher"}
     for name, run_report in report.items():
         assert run_report["same_weights"], name
         assert run_report["same_losses"], name
@@ -52,12 +52,12 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     return [torch.load(folder / f"rank_{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("scene", ["uneven", "lonely", "accumulated", "unused"])
+@pytest.mark.parametrize("scene", ["uneven", "lonely", "accumulated", "unused", "phases"])
 def test_two_processes_train_what_one_does(two: list[dict], scene: str) -> None:
     import many_processes
 
     images, config = many_processes.SCENES[scene]
-    one = many_processes.Unused() if scene == "unused" else Plain()
+    one = many_processes.METHODS.get(scene, Plain)()
     history = fit(one, Toys(images), config, transform=jitter if scene == "unused" else None)
     assert identical(two[0][scene]["weights"], two[1][scene]["weights"]), "the processes hold the same weights"
     assert two[0][scene]["loss"] == two[1][scene]["loss"]

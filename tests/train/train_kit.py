@@ -1,5 +1,6 @@
 """Small records and methods that draw from every source of randomness there is."""
 
+import copy
 import random
 
 import numpy as np
@@ -8,6 +9,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from wsss_lib.data.records import Batch, Records, Sample, collate
+from wsss_lib.methods.contract import Phase, Progress
 
 
 class Toys(Records):
@@ -79,6 +81,68 @@ class Noisy(Plain):
         return {"classification": F.binary_cross_entropy_with_logits(self.head(x) * scale, batch["labels"])}
 
 
+class WarmingUp(Noisy):
+    """A loss that comes in over the first updates; its weight is a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(()))
+
+    def before_step(self, progress: Progress) -> None:
+        self.weight.fill_(min(1.0, progress.step / 4))
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        return super().losses(batch) | {"size": self.weight * self.head.weight.square().sum()}
+
+
+class InThreePhases(Noisy):
+    """Learns; then goes uphill with its convolution alone, for two updates at most; then learns with its head alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("uphill", torch.zeros((), dtype=torch.int64))
+        self.seen: list[Progress] = []
+
+    def parameter_groups(self, lr: float) -> list[dict]:
+        return [
+            {"name": name, "params": list(part.parameters())}
+            for name, part in (("body", self.conv), ("norm", self.norm), ("head", self.head))
+        ]
+
+    def phases(self) -> list[Phase]:
+        return [
+            Phase("learn", 0.4),
+            Phase("climb", 0.3, trains=("body",), maximises=True, lr=0.5),
+            Phase("settle", 0.3, trains=("head", "norm")),
+        ]
+
+    def before_step(self, progress: Progress) -> None:
+        self.seen.append(progress)
+
+    def after_step(self, progress: Progress) -> bool:
+        if progress.phase == "climb":
+            self.uphill += 1
+        return progress.phase == "climb" and int(self.uphill) == 2
+
+
+class Taught(Noisy):
+    """Has a teacher: the moving average of itself, whose answers it is to give."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.teacher = nn.ModuleList([copy.deepcopy(self.conv), copy.deepcopy(self.head)]).requires_grad_(False)
+
+    def after_step(self, progress: Progress) -> None:
+        for mine, theirs in zip((self.conv, self.head), self.teacher, strict=True):
+            for new, average in zip(mine.parameters(), theirs.parameters(), strict=True):
+                average.lerp_(new, 0.1)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        conv, head = self.teacher
+        answer = head(conv(batch["images"]).relu().mean((2, 3))).sigmoid()
+        return super().losses(batch) | {"agree": F.binary_cross_entropy_with_logits(self(batch["images"]), answer)}
+
+
 def jitter(sample: Sample, generator: Generator) -> Sample:
     """A random mirror and a random brightness."""
     image = sample["image"].flip(-1) if torch.rand((), generator=generator) < 0.5 else sample["image"]
@@ -100,4 +164,17 @@ def farthest(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
     return max(float((a[name] - b[name]).abs().max()) for name in a)
 
 
-__all__ = ["Noisy", "Plain", "StackedToys", "Toys", "collate", "farthest", "identical", "jitter", "weights"]
+__all__ = [
+    "InThreePhases",
+    "Noisy",
+    "Plain",
+    "StackedToys",
+    "Taught",
+    "Toys",
+    "WarmingUp",
+    "collate",
+    "farthest",
+    "identical",
+    "jitter",
+    "weights",
+]

@@ -5,7 +5,7 @@ On disk, ``<out_dir>/checkpoints/step_00000120/`` holds
 - ``model.safetensors``: parameters and buffers, by their names in ``method.state_dict()``,
 - ``optimiser.safetensors``: ``"<parameter>/<quantity>"``, for example ``"head.weight/momentum_buffer"``,
 - ``random_0.safetensors``, ``random_0.json``: the random generators of process 0 (and one pair for each other process),
-- ``state.json``: step, settings, what was trained on what, loss scale, history, versions,
+- ``state.json``: format, step, settings, what was trained on what, loss scale, history, versions,
 - ``SHA256SUMS``: of all of them, in the format of ``sha256sum``.
 
 A checkpoint is written into a temporary folder, every file of it is flushed to the disk, and the folder gets its name
@@ -14,7 +14,6 @@ by one rename. Whoever reads it checks the sums first.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -28,7 +27,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from wsss_lib import files
+from wsss_lib.train import state
+
 SUMS = "SHA256SUMS"
+FORMAT = 2
+"""Of what a checkpoint holds and how; counted up when an older reader would misread a newer one."""
+FIELDS = ("step", "run", "circumstances", "loss_scale", "history")
+"""What ``state.json`` holds besides its format."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,23 @@ class Checkpoint:
     def json(self, name: str) -> dict[str, Any]:
         """The content of a JSON file."""
         return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
+
+    def state(self) -> dict[str, Any]:
+        """The content of ``state.json``.
+
+        Raises:
+            ValueError: It has another format than this version's, or lacks a field.
+        """
+        content = self.json("state")
+        remedy = "choose another out_dir, or start again with resume=False, which removes the checkpoints there"
+        if content.get("format") != FORMAT:
+            raise ValueError(
+                f"{self.folder} has format {content.get('format', 1)}, and this version of wsss_lib reads and writes "
+                f"format {FORMAT}: install the version that wrote it, {remedy}"
+            )
+        if absent := [name for name in FIELDS if name not in content]:
+            raise ValueError(f"state.json in {self.folder} lacks {', '.join(absent)}, so no run can go on: {remedy}")
+        return content
 
     def has(self, name: str) -> bool:
         """Whether there is a JSON file of this name."""
@@ -85,13 +108,14 @@ def restore(method: nn.Module, out_dir: str | Path) -> int:
 
     Raises:
         FileNotFoundError: The folder holds no intact checkpoint.
+        ValueError: It is one of another method, or of another number of classes.
     """
     checkpoint = newest(root_of(out_dir))
     if checkpoint is None:
         raise FileNotFoundError(
             f"{root_of(out_dir)} holds no intact checkpoint: train first with fit(…, out_dir={str(out_dir)!r})"
         )
-    method.load_state_dict(checkpoint.tensors("model"))
+    state.load(method, checkpoint.tensors("model"), str(checkpoint.folder))
     return checkpoint.step
 
 
@@ -127,11 +151,11 @@ def put_tensors(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> None:
                 f"{key} in the state of the method is a {type(value).__name__}, and checkpoints hold tensors only: "
                 "keep it in a buffer (register_buffer) instead of get_extra_state"
             )
-    path = folder / f"{name}.safetensors"
-    # Cloned, because safetensors refuses tensors that share memory, as tied weights do.
-    save_file({key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}, path)
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    with files.writing(folder / f"{name}.safetensors") as partial:
+        # Cloned, because safetensors refuses tensors that share memory, as tied weights do; and contiguous, because it
+        # refuses the others, as those in channels-last order are.
+        save_file({key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}, partial)
+        files.flush(partial)
 
 
 def put_json(folder: Path, name: str, content: Mapping[str, Any]) -> None:
@@ -139,22 +163,31 @@ def put_json(folder: Path, name: str, content: Mapping[str, Any]) -> None:
     _put_text(folder / f"{name}.json", json.dumps(content, indent=1))
 
 
+def put_state(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write ``state.json``: the format, and the :data:`FIELDS`."""
+    put_json(folder, "state", {"format": FORMAT} | dict(content))
+
+
 def commit(root: Path, step: int, keep: int) -> None:
-    """The temporary folder becomes the checkpoint of ``step``; all but the ``keep`` newest are removed.
+    """The temporary folder becomes the checkpoint of ``step``; those older than the ``keep`` newest intact ones go.
 
     From here on it is complete: before the rename it does not exist for readers, and the rename is one operation of the
-    file system.
+    file system. A damaged one, whatever its number, takes no good one's place.
     """
     folder, final = temporary(root, step), _folder(root, step)
-    lines = [f"{_sha256(path)}  {path.name}" for path in sorted(folder.iterdir())]
+    lines = [f"{files.sha256_of(path)}  {path.name}" for path in sorted(folder.iterdir())]
     _put_text(folder / SUMS, "\n".join(lines) + "\n")
-    _flush_folder(folder)
+    files.flush(folder)
     if final.exists():  # a damaged one, or the run would have gone on from it
         _remove(final)
     os.rename(folder, final)
-    _flush_folder(root)
-    for old in steps(root)[keep:]:
-        _remove(_folder(root, old))
+    files.flush(root)
+    intact = 0
+    for other in steps(root):
+        if intact >= keep:
+            _remove(_folder(root, other))
+        else:  # the one just written need not be read again
+            intact += other == step or fault(_folder(root, other)) is None
 
 
 def clear(root: Path) -> None:
@@ -181,7 +214,7 @@ def fault(folder: Path) -> str | None:
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
         sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-        wrong = [name for name, digest in sums.items() if _sha256(folder / name) != digest]
+        wrong = [name for name, digest in sums.items() if files.sha256_of(folder / name) != digest]
     except (OSError, ValueError) as error:
         return str(error)
     if "state.json" not in sums:
@@ -189,26 +222,10 @@ def fault(folder: Path) -> str | None:
     return f"{', '.join(wrong)} differs from its SHA-256" if wrong else None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _put_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open folders, and needs no flush of them
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with files.writing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+        files.flush(partial)
 
 
 def finite(method: nn.Module, step: int) -> None:

@@ -44,7 +44,8 @@ class TrainConfig:
         clip_norm: Largest L2 norm of the gradient, None to leave it.
         mixed_precision: ``"no"``, ``"bf16"``, or ``"fp16"`` (with loss scaling; GPU only).
         drop_last: Whether to leave out the images that do not fill an epoch's last update.
-        seed: Decides the order of the images, the draws of the transforms and those inside the method.
+        seed: Decides the order of the images, the draws of the transforms and those inside the method; from 0 to
+            2⁶³ - 1, as torch's generators take it.
         workers: Processes that read and transform images ahead; 0 reads them in the training process.
         checkpoint_every: Steps between checkpoints; None writes one at the end of each epoch.
         keep: How many of the newest checkpoints stay on disk.
@@ -95,6 +96,8 @@ class TrainConfig:
         for name in ("lr", "head_lr", "power") + (("clip_norm",) if self.clip_norm is not None else ()):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: pass a positive number")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed is {self.seed!r}: pass a whole number from 0 to 2**63 - 1")
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay is {self.weight_decay!r}: pass 0 or a positive number")
         if not 0 <= self.momentum < 1:

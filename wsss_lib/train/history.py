@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wsss_lib import files
+
 
 @dataclass
 class History:
@@ -17,6 +19,7 @@ class History:
         loss: The sum of the terms at each update, a mean over its images.
         terms: Each term of ``method.losses`` at each update.
         lr: The first parameter group's learning rate at each update.
+        phases: After how many updates each phase of the method ended, or is to end.
         metrics: What ``validate`` returned, with the ``epoch`` (1-based) and ``step`` after which it ran.
         resumed_at: The steps at which the run was taken up again after an interruption.
         seconds: Wall time of all updates together, checkpoints and validation included.
@@ -26,6 +29,7 @@ class History:
     loss: list[float] = field(default_factory=list)
     terms: dict[str, list[float]] = field(default_factory=dict)
     lr: list[float] = field(default_factory=list)
+    phases: dict[str, int] = field(default_factory=dict)
     metrics: list[dict[str, float]] = field(default_factory=list)
     resumed_at: list[int] = field(default_factory=list, compare=False)
     seconds: float = field(default=0.0, compare=False)
@@ -75,7 +79,7 @@ class History:
 
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        files.write_atomically(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> History:

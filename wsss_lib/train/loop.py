@@ -10,17 +10,18 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from wsss_lib.data.records import Batch, Records, to_device
+from wsss_lib.modes import evaluating
 from wsss_lib.train import checkpoint, optimiser, random_state
-from wsss_lib.train.accelerating import accelerated
 from wsss_lib.train.config import Plan, TrainConfig
 from wsss_lib.train.history import History
+from wsss_lib.train.machine import Machine
 from wsss_lib.train.order import Reader, Transform, stream
+from wsss_lib.train.phases import Course
 from wsss_lib.train.progress import Progress, Style, as_metrics
-from wsss_lib.train.resume import Run, identify
+from wsss_lib.train.resume import Run, identify, locked
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
 
@@ -50,13 +51,18 @@ def fit(
     the main process's running ones are kept; ``nn.SyncBatchNorm.convert_sync_batchnorm(method)`` joins them on GPUs.
 
     Outside the method, nothing is left changed: the global random generators (torch, NumPy, ``random``) are seeded by
-    ``config.seed`` within and get back the state they had, Accelerate's as well. The method stays on the training
-    device, each module in the train or eval mode that it had. Within, ``method.train()`` is called: a method that keeps
-    a part in eval mode, such as frozen batch norm, overrides ``train``.
+    ``config.seed`` within and get back the state they had. The method stays on the training device, each module in the
+    train or eval mode that it had, each parameter with a gradient or without. Within, ``method.train()`` is called: a
+    method that keeps a part in eval mode, such as frozen batch norm, overrides ``train``.
+
+    Training with a history: a method with ``phases()`` learns in so many parts of the run, each with the parameter
+    groups, the direction and the factor on the learning rate that it names. ``before_step(progress)`` is called before
+    the losses of each update and ``after_step(progress)`` after the optimiser's step; where the latter returns True,
+    the phase ends, and the rest of the run begins so much earlier. See :class:`wsss_lib.methods.contract.Method`.
 
     Args:
         method: A module with ``losses(batch) -> dict[str, Tensor]``, scalars with the same names at each step; and
-            optionally ``parameter_groups(lr)``, see :func:`wsss_lib.train.optimiser.parameter_groups`.
+            optionally ``parameter_groups(lr)``, see :func:`wsss_lib.train.optimiser.parameter_groups`, and the hooks.
         records: What to train on. Its ``batch(indices)``, if it has one, replaces stacking single samples.
         config: The settings.
         out_dir: Where the checkpoints go, the same for all processes; None writes none.
@@ -77,6 +83,7 @@ def fit(
         ValueError: The settings fit neither the records, nor the method, nor the machine, nor the checkpoints.
         FloatingPointError: A loss is not finite; the weights are those before the update. Or a parameter is not, when a
             checkpoint is due; it is not written, and the one before stays.
+        RuntimeError: Gradients are switched off, or another run trains in ``out_dir``.
     """
     if not callable(getattr(method, "losses", None)):
         raise TypeError(
@@ -85,40 +92,51 @@ def fit(
         )
     if validate_every < 1:
         raise ValueError(f"validate_every is {validate_every}: pass a number of epochs of at least 1")
+    if not torch.is_grad_enabled():
+        raise RuntimeError(
+            "gradients are switched off here (torch.no_grad, inference_mode or set_grad_enabled(False)), so that "
+            "nothing can be learnt: call fit where they are on"
+        )
     plan = Plan.of(config, len(records))
-    with accelerated(config) as accelerator, random_state.preserved(accelerator.device), _modes_restored(method):
-        if config.batch_size < accelerator.num_processes:
-            raise ValueError(
-                f"batch_size {config.batch_size} counts all {accelerator.num_processes} processes together: set it to "
-                f"at least {accelerator.num_processes}"
-            )
-        method.to(accelerator.device).train()
-        plain = optimiser.build(method, config)
-        model, stepper = accelerator.prepare(_Losses(method), plain)
+    machine = Machine(config)
+    if config.batch_size < machine.count:
+        raise ValueError(
+            f"batch_size {config.batch_size} counts all {machine.count} processes together: set it to at least "
+            f"{machine.count}"
+        )
+    lock = nullcontext() if out_dir is None else locked(Path(out_dir), machine)
+    with machine.used(), lock, random_state.preserved(machine.device), evaluating(method), _flags_restored(method):
+        method.to(machine.device).train()
+        stepper = optimiser.build(method, config)
+        course = Course(method, stepper, plan.steps)
         identity = identify(method, records, config, transform)
-        run = Run(method, plain, accelerator, config, identity, checkpoint.root_of(out_dir or "."))
-        history = _begin(run, plan, saving=out_dir is not None, resume=resume)
+        run = Run(method, stepper, machine, config, identity, checkpoint.root_of(out_dir or "."))
+        history = _begin(run, plan, course, saving=out_dir is not None, resume=resume)
+        model = machine.shared(_Losses(method))
 
         reader = Reader(records, transform, config.seed)
-        batches = stream(reader, config, plan, len(history), accelerator.process_index, accelerator.num_processes)
+        batches = stream(reader, config, plan, len(history), machine.index, machine.count)
         every = config.checkpoint_every or plan.steps_per_epoch
-        bar = Progress(progress if accelerator.is_main_process else "none", plan, history)
+        bar = Progress(progress if machine.is_main else "none", plan, history)
         began = time.perf_counter() - history.seconds
         try:
-            for step in range(len(history), plan.steps):
-                optimiser.set_rate(plain, config.factor(step, plan.steps))
+            while (step := len(history)) < course.steps:
+                course.begin(step)
+                optimiser.set_rate(stepper, course.factor(step, config))
                 passes = itertools.islice(batches, math.ceil(plan.images(step) / config.batch_size))
-                terms = _accumulate(model, accelerator, passes, plan.images(step), list(history.terms))
+                terms = _accumulate(model, machine, passes, plan.images(step), course.sign(step), list(history.terms))
                 _check_finite(terms, step, plan)
                 if config.clip_norm is not None:
-                    accelerator.clip_grad_norm_(method.parameters(), config.clip_norm)
-                stepper.step()
+                    machine.clip(stepper, method.parameters(), config.clip_norm)
+                machine.step(stepper)
                 stepper.zero_grad()
-                history.add(sum(terms.values()), terms, plain.param_groups[0]["lr"])
+                history.add(sum(terms.values()), terms, stepper.param_groups[0]["lr"])
+                course.end(step, machine, history)
                 bar.step(history.loss[-1], plan.images(step))
 
                 done, epoch = step + 1, step // plan.steps_per_epoch + 1
-                ends_run, ends_epoch = done == plan.steps, done % plan.steps_per_epoch == 0 or done == plan.steps
+                ends_run = done == course.steps
+                ends_epoch = done % plan.steps_per_epoch == 0 or ends_run
                 if validate is not None and ends_epoch and (epoch % validate_every == 0 or ends_run):
                     history.metrics.append(as_metrics(_validated(run, validate), epoch, done))
                 history.seconds = time.perf_counter() - began
@@ -128,12 +146,12 @@ def fit(
                     bar.epoch(epoch)
         finally:
             bar.close()
-            plain.zero_grad(set_to_none=True)
+            stepper.zero_grad(set_to_none=True)
     return history
 
 
 class _Losses(nn.Module):
-    """A method whose ``forward`` is its losses: what Accelerate wraps for many processes and mixed precision."""
+    """A method whose ``forward`` is its losses: what exchanges gradients with other processes."""
 
     def __init__(self, method: nn.Module) -> None:
         super().__init__()
@@ -143,7 +161,7 @@ class _Losses(nn.Module):
         return _checked(self.method.losses(batch), self.method)  # type: ignore[operator]
 
 
-def _begin(run: Run, plan: Plan, *, saving: bool, resume: bool) -> History:
+def _begin(run: Run, plan: Plan, course: Course, *, saving: bool, resume: bool) -> History:
     """Go back to a checkpoint, or seed and write the first one: killed before the second, a run still starts alike."""
     history: History | None = None
     if saving:
@@ -153,39 +171,44 @@ def _begin(run: Run, plan: Plan, *, saving: bool, resume: bool) -> History:
             run.forget()
     if history is None:
         history = History(plan.steps_per_epoch)
+        course.resume(history)
         run.seed()
         if saving:
             run.save(0, history)
+    course.resume(history)
     return history
 
 
 def _accumulate(
     model: nn.Module,
-    accelerator: Accelerator,
+    machine: Machine,
     passes: Iterator[tuple[Batch, int, int]],
     images: int,
+    sign: int,
     names: list[str],
 ) -> dict[str, float]:
     """Forward and backward over an update's batches, so that ``.grad`` is the gradient of the mean over its images.
 
     Of ``images`` in the update, this process has n here: its loss, a mean over them, weighs n / images. The exchange of
-    gradients averages over the processes where a sum is meant, hence the factor ``num_processes``.
+    gradients averages over the processes where a sum is meant, hence the factor ``machine.count``.
 
     Args:
+        sign: 1 to go down the gradient, -1 to go up.
         names: The terms' names, as earlier updates had them; empty in the first.
 
     Returns:
         Each term's mean over the update's images, in all processes the same.
     """
-    totals = torch.zeros((), device=accelerator.device)
-    seen = 0
+    totals = torch.zeros((), device=machine.device)
+    done = 0
     for batch, counted, together in passes:
-        seen += together
+        done += together
         # Gradients are exchanged once an update, in its last backward pass.
-        with nullcontext() if seen == images else accelerator.no_sync(model):
-            terms = model(to_device(batch, accelerator.device))
+        with nullcontext() if done == images else machine.alone(model):
+            with machine.autocast():
+                terms = model(to_device(batch, machine.device))
             weight = counted / images
-            accelerator.backward(sum(terms.values()) * (weight * accelerator.num_processes))
+            machine.backward(sum(term.float() for term in terms.values()) * (weight * machine.count * sign))
         names = names or list(terms)
         if set(names) != set(terms):
             raise TypeError(
@@ -194,7 +217,7 @@ def _accumulate(
             )
         values = torch.stack([terms[name].detach().float() for name in names])  # (terms,)
         totals = totals + values * weight
-    return dict(zip(names, accelerator.reduce(totals, "sum").tolist(), strict=True))
+    return dict(zip(names, machine.sum(totals).tolist(), strict=True))
 
 
 def _check_finite(terms: dict[str, float], step: int, plan: Plan) -> None:
@@ -230,7 +253,7 @@ def _checked(terms: dict[str, Tensor], method: nn.Module) -> dict[str, Tensor]:
 def _validated(run: Run, validate: Validate) -> Mapping[str, float]:
     """Validate without a trace: neither modes, nor random draws, nor gradients of it reach the training."""
     run.method.eval()
-    with torch.no_grad(), random_state.preserved(run.accelerator.device):
+    with torch.no_grad(), random_state.preserved(run.machine.device):
         metrics = validate(run.method)
     run.method.train()
     run.optimiser.zero_grad(set_to_none=True)
@@ -238,10 +261,11 @@ def _validated(run: Run, validate: Validate) -> Mapping[str, float]:
 
 
 @contextmanager
-def _modes_restored(method: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in method.modules()]
+def _flags_restored(method: nn.Module) -> Iterator[None]:
+    """After the block, each parameter requires a gradient if it did before: phases switch it."""
+    flags = [(parameter, parameter.requires_grad) for parameter in method.parameters()]
     try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)

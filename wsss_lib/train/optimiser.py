@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from wsss_lib.train.config import TrainConfig
+from wsss_lib.train.state import plain_name
 
 
 def parameter_groups(method: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
@@ -76,7 +77,7 @@ def set_rate(optimiser: Optimizer, factor: float) -> None:
 
 def read_state(optimiser: Optimizer, method: nn.Module) -> dict[str, Tensor]:
     """What the optimiser remembers: tensors by ``"<parameter name>/<quantity>"``, such as ``"head.weight/exp_avg"``."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in method.named_parameters()}
+    names: dict[Tensor, str] = {parameter: plain_name(name) for name, parameter in method.named_parameters()}
     state: dict[str, Tensor] = {}
     for parameter, quantities in optimiser.state.items():
         for quantity, value in quantities.items():
@@ -87,7 +88,7 @@ def read_state(optimiser: Optimizer, method: nn.Module) -> dict[str, Tensor]:
 
 def write_state(optimiser: Optimizer, method: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Give an optimiser back what :func:`read_state` read."""
-    parameters = dict(method.named_parameters())
+    parameters = {plain_name(name): parameter for name, parameter in method.named_parameters()}
     position = {p: i for i, p in enumerate(p for group in optimiser.param_groups for p in group["params"])}
     by_position: dict[int, dict[str, Tensor]] = {}
     for key, value in state.items():

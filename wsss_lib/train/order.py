@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -92,7 +93,13 @@ def stream(
 
     Yields:
         The batch (on the CPU), how many of its images count, and how many images all processes' shares have together.
+
+    Raises:
+        ValueError: Worker processes are asked for that cannot be given the records or the transform.
     """
+
+    if config.workers:
+        _picklable(reader, config.workers)
 
     def passes() -> Iterator[tuple[Key, int, int]]:
         order: list[int] = []
@@ -114,6 +121,28 @@ def stream(
     )
     for batch, (_, counted, together) in zip(loader, passes(), strict=True):
         yield batch, counted, together
+
+
+class _Nowhere:
+    """A file that forgets."""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
+def _picklable(reader: Reader, workers: int) -> None:
+    """Refuse what worker processes could not be sent, where they do not inherit the memory of this one."""
+    method = torch.multiprocessing.get_start_method()
+    if method == "fork":
+        return
+    for name, value in (("transform", reader.transform), ("records", reader.records)):
+        try:
+            pickle.Pickler(_Nowhere()).dump(value)
+        except Exception as error:
+            raise ValueError(
+                f"workers is {workers}, and worker processes are started by {method!r} here, which cannot send them "
+                f"the {name} ({error}): make a lambda or an inner function one of a module, or set workers=0"
+            ) from error
 
 
 def _unchanged(batch: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import platform
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,20 @@ import accelerate
 import numpy as np
 import safetensors
 import torch
-from accelerate import Accelerator
-from torch import nn
+from filelock import FileLock, Timeout
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from wsss_lib.data.records import Records
+from wsss_lib.files import sha256_of_text
 from wsss_lib.train import checkpoint, random_state
 from wsss_lib.train.config import TrainConfig
 from wsss_lib.train.history import History
+from wsss_lib.train.machine import Machine
 from wsss_lib.train.optimiser import read_state, write_state
 from wsss_lib.train.order import Transform, derive
+from wsss_lib.train.phases import phases_of
+from wsss_lib.train.state import load, original, plain_name, tensors_of
 
 
 def identify(method: nn.Module, records: Records, config: TrainConfig, transform: Transform | None) -> dict[str, Any]:
@@ -34,13 +39,14 @@ def identify(method: nn.Module, records: Records, config: TrainConfig, transform
     Weights that will be trained are not in it: fresh ones need not be drawn twice, as a checkpoint replaces them.
     """
     settings: Any = getattr(method, "config", None)
-    shapes = {name: list(value.shape) for name, value in method.state_dict().items() if hasattr(value, "shape")}
+    shapes = {name: list(value.shape) for name, value in tensors_of(method).items() if hasattr(value, "shape")}
     identity = {
         "settings": config.deciding(),
         "method": {
-            "class": type(method).__qualname__,
+            "class": type(original(method)).__qualname__,
             "config": dataclasses.asdict(settings) if _is_settings(settings) else None,
-            "shapes": hashlib.sha256(json.dumps(shapes).encode()).hexdigest()[:12],
+            "phases": [dataclasses.asdict(phase) for phase in phases_of(method)],
+            "shapes": shapes,
             "frozen": _frozen(method),
         },
         "records": {key: getattr(records, key, None) for key in ("name", "split", "fingerprint")}
@@ -50,7 +56,7 @@ def identify(method: nn.Module, records: Records, config: TrainConfig, transform
     return json.loads(json.dumps(identity, default=_describe))
 
 
-def circumstances(accelerator: Accelerator) -> dict[str, Any]:
+def circumstances(machine: Machine) -> dict[str, Any]:
     """What may change the rounding: the same run elsewhere is the same within a tolerance, not bit for bit."""
     return {
         "python": platform.python_version(),
@@ -58,8 +64,8 @@ def circumstances(accelerator: Accelerator) -> dict[str, Any]:
         "numpy": np.__version__,
         "accelerate": accelerate.__version__,
         "safetensors": safetensors.__version__,
-        "device": accelerator.device.type,
-        "processes": accelerator.num_processes,
+        "device": machine.device.type,
+        "processes": machine.count,
         "threads": torch.get_num_threads(),
     }
 
@@ -72,13 +78,47 @@ def differences(then: Any, now: Any, path: str = "") -> list[str]:
     return [] if then == now else [f"{path} is {now!r}, in the checkpoint it is {then!r}"]
 
 
+def _sentence(different: list[str]) -> str:
+    return "; ".join(different[:3]) + (f"; and {len(different) - 3} more" if len(different) > 3 else "")
+
+
+@contextmanager
+def locked(out_dir: Path, machine: Machine) -> Iterator[None]:
+    """Keep every other run out of a folder; the lock goes with the process, however it ends.
+
+    Raises:
+        RuntimeError: Another process trains there.
+    """
+    path = out_dir / "checkpoints.lock"
+    lock, taken = None, False
+    if machine.is_main:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            taken = True
+        except (NotImplementedError, OSError) as error:  # file systems without locks: a Drive, some networks
+            warnings.warn(f"{out_dir} cannot be locked ({error}): let no two runs train there at once", stacklevel=3)
+    if machine.any(taken):
+        raise RuntimeError(
+            f"another run trains in {out_dir}, as the lock {path.name} there says: wait until it ends, or give this "
+            "one an out_dir of its own"
+        )
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
+
+
 @dataclass
 class Run:
     """Everything whose state a checkpoint holds."""
 
     method: nn.Module
     optimiser: Optimizer
-    accelerator: Accelerator
+    machine: Machine
     config: TrainConfig
     identity: dict[str, Any]
     root: Path
@@ -90,30 +130,30 @@ class Run:
             FloatingPointError: A parameter is not finite.
         """
         checkpoint.finite(self.method, step)
-        accelerator = self.accelerator
-        if accelerator.is_main_process:
+        machine = self.machine
+        if machine.is_main:
             folder = checkpoint.begin(self.root, step)
-            checkpoint.put_tensors(folder, "model", self.method.state_dict())
+            checkpoint.put_tensors(folder, "model", tensors_of(self.method))
             checkpoint.put_tensors(folder, "optimiser", read_state(self.optimiser, self.method))
             state = {
                 "step": step,
                 "epoch": step // history.steps_per_epoch,
                 "run": self.identity,
-                "circumstances": circumstances(accelerator),
+                "circumstances": circumstances(machine),
                 "rates": [group["lr"] for group in self.optimiser.param_groups],  # to read; the step decides them
-                "loss_scale": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
+                "loss_scale": machine.scaler.state_dict() if machine.scaler is not None else None,
                 "history": history.to_dict(),
             }
-            checkpoint.put_json(folder, "state", state)
-        accelerator.wait_for_everyone()
+            checkpoint.put_state(folder, state)
+        machine.wait()
         folder = checkpoint.temporary(self.root, step)
-        tensors, plain = random_state.read(accelerator.device)
-        checkpoint.put_tensors(folder, f"random_{accelerator.process_index}", tensors)
-        checkpoint.put_json(folder, f"random_{accelerator.process_index}", plain)
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
+        tensors, plain = random_state.read(machine.device)
+        checkpoint.put_tensors(folder, f"random_{machine.index}", tensors)
+        checkpoint.put_json(folder, f"random_{machine.index}", plain)
+        machine.wait()
+        if machine.is_main:
             checkpoint.commit(self.root, step, self.config.keep)
-        accelerator.wait_for_everyone()
+        machine.wait()
 
     def load(self) -> History | None:
         """Go back to the newest intact checkpoint; None if there is none.
@@ -121,63 +161,71 @@ class Run:
         Raises:
             ValueError: The checkpoints are those of another run.
         """
-        accelerator = self.accelerator
-        if accelerator.is_main_process:
+        machine = self.machine
+        if machine.is_main:
             checkpoint.sweep(self.root)
         with warnings.catch_warnings():
-            if not accelerator.is_main_process:
+            if not machine.is_main:
                 warnings.simplefilter("ignore")  # once is enough
-            found = checkpoint.newest(self.root)
-            if found is None:
+            newest = checkpoint.newest(self.root)
+            if newest is None:
                 if checkpoint.steps(self.root):
                     warnings.warn(f"no checkpoint in {self.root} is intact: the run starts at step 0", stacklevel=3)
                 return None
-            state = found.json("state")
-            if different := differences(state["run"], self.identity):
+            state, tensors = newest.state(), newest.tensors("model")
+            begun = state["run"]
+            # Frozen parameters that a hook moved, as a teacher's are, come from the checkpoint like the trained ones.
+            moved = {name for name, value in begun["method"]["frozen"].items() if digest(tensors[name]) != value}
+            if different := differences(_without(begun, moved), _without(self.identity, moved)):
                 raise ValueError(
-                    f"{found.folder} belongs to another run: {'; '.join(different)}; restore these settings, choose "
+                    f"{newest.folder} belongs to another run: {_sentence(different)}; restore these settings, choose "
                     "another out_dir, or start again with resume=False, which removes the checkpoints there"
                 )
-            if different := differences(state["circumstances"], circumstances(accelerator)):
+            if different := differences(state["circumstances"], circumstances(machine)):
                 warnings.warn(
                     f"the run goes on under other circumstances, so that its weights may differ in their rounding from "
-                    f"those of an unbroken one: {'; '.join(different)}",
+                    f"those of an unbroken one: {_sentence(different)}",
                     stacklevel=3,
                 )
-        self.method.load_state_dict(found.tensors("model"))
-        write_state(self.optimiser, self.method, found.tensors("optimiser"))
-        if accelerator.scaler is not None and state["loss_scale"] is not None:
-            accelerator.scaler.load_state_dict(state["loss_scale"])
-        name = f"random_{accelerator.process_index}"
-        if found.has(name):
-            random_state.write(accelerator.device, found.tensors(name), found.json(name))
+        load(self.method, tensors, str(newest.folder))
+        write_state(self.optimiser, self.method, newest.tensors("optimiser"))
+        if machine.scaler is not None and state["loss_scale"] is not None:
+            machine.scaler.load_state_dict(state["loss_scale"])
+        name = f"random_{machine.index}"
+        if newest.has(name):
+            random_state.write(machine.device, newest.tensors(name), newest.json(name))
         else:  # more processes than before
-            self.seed(found.step)
+            self.seed(newest.step)
         history = History.from_dict(state["history"])
-        history.resumed_at.append(found.step)
+        history.resumed_at.append(newest.step)
         return history
 
     def seed(self, step: int = 0) -> None:
         """Seed this process's global generators by the run's seed."""
-        value = derive(self.config.seed, "process", self.accelerator.process_index, step)
-        random_state.seed(self.accelerator.device, value)
+        value = derive(self.config.seed, "process", self.machine.index, step)
+        random_state.seed(self.machine.device, value)
 
     def forget(self) -> None:
         """Remove the checkpoints in the folder."""
-        if self.accelerator.is_main_process:
+        if self.machine.is_main:
             checkpoint.clear(self.root)
-        self.accelerator.wait_for_everyone()
+        self.machine.wait()
 
 
-def _frozen(method: nn.Module) -> str | None:
-    """Which parameters are not trained, and their values: a pretrained backbone must be the same one."""
-    digest, count = hashlib.sha256(), 0
-    for name, parameter in method.named_parameters():
-        if not parameter.requires_grad:
-            count += 1
-            digest.update(f"{name}\0".encode())
-            digest.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
-    return f"{count} parameters, {digest.hexdigest()[:12]}" if count else None
+def digest(tensor: Tensor) -> str:
+    """Twelve digits that tell a tensor's bits."""
+    return sha256_of_text(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())[:12]
+
+
+def _frozen(method: nn.Module) -> dict[str, str]:
+    """The parameters that no optimiser trains, and their values: a pretrained backbone must be the same one."""
+    return {plain_name(name): digest(p) for name, p in method.named_parameters() if not p.requires_grad}
+
+
+def _without(run: dict[str, Any], moved: set[str]) -> dict[str, Any]:
+    """An identity but for some of its frozen parameters."""
+    frozen = {name: value for name, value in run["method"]["frozen"].items() if name not in moved}
+    return run | {"method": run["method"] | {"frozen": frozen}}
 
 
 def _is_settings(value: Any) -> bool:

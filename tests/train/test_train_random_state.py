@@ -1,0 +1,50 @@
+"""The global generators: each is seeded by the run's seed, kept, and given back."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from wsss_lib.train import random_state
+
+CPU = torch.device("cpu")
+DRAWS = {
+    "torch": lambda: float(torch.rand(())),
+    "python": random.random,
+    "numpy": lambda: float(np.random.rand()),  # noqa: NPY002
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_every_generator_follows_the_seed(name: str) -> None:
+    with random_state.preserved(CPU):
+        drawn = []
+        for seed in (0, 1, 2**32 + 5, 2**63 - 1, 0):
+            random_state.seed(CPU, seed)
+            drawn.append(DRAWS[name]())
+    assert drawn[0] == drawn[-1]
+    assert len(set(drawn)) == 4, "another seed, other draws"
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_a_state_that_was_read_is_written_back(name: str) -> None:
+    with random_state.preserved(CPU):
+        random_state.seed(CPU, 3)
+        DRAWS[name]()
+        np.random.randn()  # noqa: NPY002  leaves a second normal draw behind, which belongs to the state
+        random.gauss(0, 1)
+        state = random_state.read(CPU)
+        first = [DRAWS[name](), float(np.random.randn()), random.gauss(0, 1)]  # noqa: NPY002
+        random_state.seed(CPU, 4)
+        random_state.write(CPU, *state)
+        assert [DRAWS[name](), float(np.random.randn()), random.gauss(0, 1)] == first  # noqa: NPY002
+
+
+def test_the_block_leaves_no_trace() -> None:
+    before = random_state.read(CPU)
+    with random_state.preserved(CPU):
+        random_state.seed(CPU, 9)
+    after = random_state.read(CPU)
+    assert torch.equal(before[0]["cpu"], after[0]["cpu"])
+    assert before[1] == after[1]
