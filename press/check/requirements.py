@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from press.check.checks import Problem
 from press.project import ProjectError
+from press.watch import watched
 
 EXPORT = ("export", "--frozen", "--no-hashes", "--no-emit-workspace", "--no-annotate", "--no-header")
 EXTRAS = ("--extra", "test")
@@ -25,7 +25,7 @@ def export(root: Path) -> str:
         ProjectError: uv is absent or refuses the lock.
     """
     command = [find_uv(root), *EXPORT, *EXTRAS, "--quiet", "--offline"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = watched(command, "uv's export of the lock", seconds=60, cwd=root, capture_output=True)
     if done.returncode:
         raise ProjectError(f"uv could not export the lock ({done.stderr.strip()}): run `uv lock`")
     return HEADER + done.stdout

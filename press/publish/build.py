@@ -9,7 +9,6 @@ from __future__ import annotations
 import filecmp
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,8 +17,11 @@ from typing import Any
 from press.digests import paths_digest
 from press.project import ProjectError, repository
 from press.publish.common import front
+from press.watch import watched
 
 PRESS = Path(__file__).resolve().parents[1]
+WATCH = 1800
+"""Seconds that the pages may take."""
 NOISE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -48,9 +50,8 @@ def build(
     page.unlink(missing_ok=True)
     program = "from jupyter_book.cli.main import main; main()"  # `jupyter-book` itself need not be on the path
     command = [sys.executable, "-c", program, "build", str(staged), "--path-output", str(root)]
-    done = subprocess.run(
-        [*command, "-W", "-n", "--keep-going"], cwd=staged, capture_output=True, text=True, check=False
-    )
+    command += ["-W", "-n", "--keep-going"]
+    done = watched(command, "the build of the pages", seconds=WATCH, cwd=staged, capture_output=True)
     log = NOISE.sub("", done.stdout + done.stderr)
     (output / "build.log").write_text(log, encoding="utf-8")
     if done.returncode or not page.is_file():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -22,10 +21,14 @@ from press import cells, parameters
 from press.check.requirements import find_uv
 from press.project import ProjectError, chapters, find_root
 from press.run import execute
+from press.watch import watched
 
 CHAPTER = "00"
 """The one that ``make test`` runs alone: it draws, trains, reads recorded results and shows figures."""
 TIMEOUT = 300
+"""Seconds that a cell may take, and a build."""
+WATCH = 1800
+"""Seconds that a chapter may take."""
 
 
 def build(root: Path, folder: Path) -> Path:
@@ -36,7 +39,7 @@ def build(root: Path, folder: Path) -> Path:
     """
     command = [find_uv(root), "build", "--wheel", "--quiet", "--out-dir", str(folder), str(root)]
     for offline in (["--offline"], []):  # what builds wheels is in uv's cache once the environment has been made
-        done = subprocess.run([*command, *offline], capture_output=True, text=True, check=False)
+        done = watched([*command, *offline], "the build of the wheel", seconds=TIMEOUT, capture_output=True)
         if done.returncode == 0:
             return next(folder.glob("*.whl"))
     raise ProjectError(f"the wheel could not be built ({done.stderr.strip()[-300:]}): try `uv build` in the clone")
@@ -58,7 +61,9 @@ def install(wheel: Path, folder: Path) -> Path:
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     python = folder / ("bin" if (folder / "bin").is_dir() else "Scripts") / "python"
     asked = [str(python), "-c", "import wsss_lib; print(wsss_lib.__file__)"]
-    found = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=True, env={}).stdout.strip()
+    found = watched(
+        asked, "importing wsss_lib", seconds=TIMEOUT, cwd=folder, capture_output=True, env={}
+    ).stdout.strip()
     if not Path(found).resolve().is_relative_to(site.resolve()):
         raise ProjectError(f"the wheel was unpacked, but Python imports {found}: take that copy off its path")
     return python
@@ -75,7 +80,7 @@ def run(python: Path, path: Path, work: Path, *, profile: str = "smoke") -> str:
     (work / "job.json").write_text(json.dumps(job), encoding="utf-8")
     environment = execute.environment(work, work / "cache", one_thread=True, offline=True)
     command = [sys.executable, "-m", "press.run.execute", str(work / "job.json")]
-    done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, check=False)
+    done = watched(command, f"{path.stem} alone", seconds=WATCH, cwd=empty, env=environment, capture_output=True)
     try:
         answer = json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, json.JSONDecodeError):
@@ -106,4 +111,7 @@ if __name__ == "__main__":
     parser.add_argument("--profile", default="smoke", help="how much to do (default: smoke)")
     options = parser.parse_args()
     wanted = [] if options.all else options.chapters or [CHAPTER]
-    sys.exit(main(find_root(), wanted, profile=options.profile))
+    try:
+        sys.exit(main(find_root(), wanted, profile=options.profile))
+    except ProjectError as error:
+        sys.exit(str(error))

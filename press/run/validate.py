@@ -14,7 +14,6 @@ import copy
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -25,10 +24,11 @@ from press import cells
 from press.check import figures, stamps
 from press.check.compare import TEXTS, Tolerance, agree, tolerance
 from press.editions import exercises
-from press.project import chapters, find_root
+from press.project import ProjectError, chapters, find_root
 from press.run import execute
 from press.run.kernels import START, watch_nbval
 from press.run.run import durations
+from press.watch import watched
 
 CELL_TIMEOUT = 300
 REPORT = "WSSS_NBVAL_REPORT"
@@ -77,11 +77,7 @@ def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2, sanitize: Path
         environment = execute.environment(Path(work), root / "_build" / "cache", one_thread=True, offline=True)
         environment[REPORT] = str(stage / "report.json")
         watch = CELL_TIMEOUT * (len(paths) + 1)
-        try:
-            code = subprocess.run(command, cwd=stage, env=environment, check=False, timeout=watch).returncode
-        except subprocess.TimeoutExpired:
-            print(f"nbval did not end within {watch} s and was stopped: run one chapter at a time to see which hangs")
-            code = 1
+        code = watched(command, f"nbval of {len(paths)} chapters", seconds=watch, cwd=stage, env=environment).returncode
     _note(root, parts, stage / "report.json")
     return code
 
@@ -154,4 +150,7 @@ def _snapped(cell: Any, test: Any, ref: Any, within: Tolerance) -> Any:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(find_root(), sys.argv[1:]))
+    try:
+        raise SystemExit(main(find_root(), sys.argv[1:]))
+    except ProjectError as error:
+        raise SystemExit(str(error)) from error

@@ -30,7 +30,7 @@ def test_without_uv_one_is_told_how_to_get_it(tmp_path, monkeypatch):
 def test_a_lock_that_uv_refuses_is_told(tmp_path, monkeypatch):
     done = subprocess.CompletedProcess([], 2, "", "no lockfile\n")
     monkeypatch.setattr(requirements.shutil, "which", lambda name: "uv")
-    monkeypatch.setattr(requirements.subprocess, "run", lambda *a, **k: done)
+    monkeypatch.setattr(requirements, "watched", lambda *a, **k: done)
     with pytest.raises(ProjectError, match=r"no lockfile.*uv lock"):
         requirements.export(tmp_path)
 

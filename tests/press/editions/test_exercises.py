@@ -170,7 +170,7 @@ def test_nbval_is_given_the_chapters_with_their_trials(tmp_path, monkeypatch):
     root = skeleton(tmp_path)
     cells.write(chapter(), root / "book" / "chapters" / "07_twice.ipynb")
     seen = []
-    monkeypatch.setattr(validate.subprocess, "run", lambda command, cwd, **rest: seen.append(cwd) or NothingRan)
+    monkeypatch.setattr(validate, "watched", lambda command, what, cwd, **rest: seen.append(cwd) or NothingRan)
     assert validate.main(root) == 0
     staged = cells.read(seen[0] / "07_twice" / "07_twice.ipynb")
     (trial,) = [cell for cell in staged.cells if cell.id == "trial-1"]

@@ -1,6 +1,5 @@
 """nbval with a tolerance: the pure part, then nbval itself on a chapter with true and false outputs."""
 
-import subprocess
 from pathlib import Path
 
 import nbformat
@@ -65,13 +64,3 @@ def test_nbval_takes_close_decimals_and_runs_in_a_folder_of_its_own(clone):
 def test_nbval_refuses_another_number(clone, capfd):
     assert chapter(clone, "print(0.46)", "0.56\n") == 1
     assert "0.56" in capfd.readouterr().out
-
-
-def test_nbval_itself_is_watched(clone, monkeypatch, capsys):
-    def hang(command, *, timeout, **options):
-        raise subprocess.TimeoutExpired(command, timeout)
-
-    put(clone, "01_cam", "print(1)", begin=False)
-    monkeypatch.setattr(validate.subprocess, "run", hang)
-    assert validate.main(clone, jobs=1, sanitize=SANITIZE) == 1
-    assert "nbval did not end within 600 s" in capsys.readouterr().out
