@@ -11,6 +11,8 @@ from typing import Any
 
 import nbformat
 
+from press import syntax
+
 Notebook = Any
 """An ``nbformat`` notebook node (a dictionary with attributes)."""
 
@@ -71,6 +73,12 @@ def parse(source: str) -> ast.Module | None:
         return ast.parse(python(source))
     except SyntaxError:
         return None
+
+
+def code(cell: Any) -> str:
+    """What the cell's code does, without comments; the source where it holds magics, which no syntax tree shows."""
+    plain = parse(cell.source) is not None and python(cell.source) == cell.source
+    return syntax.code(cell.source) if plain else str(cell.source).strip("\n")
 
 
 def errors(notebook: Notebook) -> Iterator[tuple[str, str]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from press import cells
-from press.check import checks, compare, drift, elsewhere, prose, references, site, stamps, whole
+from press import cells, freshness, stamps
+from press.check import checks, compare, drift, elsewhere, prose, references, site, whole
 from press.check.checks import Chapter, Problem
 from press.check.requirements import requirements
 from press.editions import exercises
@@ -21,6 +21,7 @@ OF_A_CHAPTER = (
     *prose.CHECKS,
     *elsewhere.CHECKS,
     *stamps.CHECKS,
+    *freshness.CHECKS,
 )
 OF_THE_PROJECT: tuple[Callable[[Path], Iterator[Problem]], ...] = (
     requirements,
@@ -57,8 +58,6 @@ def check(
         if name not in known:
             raise ProjectError(f"there is no check {name!r}: choose from {', '.join(known)}")
     wanted = set(only or known)
-    if fix:
-        stamps.mend(root)
     problems: list[Problem] = []
     if wanted & {c.__name__ for c in OF_A_CHAPTER}:
         for path in chapters(root, names):

@@ -24,6 +24,9 @@ PARTS = ("exercise", "solution", "check")
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 """nbgrader's marks of what is replaced by a stub."""
 
+TRIAL = "trial-"
+"""What the id of a cell begins with that tries wrong answers."""
+
 WORDS = 4
 """A hint has at least so many words."""
 
@@ -144,8 +147,15 @@ def with_trials(notebook: cells.Notebook) -> cells.Notebook:
         place = next(i for i, cell in enumerate(result.cells) if cell.get("id") == exercise.check.get("id"))
         arguments = f"{exercise.check.source!r}, {exercise.wrong!r}, globals()"
         source = f"from press.editions.exercises import trial\n\n_hints = trial({arguments})"
-        cell = cells.nbformat.v4.new_code_cell(source, id=f"trial-{exercise.number}", execution_count=1)
+        cell = cells.nbformat.v4.new_code_cell(source, id=f"{TRIAL}{exercise.number}", execution_count=1)
         result.cells.insert(place + 1, cell)
+    return result
+
+
+def without_trials(notebook: cells.Notebook) -> cells.Notebook:
+    """A copy without the cells of :func:`with_trials`."""
+    result = cells.nbformat.from_dict(notebook)
+    result.cells = [cell for cell in result.cells if not str(cell.get("id", "")).startswith(TRIAL)]
     return result
 
 

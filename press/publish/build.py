@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from press.digests import paths_digest
+from press.freshness import files_digest
 from press.project import ProjectError, repository
 from press.publish.common import front
 from press.watch import watched
@@ -70,7 +70,7 @@ def build(
 
 def dress(output: Path, sources: Sequence[Path]) -> None:
     """Forget what Sphinx remembers when extensions or assets have changed, which it does not look at."""
-    now = paths_digest(sources)
+    now = files_digest(sources)
     kept = output / "dress.txt"
     if not kept.is_file() or kept.read_text(encoding="utf-8") != now:
         shutil.rmtree(output / ".doctrees", ignore_errors=True)

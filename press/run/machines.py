@@ -19,10 +19,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from press import cells
+from press import cells, stamps
 from press.check import compare, figures
 from press.project import chapters, find_root
-from press.run import settle
 from press.run.execute import THREADS
 from press.run.run import run
 
@@ -148,7 +147,7 @@ def record(measured: Mapping[str, Mapping[str, Any]]) -> None:
         "machines",
         numbers,
         command="python -m press.run.machines",
-        fingerprint=settle.drawn(),
+        fingerprint=stamps.drawn(),
         seeds=(0,),
         note="Largest differences from the stored outputs; `used` is the largest share of a cell's tolerance",
     )

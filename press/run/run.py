@@ -1,4 +1,4 @@
-"""``wsss run``: execute chapters, two side by side, and only those whose key changed.
+"""``wsss run``: execute chapters, two side by side, and only those that are not fresh.
 
 Everything that can be refused is refused before the first kernel starts.
 """
@@ -10,21 +10,25 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from press import cells, digests, parameters
-from press.check import stamps
+from press import cells, freshness, parameters, stamps
+from press.check import compare
+from press.editions import exercises
 from press.normalise import normalise
 from press.project import ProjectError, chapters
-from press.run import execute, key, settle
+from press.run import execute
 from press.run.progress import Progress, clock
+from wsss_lib.files import sha256_of_text, write_atomically
 
+Store = Literal["no", "outputs", "confirm"]
+KEEPING = ("colab", "paper")
+"""Profiles whose chapters keep checkpoints."""
 TIMEOUTS: dict[str, int | None] = {"smoke": 120, "book": 600, "colab": 3600, "paper": None}
 """Seconds that one cell may take, by profile."""
 
@@ -38,19 +42,15 @@ class Job:
     target: Path
     shown: cells.Notebook
     executed: cells.Notebook
-    key: str
+    parts: Mapping[str, str]
+    """What the run is made of, from before it starts; see :func:`press.freshness.made_of`."""
+    plain: bool
+    """Whether the chapter runs as it is stored, so that what it computes can be compared with that."""
     seconds: float = float("inf")
     cached: bool = False
     failure: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
-    """What the run knows of itself, for the chapter's stamp: date, seconds, memory, machine."""
-    parts: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def record(self) -> Path:
-        """The file beside the output that holds its key."""
-        return self.target.with_suffix(".json")
+    """What the run knows of itself, for the chapter's stamp; see :func:`press.stamps.about`."""
 
 
 def run(
@@ -61,7 +61,7 @@ def run(
     given: Mapping[str, str] | None = None,
     jobs: int = 2,
     out: Path | None = None,
-    store: settle.Store = "no",
+    store: Store = "no",
     force: bool = False,
     timeout: int | None = None,
     typed_in: Path | None = None,
@@ -99,15 +99,14 @@ def run(
     folder = out or root / "_build" / "run" / profile
     plan = prepare(root, chapters(root, names), profile, given, folder, typed_in or Path.cwd())
     for job in plan:
-        stored = _stored(job)
-        job.cached = not force and stored.get("key") == job.key and (store == "no" or "date" in stored)
-        job.about = stored if job.cached else {}
-        job.parts = stamps.made_of(root, cells.read(job.source)) if store != "no" else {}
+        kept = freshness.record(job.target)
+        job.about = kept.get("about", {})
+        job.cached = not force and kept.get("parts") == job.parts and (store == "no" or bool(job.about))
     due = sorted((job for job in plan if not job.cached), key=lambda job: (-job.seconds, job.name))
     limit = timeout or TIMEOUTS[profile]
     for job in plan:
         if job.cached:
-            _finish(job, cells.read(job.target), store, ())
+            finish(job, cells.read(job.target), store, ())
             tell(job.failure or f"{job.name}: unchanged")
     if due:
         offline = profile in ("smoke", "book") and not {"data", "backbone"} & set(given)
@@ -131,50 +130,58 @@ def prepare(
     root: Path, paths: Sequence[Path], profile: str, given: Mapping[str, str], folder: Path, typed_in: Path
 ) -> list[Job]:
     """Check every chapter's parameters and compute the keys; nothing runs."""
-    library = digests.tree_digest(root / "wsss_lib")
-    environment = key.environment_digest(root / "uv.lock")
     known = durations(root)
+    plain = profile == "book" and not given
     result = []
     for path in paths:
         notebook = cells.read(path)
         shown = parameters.resolve(notebook, path.stem, {"profile": profile, **given})
-        executed = parameters.absolute(shown, typed_in)
-        local = [Path(executed[k]) for k in ("data", "backbone") if k in executed and executed[k] != shown[k]]
-        data = digests.paths_digest([root / "results", *local]) + _known_data(str(executed.get("data", "")))
-        digest = key.chapter_key(notebook, executed, library=library, environment=environment, data=data)
-        if profile in key.KEEPING and "out_dir" not in given:
-            executed["out_dir"] = str(key.checkpoints(root, path.stem, profile, digest))
-        result.append(
-            Job(
-                name=path.stem,
-                source=path,
-                target=folder / path.name,
-                shown=parameters.inject(notebook, path.stem, shown),
-                executed=parameters.inject(notebook, path.stem, executed),
-                key=digest,
-                seconds=known.get(f"{profile}/{path.stem}", float("inf")),
-                values=shown,
-            )
+        values = parameters.absolute(shown, typed_in)
+        parts = freshness.made_of(root, notebook, values)
+        if profile in KEEPING and "out_dir" not in given:
+            values["out_dir"] = str(checkpoints(root, path.stem, profile, parts))
+        executed = parameters.inject(notebook, path.stem, values)
+        job = Job(
+            name=path.stem,
+            source=path,
+            target=folder / path.name,
+            shown=parameters.inject(notebook, path.stem, shown),
+            executed=exercises.with_trials(executed) if plain else executed,
+            parts=parts,
+            plain=plain,
+            seconds=known.get(f"{profile}/{path.stem}", float("inf")),
         )
+        result.append(job)
     return result
+
+
+def agrees(job: Job) -> bool:
+    """Whether a run made of the same parts is kept and agrees with what the chapter stores."""
+    kept = freshness.record(job.target)
+    return kept.get("parts") == job.parts and kept.get("agrees") == freshness.outputs(cells.read(job.source))
+
+
+def checkpoints(root: Path, name: str, profile: str, parts: Mapping[str, str]) -> Path:
+    """Where a chapter's checkpoints go unless the reader names a folder.
+
+    The same for the same run, so that one that was killed goes on when the command is typed again; and one of other
+    code, or with other parameters, begins anew.
+    """
+    return root / "runs" / f"{name}-{profile}-{sha256_of_text(json.dumps(sorted(parts.items())))[:8]}"
 
 
 def carry_over(source: cells.Notebook, executed: cells.Notebook) -> cells.Notebook:
     """The source's cells with the executed notebook's outputs: how changed prose is taken over without running.
 
     Raises:
-        ValueError: The code differs (the parameters cell apart); the outputs belong to another notebook.
+        ValueError: The code differs (comments and the parameters cell apart); the outputs belong to another notebook.
     """
-    here, there = cells.code_cells(source), cells.code_cells(executed)
-    codes = [[c.source.strip("\n") for c in side if "parameters" not in cells.tags(c)] for side in (here, there)]
+    here, there = cells.code_cells(source), cells.code_cells(exercises.without_trials(executed))
+    codes = [[cells.code(c) for c in side if "parameters" not in cells.tags(c)] for side in (here, there)]
     if codes[0] != codes[1] or len(here) != len(there):
         raise ValueError("the code was edited while it ran, and its outputs no longer belong to it: run it again")
     for mine, theirs in zip(here, there, strict=True):
         mine.outputs, mine.execution_count = theirs.outputs, theirs.execution_count
-    source.metadata = dict(source.metadata)
-    source.metadata.pop("widgets", None)
-    if "widgets" in executed.metadata:
-        source.metadata["widgets"] = executed.metadata["widgets"]
     return source
 
 
@@ -184,7 +191,7 @@ def _execute(
     limit: int | None,
     profile: str,
     offline: bool,
-    store: settle.Store,
+    store: Store,
     progress: Progress,
     running: list[subprocess.Popen[str]],
 ) -> None:
@@ -224,8 +231,8 @@ def _execute(
         hidden = [str(work / "empty"), str(work), str(root), sys.prefix, str(Path.home()), tempfile.gettempdir()]
         if answer.get("ok"):
             result = cells.read(work / "out.ipynb")
-            job.about = settle.about(result, profile, job.seconds, answer["memory_mb"], one_thread)
-            _finish(job, result, store, hidden)
+            job.about = stamps.about(result, profile, job.seconds, answer["memory_mb"], one_thread)
+            finish(job, result, store, hidden)
             progress.end(job.name, job.failure or f"{job.name}: done in {clock(job.seconds)}")
             return
         failed = job.target.with_suffix(".failed.ipynb")
@@ -238,34 +245,25 @@ def _execute(
         progress.end(job.name, job.failure)
 
 
-def _finish(job: Job, executed: cells.Notebook, store: settle.Store, hidden: Sequence[str]) -> None:
-    """Write the normalised result beside its key, and settle it with the chapter itself when asked."""
+def finish(job: Job, executed: cells.Notebook, store: Store, hidden: Sequence[str]) -> None:
+    """Write the normalised result, compare it with what the chapter stores, or store it there; then its record."""
     result = normalise(carry_over(job.shown, executed), hidden)
     cells.write(result, job.target)
     job.target.with_suffix(".failed.ipynb").unlink(missing_ok=True)
-    job.record.write_text(json.dumps({**job.about, "key": job.key}) + "\n", encoding="utf-8")
+    stored = cells.read(job.source)
     if store == "outputs":
-        cells.write(normalise(carry_over(cells.read(job.source), result)), job.source)
-    if store != "no":
-        job.failure = settle.settle(job.source, result, job.about, job.parts)
-
-
-def _known_data(name: str) -> str:
-    """What is on this machine of a data set known by name: its tables' sizes and times, contents being checked
-    when they were fetched."""
-    if name in ("", "critters") or "/" in name:  # drawn by the library, or a path that the key reads
-        return ""
-    from wsss_lib.data.photos.sources import DATA_SETS
-    from wsss_lib.data.photos.supply import describe
-
-    tables = [path for files in describe(name).present.values() for path in files] if name in DATA_SETS else []
-    return json.dumps([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(tables)])
-
-
-def _stored(job: Job) -> dict[str, Any]:
-    if not (job.record.is_file() and job.target.is_file()):
-        return {}
-    return _message(job.record.read_text(encoding="utf-8")) or {}
+        stored = normalise(carry_over(stored, result))
+        cells.write(stored, job.source)
+    differences = compare.differences(result, stored) if job.plain else ["not as it is stored"]
+    freshness.keep(job.target, job.parts, "" if differences else freshness.outputs(stored), job.about)
+    if store == "no":
+        return
+    if differences:
+        lines = "".join(f"\n  {line}" for line in differences)
+        remedy = f"look, then `wsss run {job.name} --in-place`"
+        job.failure = f"{job.name} computes other outputs than it stores; {remedy}:{lines}"
+    else:
+        stamps.stamp(job.source.resolve().parents[2], job.name, stored, job.about)
 
 
 def _message(text: str) -> dict[str, Any] | None:
@@ -280,9 +278,6 @@ def _short(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
-_DURATIONS = threading.Lock()
-
-
 def durations(root: Path) -> dict[str, float]:
     """Seconds that ``<profile>/<chapter>`` took the last time it was executed here."""
     path = root / "_build" / "cache" / "durations.json"
@@ -291,8 +286,5 @@ def durations(root: Path) -> dict[str, float]:
 
 def _remember(root: Path, profile: str, done: Sequence[Job]) -> None:
     """Keep how long each chapter took: the longest starts first next time, which shortens the whole."""
-    with _DURATIONS:
-        known = durations(root) | {f"{profile}/{job.name}": round(job.seconds, 1) for job in done}
-        path = root / "_build" / "cache" / "durations.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    known = durations(root) | {f"{profile}/{job.name}": round(job.seconds, 1) for job in done}
+    write_atomically(root / "_build" / "cache" / "durations.json", json.dumps(known, indent=1, sort_keys=True) + "\n")

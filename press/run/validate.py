@@ -4,6 +4,9 @@ Each is copied to a folder of its own and runs there with a bare environment, so
 the clone, the network or its neighbours. The copy also gives every exercise's check its wrong answers, which must fail
 with a hint. Longest first, two side by side.
 
+This run is also the book's: what it computed is kept where ``wsss run`` would put it, and a chapter of which a fresh
+run agrees already is not executed again.
+
 nbval compares texts to the letter and skips pictures. This module is also the pytest plugin that has it compare numbers
 and figures within a tolerance; what agrees is said in :mod:`press.check.compare`.
 """
@@ -11,28 +14,24 @@ and figures within a tolerance; what agrees is said in :mod:`press.check.compare
 from __future__ import annotations
 
 import copy
-import json
-import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from press import cells
-from press.check import figures, stamps
+from press.check import figures
 from press.check.compare import TEXTS, Tolerance, agree, tolerance
-from press.editions import exercises
 from press.project import ProjectError, chapters, find_root
-from press.run import execute
+from press.run import execute, run
 from press.run.kernels import START, watch_nbval
-from press.run.run import durations
 from press.watch import watched
 
 CELL_TIMEOUT = 300
-REPORT = "WSSS_NBVAL_REPORT"
-"""Environment variable: the file that gets how many cells passed and failed, by chapter."""
+EXECUTED = ".executed.ipynb"
+"""What the file beside a staged chapter ends in that holds its computed outputs."""
 
 
 def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2, sanitize: Path | None = None) -> int:
@@ -51,13 +50,17 @@ def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2, sanitize: Path
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir(parents=True)
     (stage / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    known = durations(root)
-    paths = chapters(root, names)
-    parts = {path: stamps.made_of(root, cells.read(path)) for path in paths}
-    for path in paths:
-        (stage / path.stem).mkdir()
-        cells.write(exercises.with_trials(cells.read(path)), stage / path.stem / path.name)
-    order = sorted(paths, key=lambda p: (-known.get(f"book/{p.stem}", float(p.stat().st_size)), p.name))
+    plan = run.prepare(root, chapters(root, names), "book", {}, root / "_build" / "run" / "book", root)
+    due = [job for job in plan if not run.agrees(job)]
+    for job in plan:
+        if job not in due:
+            print(f"{job.name}: a fresh run agrees with what is stored")
+    if not due:
+        return 0
+    for job in due:
+        (stage / job.name).mkdir()
+        cells.write(job.executed, stage / job.name / job.source.name)
+    due.sort(key=lambda job: (-job.seconds, job.name))
     command = [
         sys.executable,
         "-m",
@@ -72,42 +75,28 @@ def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2, sanitize: Path
     command += [f"--nbval-kernel-startup-timeout={START}"]
     command += [f"--nbval-sanitize-with={sanitize or root / 'tests' / 'sanitize.cfg'}"]
     command += ["-n", str(jobs), "--dist", "loadscope"] if jobs > 1 else []
-    command += [f"{path.stem}/{path.name}" for path in order]
+    command += [f"{job.name}/{job.source.name}" for job in due]
     with tempfile.TemporaryDirectory(prefix="wsss-nbval-") as work:
         environment = execute.environment(Path(work), root / "_build" / "cache", one_thread=True, offline=True)
-        environment[REPORT] = str(stage / "report.json")
-        watch = CELL_TIMEOUT * (len(paths) + 1)
-        code = watched(command, f"nbval of {len(paths)} chapters", seconds=watch, cwd=stage, env=environment).returncode
-    _note(root, parts, stage / "report.json")
+        watch = CELL_TIMEOUT * (len(due) + 1)
+        code = watched(command, f"nbval of {len(due)} chapters", seconds=watch, cwd=stage, env=environment).returncode
+        hidden = [str(stage), work, str(root), sys.prefix, str(Path.home()), tempfile.gettempdir()]
+    for job in due:
+        path = stage / job.name / f"{job.name}{EXECUTED}"
+        computed = cells.read(path) if path.is_file() else None
+        if computed is not None and not list(cells.errors(computed)):
+            run.finish(job, computed, "no", hidden)
     return code
 
 
-def _note(root: Path, parts: Mapping[Path, Mapping[str, str]], report: Path) -> None:
-    """Note which chapters agree with what they store, so that `wsss check` need not call their stamps stale."""
-    counts = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
-    for path, made_of in parts.items():
-        notebook = cells.read(path)
-        went = counts.get(path.stem, {})
-        if any(cell.execution_count is None for cell in cells.code_cells(notebook)):
-            continue  # nbval compares nothing with a cell that was never executed, and passes it
-        if set(went) <= {"passed", "skipped"} and sum(went.values()) >= len(cells.code_cells(notebook)):
-            stamps.agreed(root, path.stem, notebook, made_of)
-
-
-_cells: dict[str, dict[str, int]] = {}
-
-
-def pytest_runtest_logreport(report: Any) -> None:
-    """Count the cells of each chapter by how they went."""
-    if report.when == "call" or report.outcome != "passed":
-        counts = _cells.setdefault(Path(report.nodeid.partition("::")[0]).stem, {})
-        counts[report.outcome] = counts.get(report.outcome, 0) + 1
-
-
-def pytest_sessionfinish(session: Any) -> None:
-    """Write the counts, once: where cells are spread over processes, the first of them hears of all."""
-    if REPORT in os.environ and not hasattr(session.config, "workerinput"):
-        Path(os.environ[REPORT]).write_text(json.dumps(_cells), encoding="utf-8")
+def pytest_runtest_teardown(item: Any, nextitem: Any) -> None:
+    """Keep what a cell computed; after a chapter's last cell, write all of it beside the chapter."""
+    if not hasattr(item, "test_outputs"):
+        return
+    item.cell.outputs = item.test_outputs or []
+    if nextitem is None or nextitem.parent is not item.parent:
+        path = Path(item.path)
+        cells.write(item.parent.nb, path.with_name(path.stem + EXECUTED))
 
 
 def pytest_configure(config: Any) -> None:

@@ -16,8 +16,8 @@ import nbformat
 import pytest
 from notebook_kit import executed, lay, notebook, told
 
-from press import cells
-from press.check import drift, stamps
+from press import cells, freshness, stamps
+from press.check import drift
 from press.check.everything import check, listing
 from press.normalise import normalise
 
@@ -67,6 +67,9 @@ def book(clone: Path):
         made = normalise(made)
         cells.write(made, path)
         stamps.stamp(clone, NAME, made, ABOUT)
+        ran = clone / "_build" / "run" / "book" / path.name
+        cells.write(made, ran)
+        freshness.keep(ran, freshness.made_of(clone, made), freshness.outputs(made))
         if stored:
             stored(made)
             cells.write(normalise(made), path)
@@ -177,7 +180,7 @@ def test_a_derivation_without_its_assertion_is_found(book):
 
 def test_outputs_of_a_changed_library_are_found(book):
     told = book(files={"wsss_lib/maps.py": "def resize(x):\n    return -x\n"})
-    assert "stores outputs of other code (wsss_lib.maps changed): run `wsss run 90_tiny --in-place`" in told
+    assert "no run of the present code agrees (library changed): run `wsss run 90_tiny --confirm`" in told
 
 
 def test_a_number_or_figure_changed_by_hand_is_found(book):

@@ -211,8 +211,7 @@ def test_a_run_that_was_killed_goes_on_when_the_command_is_typed_again(clone):
     assert again.failure == ""
     assert "goes on 1" in cells.code_cells(cells.read(again.target))[-1].outputs[0].text
     assert 'out_dir = "out"' in again.target.read_text().replace("\\", ""), "the page shows no folder of this machine"
-    kept = [folder.name for folder in (clone / "runs").iterdir()]
-    assert kept == [f"01_long-colab-{again.key[:8]}"]
+    assert len(list((clone / "runs").glob("01_long-colab-*"))) == len(list((clone / "runs").iterdir())) == 1
 
 
 def test_other_parameters_and_named_folders_are_places_of_their_own(clone, tmp_path):

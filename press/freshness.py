@@ -1,0 +1,154 @@
+"""Is an executed chapter still what its code computes? One rule for running, testing and checking.
+
+A run is made of the chapter's code and parameters, the library's code, recorded results, local data, and the locked
+environment. :func:`made_of` digests these. The run's record lies beside the executed notebook under ``_build``; the
+chapter is fresh as long as both are the same. The usual caches look at the notebook alone, so a page keeps showing
+what the library computed yesterday.
+
+Comments, docstrings and annotations do not count, neither do prose and stored outputs.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from press import cells, syntax
+from press.check.checks import Chapter, Problem
+from press.normalise import normalise
+from wsss_lib.experiments import results
+from wsss_lib.files import sha256_of, sha256_of_text, write_atomically
+
+DISTRIBUTIONS = ("torch", "torchvision", "numpy", "matplotlib", "datasets", "accelerate", "timm", "scikit-image")
+"""Packages that numbers and figures may depend on."""
+DIGITS = 12
+_IGNORED = ("__pycache__", ".ipynb_checkpoints")
+
+
+def made_of(root: Path, notebook: cells.Notebook, values: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """What the outputs of a chapter are made of, as digests by name.
+
+    Args:
+        root: The clone.
+        notebook: The chapter; the code of its cells counts, and which one is tagged ``parameters``.
+        values: Parameters that replace its defaults; ``data`` and ``backbone`` count by the content of what they name.
+    """
+    values = values or {"profile": "book"}
+    code = [(cells.code(cell), "parameters" in cells.tags(cell)) for cell in cells.code_cells(notebook)]
+    parts = {
+        "cells": json.dumps(code),
+        "parameters": json.dumps(sorted((name, repr(value)) for name, value in values.items())),
+        "library": _library(root / "wsss_lib"),
+        "results": _contents([root / "results"]),
+        "data": _contents(_local(values)),
+        "environment": _environment(root / "uv.lock"),
+    }
+    return {name: sha256_of_text(text)[:DIGITS] for name, text in parts.items()}
+
+
+def record(target: Path) -> dict[str, Any]:
+    """What is kept of the run that made an executed notebook; empty where nothing is.
+
+    ``parts`` as :func:`made_of`; ``agrees``: :func:`outputs` of the stored chapter with which it agreed, or nothing;
+    ``about``: date, seconds, memory and machine, where they were measured.
+    """
+    path = target.with_suffix(".json")
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8")) if target.is_file() and path.is_file() else {}
+    except ValueError:  # damaged: as if nothing were kept
+        kept = {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def keep(target: Path, parts: Mapping[str, str], agrees: str = "", about: Mapping[str, Any] | None = None) -> None:
+    """Write the record of a run beside its executed notebook."""
+    kept = {"parts": dict(parts), "agrees": agrees, "about": dict(about or {})}
+    write_atomically(target.with_suffix(".json"), json.dumps(kept, indent=1) + "\n")
+
+
+def outputs(notebook: cells.Notebook) -> str:
+    """Digest of a chapter's outputs, as the normaliser writes them."""
+    texts = [cell.outputs for cell in cells.code_cells(normalise(notebook))]
+    return sha256_of_text(json.dumps(texts, sort_keys=True))[:DIGITS]
+
+
+def fresh(chapter: Chapter) -> Iterator[Problem]:
+    """A run of the code, library, results and versions that are here now agrees with the stored outputs."""
+    root = chapter.path.resolve().parents[2]
+    kept = record(root / "_build" / "run" / "book" / chapter.path.name)
+    now = made_of(root, chapter.notebook)
+    if kept.get("parts") == now and kept.get("agrees") == outputs(chapter.notebook):
+        return
+    before = kept.get("parts") or {}
+    changed = ", ".join(part for part, digest in now.items() if before.get(part) != digest)
+    why = "none was made here" if not before else f"{changed} changed" if changed else "the last one differs"
+    remedy = f"run `wsss run {chapter.name} --confirm`, or --in-place where what is shown should change"
+    yield chapter.problem(None, f"stores outputs with which no run of the present code agrees ({why}): {remedy}")
+
+
+def versions() -> dict[str, str]:
+    """What the numbers may depend on, by distribution; patch releases of Python do not count."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python} | results.versions(("wsss-lib", *DISTRIBUTIONS))
+
+
+def files_digest(paths: Iterable[Path]) -> str:
+    """Digest of files, and of all files in folders, by name and content; one that is absent counts as absent."""
+    return sha256_of_text(_contents(paths))
+
+
+def _contents(paths: Iterable[Path]) -> str:
+    lines = []
+    for path in paths:
+        lines += [f"{file.relative_to(path.parent)}\0{sha256_of(file)}" for file in _files(path)] or [f"{path.name}\0"]
+    return "\n".join(lines)
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or the files of a folder in order; byte code and hidden ones left out."""
+    inside = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    parts = {file: file.relative_to(path).parts for file in inside}
+    return [file for file in inside if not any(p in _IGNORED or p.startswith(".") for p in parts[file])]
+
+
+def _library(package: Path) -> str:
+    """The package's code without comments, and what else lies in it (weights, styles) by content."""
+    digests = {path: sha256_of(path) for path in _files(package)}
+    digests |= {path: _module(path, digest) for path, digest in digests.items() if path.suffix == ".py"}
+    return "\n".join(f"{path.relative_to(package)}\0{digest}" for path, digest in digests.items())
+
+
+@lru_cache(maxsize=4096)
+def _module(path: Path, _content: str) -> str:
+    text = path.read_text(encoding="utf-8")
+    try:
+        return sha256_of_text(syntax.code(text))
+    except SyntaxError:
+        return _content
+
+
+def _local(values: Mapping[str, Any]) -> list[Path]:
+    """Files and folders that parameters name, and what is on this machine of a data set known by name."""
+    named = [Path(values[name]) for name in ("data", "backbone") if "/" in str(values.get(name, ""))]
+    known = str(values.get("data", "critters"))
+    if "/" in known or known == "critters":  # a path, or drawn by the library
+        return named
+    from wsss_lib.data import describe
+
+    try:
+        present = describe(known).present
+    except ValueError:  # no data set of that name; the chapter will say so
+        return named
+    return named + sorted(Path(file) for files in present.values() for file in files)
+
+
+def _environment(lock: Path) -> str:
+    locked = sha256_of(lock) if lock.is_file() else "no lock"
+    return json.dumps([locked, platform.machine(), platform.system(), versions()])
+
+
+CHECKS = (fresh,)
