@@ -116,9 +116,12 @@ def tolerances(chapter: Chapter) -> Iterator[Problem]:
     """A tolerance that a cell states is one that the comparison understands and applies."""
     for cell in chapter.code:
         try:
-            tolerance(cell)
+            within = tolerance(cell)
         except ValueError as error:
             yield chapter.problem(cell, str(error))
+            continue
+        if within.figure and cell.outputs and not any(figures.figures(cell.outputs)):
+            yield chapter.problem(cell, "states a tolerance for figures, but shows none: take it out")
         if "tolerance" in cell.metadata and set(IGNORED) & set(cells.tags(cell)):
             yield chapter.problem(cell, "states a tolerance, but its tag has the output ignored: take one of them out")
 

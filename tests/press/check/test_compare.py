@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from figure_kit import chart, png
+from figure_kit import chart, png, shown
 from notebook_kit import executed, notebook, put
 
 from press import cells, freshness
@@ -59,6 +59,14 @@ def test_a_tolerance_beside_a_tag_that_ignores_it_is_found(tmp_path):
     metadata = {"tolerance": {"absolute": 0.1}, "tags": ["nbval-ignore-output"]}
     made = Chapter(tmp_path / "01_cam.ipynb", notebook("01_cam", ("x", metadata)))
     assert "take one of them out" in "".join(map(str, compare.tolerances(made)))
+
+
+def test_a_tolerance_for_figures_where_there_are_none_is_found(tmp_path):
+    made = Chapter(tmp_path / "01_cam.ipynb", notebook("01_cam", ("x", {"tolerance": {"figure": 0.1}})))
+    made.code[-1].outputs = [v4.new_output("stream", text="0.5")]
+    assert "shows none: take it out" in "".join(map(str, compare.tolerances(made)))
+    made.code[-1].outputs = shown(png(chart()))
+    assert not list(compare.tolerances(made))
 
 
 DRAW = """\
