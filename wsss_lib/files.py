@@ -97,10 +97,13 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def sha256_of(path: str | Path) -> str:
-    """SHA-256 of a file's content, 64 hexadecimal digits."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_of(file: str | Path | BinaryIO) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits; of one that is open from its start."""
+    if isinstance(file, str | Path):
+        with Path(file).open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def sha256_of_text(text: str | bytes) -> str:

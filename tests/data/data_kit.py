@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import time
 from dataclasses import dataclass, field
@@ -82,6 +83,18 @@ class Handler(BaseHTTPRequestHandler):
             rest = rest[: site.cut.pop(0)]
             self.close_connection = True
         self.wfile.write(rest)
+        return None
+
+    def do_HEAD(self) -> None:
+        """As the Hub answers before it sends a file."""
+        body = self.site.files.get(self.path)
+        if body is None:
+            return self._refuse(404)
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", self.path.partition("/resolve/")[2].partition("/")[0])
+        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
         return None
 
     def _refuse(self, status: int) -> None:

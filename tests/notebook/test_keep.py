@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from wsss_lib import notebook as keep
-from wsss_lib.data.photos.store import home
+from wsss_lib.data.photos.folders import home
 from wsss_lib.data.worlds.critters import cache_folder
 from wsss_lib.experiments import workbench as workbench
 from wsss_lib.experiments.workbench import Lab

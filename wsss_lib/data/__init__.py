@@ -20,8 +20,8 @@ __all__ = [
 ]  # fmt: skip
 
 _LATER = {
-    "DataUnavailable": "photos.supply", "Table": "photos.real", "catalogue": "photos.supply",
-    "describe": "photos.supply", "prepare": "photos.supply",
+    "DataUnavailable": "photos.fetch", "Table": "photos.table", "catalogue": "photos.folders",
+    "describe": "photos.folders", "prepare": "photos.fetch",
 }  # fmt: skip
 """Where names live that are imported when they are first used: what draws critters need not know about archives."""
 
@@ -41,12 +41,14 @@ def load(
 
     Args:
         what: ``"critters"``; a data set by name (``"voc2012"``, ``"cub200"``, ``"pets"``, ``"coco2014"``,
-            ``"imagenet"``); or one's own: a Parquet file, several, a pattern with ``*``, or a folder with a file per
-            split.
+            ``"imagenet"``); or one's own: a Parquet file, several, a pattern with ``*``, a CSV of image paths, or a
+            folder with a file per split, or with a folder of images per class.
         split: ``"train"`` if None; for a file, only a name.
         options: For critters the dials of the world. Otherwise ``size``, ``classes``, ``others``, ``keep_empty``,
-            ``names``, ``columns`` (see :class:`wsss_lib.data.photos.real.Table`), and by name also ``root``, ``download``
-            (see :func:`wsss_lib.data.photos.real.load_known`).
+            ``names``, ``columns`` (see :class:`wsss_lib.data.photos.table.Table`), and what a table does not say of its
+            cells: ``labels_are``, ``boxes_are``, ``normalised``, ``drawn_on``, ``white`` (see
+            :class:`wsss_lib.data.photos.annotations.Forms`). By name also ``root``, ``download`` (see
+            :func:`wsss_lib.data.photos.table.load_known`).
 
     Returns:
         The records.
@@ -60,8 +62,8 @@ def load(
         from wsss_lib.data.worlds.critters import load_critters
 
         return load_critters(split=split or "train", **options)
-    from wsss_lib.data.photos.real import load_files, load_known
-    from wsss_lib.data.photos.sources import DATA_SETS
+    from wsss_lib.data.photos.catalogue import DATA_SETS
+    from wsss_lib.data.photos.table import load_files, load_known
 
     if isinstance(what, str) and what in DATA_SETS:
         return load_known(what, split or "train", **options)
@@ -88,14 +90,15 @@ def splits(what: str | os.PathLike[str]) -> tuple[str, ...]:
         from wsss_lib.data.worlds.critters.dataset import COUNTS
 
         return tuple(COUNTS)
-    from wsss_lib.data.photos.sources import DATA_SETS
-    from wsss_lib.data.photos.store import splits_in, whole
+    from wsss_lib.data.photos.catalogue import DATA_SETS
+    from wsss_lib.data.photos.folders import complete, listing, splits_in
 
     if isinstance(what, str) and what in DATA_SETS:
         return tuple(DATA_SETS[what].splits)
     folder = Path(what).expanduser()
-    return tuple(name for name in splits_in(folder) if whole(folder, name)) if folder.is_dir() else ()
+    names = splits_in(folder) if folder.is_dir() else []
+    return tuple(name for name in names if complete(folder, name) or listing(folder, name))
 
 
 def _is_a_word(what: str) -> bool:
-    return not any(mark in what for mark in ("/", os.sep, "*", ".parquet"))
+    return not any(mark in what for mark in ("/", os.sep, "*", ".parquet", ".csv", ".tsv"))

@@ -1,8 +1,8 @@
 """One way from an image file to a tensor, whatever its depth, mode, transparency and orientation.
 
 An 8-bit file says what is black and what is white. Deeper files often do not: 12 bits may lie in 16, floats may end at
-1 or at 65535. What the file says is used; what it leaves open and its values do not settle is refused, because a picture
-that is silently too dark ruins every number that is computed from it.
+1 or at 65535. What the file says is used; what it leaves open and its values do not settle is refused. A picture that
+is silently too dark would ruin every number that is computed from it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,31 @@ def stored_image(source: ImageSource, *, white: float | None = None) -> tuple[Te
         return pixels, orientation_of(image)
 
 
+def content(cell: Any) -> bytes:
+    """The bytes of an image cell of a table, however it was stored.
+
+    Args:
+        cell: ``bytes``, or the mapping ``{"bytes": …, "path": …}`` of a ``datasets`` image column.
+
+    Returns:
+        The file's bytes.
+
+    Raises:
+        ValueError: The cell is empty, or only names a file.
+    """
+    if isinstance(cell, bytes):
+        return cell
+    if isinstance(cell, Mapping) and cell.get("bytes") is not None:
+        return bytes(cell["bytes"])
+    name = cell.get("path") if isinstance(cell, Mapping) else cell
+    if name is None:
+        raise ValueError("its image is missing: leave the row out")
+    raise ValueError(
+        f"its image cell holds no bytes (path {name!r}): write the table with the images embedded, "
+        "for example with Dataset.to_parquet"
+    )
+
+
 @contextmanager
 def decoded(source: ImageSource, what: str = "the image") -> Iterator[tuple[Image.Image, bytes]]:
     """Pillow's image, read to its end, and the file's content; errors of Pillow become sentences.
@@ -141,10 +166,11 @@ def upright(pixels: Tensor, orientation: int) -> Tensor:
     Returns:
         (..., H, W), or (..., W, H) for the orientations 5 to 8.
     """
+    if orientation == 1:
+        return pixels
     swap, mirror_x, mirror_y = _TURNS[orientation]
     turned = pixels.transpose(-1, -2) if swap else pixels
-    sides = [side for side, mirror in ((-1, mirror_x), (-2, mirror_y)) if mirror]
-    return (turned.flip(sides) if sides else turned).contiguous()
+    return turned.flip([side for side, mirror in ((-1, mirror_x), (-2, mirror_y)) if mirror]).contiguous()
 
 
 def upright_boxes(boxes: Tensor, orientation: int, height: int, width: int) -> Tensor:

@@ -19,6 +19,9 @@ import requests
 from tqdm.auto import tqdm
 from urllib3.exceptions import NewConnectionError
 
+from wsss_lib.data.photos.catalogue import RemoteFile
+from wsss_lib.files import sha256_of
+
 _CHUNK = 1 << 16  # what a broken line may cost: urllib3 drops the chunk that it was filling
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that a later try may better
 
@@ -29,26 +32,6 @@ class DownloadError(RuntimeError):
 
 class ChecksumError(DownloadError):
     """A file arrived, but is not the file that was asked for."""
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """Where a file is and what it must be.
-
-    Attributes:
-        url: Its address.
-        name: Its name on disk.
-        sha256: Of the whole file; None where nobody published one.
-        md5: Of the whole file, for archives whose publishers only give that. It guards against accidents, not against
-            someone who means to deceive.
-        size: Bytes, where known.
-    """
-
-    url: str
-    name: str
-    sha256: str | None = None
-    md5: str | None = None
-    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,13 +51,7 @@ class Patience:
     silence: float = 60.0
 
 
-def checksum(path: Path, algorithm: str = "sha256") -> str:
-    """Hexadecimal digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
-
-
-def fetch(
+def download(
     file: RemoteFile, folder: Path, *, patience: Patience | None = None, progress: bool | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:  # fmt: skip
@@ -121,10 +98,16 @@ def _wrong(file: RemoteFile, path: Path) -> str | None:
     """What is wrong with the file on disk, in words; None if nothing."""
     if file.size is not None and path.stat().st_size != file.size:
         return f"{path.stat().st_size} bytes instead of {file.size}"
-    for algorithm, expected in (("sha256", file.sha256), ("md5", file.md5)):
-        if expected is not None and (found := checksum(path, algorithm)) != expected.lower():
-            return f"{algorithm} {found} instead of {expected}"
+    if file.sha256 is not None and (sha256 := sha256_of(path)) != file.sha256.lower():
+        return f"sha256 {sha256} instead of {file.sha256}"
+    if file.md5 is not None and (md5 := _md5_of(path)) != file.md5.lower():
+        return f"md5 {md5} instead of {file.md5}"
     return None
+
+
+def _md5_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _tag(part: Path) -> Path:

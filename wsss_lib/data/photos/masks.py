@@ -1,4 +1,4 @@
-"""Images and masks between bytes and tensors, and boxes from masks.
+"""Masks between files and indices, and what they say: classes and boxes.
 
 Data sets store a mask in three ways: as indices (VOC's own palette PNG), as the *colours* of that palette (many
 conversions open the PNG and save what they see), or as numbered segments (COCO's panoptic files). Everything here ends
@@ -8,9 +8,8 @@ in indices: 0 background, k + 1 for class k, 255 for pixels that nobody should c
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,51 +17,76 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from wsss_lib.data.photos.convert import ImageSource, decoded, orientation_of
 from wsss_lib.data.records import IGNORE
 
-
-def image_tensor(content: bytes) -> Tensor:
-    """Decode an image file.
-
-    Pixels are taken as stored: no EXIF rotation, because masks and boxes were drawn on the pixels as stored.
-
-    Args:
-        content: The file, in any format that Pillow reads.
-
-    Returns:
-        (3, H, W) float32 in [0, 1].
-    """
-    with Image.open(io.BytesIO(content)) as image:
-        pixels = np.array(image.convert("RGB"))
-    return torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255)  # (H, W, 3) -> (3, H, W)
+_INDICES = "save the mask as a grey PNG that holds 0 for background, k + 1 for class k, and 255 for pixels not to count"
 
 
-def mask_array(content: bytes) -> NDArray[np.uint8]:
-    """Decode a mask file to indices.
+def stored_mask(source: ImageSource) -> tuple[NDArray[np.uint8], int]:
+    """Decode a mask file to indices, its pixels as stored.
 
     Args:
-        content: A PNG of mode ``P`` or ``L`` (indices), or ``RGB``/``RGBA`` in the colours of VOC's palette.
+        source: The content or the path of a lossless file: grey levels that are indices, a palette, or the colours of
+            VOC's palette. A palette that holds VOC's colours in another order is read by its colours.
 
     Returns:
-        (H, W) uint8 indices.
+        mask: (H, W) uint8 indices.
+        orientation: The EXIF orientation, 1 to 8; 1 is upright.
 
     Raises:
-        ValueError: A colour is not in the palette.
+        ValueError: No image, a lossy one, or one whose values have no certain meaning.
     """
-    with Image.open(io.BytesIO(content)) as image:
-        if image.mode in ("P", "L", "1"):
-            return np.array(image, dtype=np.uint8)
-        if image.mode in ("RGB", "RGBA"):
-            return from_colours(np.array(image.convert("RGB")))
-        if image.mode.startswith("I"):
-            values = np.array(image)
-            if values.min() < 0 or values.max() > IGNORE:
-                raise ValueError(
-                    f"the mask holds values from {values.min()} to {values.max()}; expected 0 to 255: "
-                    "save it as 8-bit indices"
-                )
-            return values.astype(np.uint8)
-    raise ValueError(f"a mask of Pillow mode {image.mode!r} cannot be read: save it as a palette or greyscale PNG")
+    with decoded(source, "the mask") as (image, _):
+        return _indices(image), orientation_of(image)
+
+
+def mask_array(source: ImageSource) -> NDArray[np.uint8]:
+    """The indices of :func:`stored_mask` alone."""
+    return stored_mask(source)[0]
+
+
+def _indices(image: Image.Image) -> NDArray[np.uint8]:
+    if image.format in ("JPEG", "MPO"):
+        raise ValueError(f"the mask is a JPEG, whose values are no longer exact: {_INDICES}")
+    if image.mode == "P":
+        return _from_palette(image)
+    if image.mode in ("L", "1"):
+        return np.array(image, dtype=np.uint8)
+    if image.mode in ("RGB", "RGBA"):
+        if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
+            raise ValueError(f"the mask has transparent pixels, which are no class: {_INDICES}")
+        return from_colours(np.array(image.convert("RGB")))
+    if image.mode.startswith("I"):
+        values = np.array(image)
+        if values.min() < 0 or values.max() > IGNORE:
+            raise ValueError(
+                f"the mask holds values from {values.min()} to {values.max()}; expected 0 to 255: "
+                "save it as 8-bit indices"
+            )
+        return values.astype(np.uint8)
+    raise ValueError(f"a mask of Pillow mode {image.mode!r} cannot be read: {_INDICES}")
+
+
+def _from_palette(image: Image.Image) -> NDArray[np.uint8]:
+    """Indices of a palette image; the indices as stored mean classes unless the colours say otherwise."""
+    indices = np.array(image, dtype=np.uint8)
+    used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
+    colours = np.zeros((256, 3), np.uint8)
+    listed = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    colours[: len(listed)] = listed
+    shown = colours[used]
+    is_grey_ramp = (shown == used[:, None]).all()
+    if is_grey_ramp or (shown == palette()[used]).all() or (shown == shown[0]).all():
+        return indices
+    if np.isin(_codes(shown), _codes(palette())).all():
+        return from_colours(colours[indices])
+    if black := [int(v) for v in used if v and not colours[v].any()]:
+        raise ValueError(
+            f"the mask's palette shows its value {black[0]} in black, the background's usual colour, so that its "
+            f"values may not be class numbers: {_INDICES}"
+        )
+    return indices
 
 
 @cache
@@ -145,8 +169,52 @@ def encode(mask: NDArray[np.uint8]) -> bytes:
 
 def present(mask: NDArray[np.uint8]) -> list[int]:
     """The classes with at least one pixel, 0-based and ascending; background and 255 are no classes."""
-    seen = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
-    return [int(value) - 1 for value in seen if value not in (0, IGNORE)]
+    values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    return [int(value) - 1 for value in values if value not in (0, IGNORE)]
+
+
+def check_values(mask: NDArray[np.uint8], classes: int) -> None:
+    """Refuse a mask with a value that is no class.
+
+    Args:
+        mask: (H, W) uint8.
+        classes: Their number K.
+
+    Raises:
+        ValueError: It holds a value above K that is not 255.
+    """
+    shown = present(mask)
+    if shown and shown[-1] >= classes:
+        raise ValueError(f"the mask holds {shown[-1] + 1}, but there are {classes} classes (and 255): {_INDICES}")
+
+
+def check_labels(mask: NDArray[np.uint8], labels: Sequence[int] | None, names: Sequence[str]) -> None:
+    """Refuse a mask that contradicts the image's labels.
+
+    Args:
+        mask: (H, W) uint8.
+        labels: 0-based classes in the image; None where only the mask says them.
+        names: Of the classes.
+
+    Raises:
+        ValueError: It shows a class that the labels do not name, or no class although they name one; or it alone
+            says what is in the image, and that is all to be ignored.
+    """
+    shown = present(mask)
+    ignored = bool((mask == IGNORE).any())
+    if labels is None:
+        if not shown and ignored:
+            raise ValueError(f"the mask holds only 0 and 255, and 255 is ignored, so that it shows nothing: {_INDICES}")
+        return
+    named = ", ".join(names[k] for k in labels) or "nothing"
+    if more := sorted(set(shown) - set(labels)):
+        raise ValueError(
+            f"the mask shows {names[more[0]]!r} (its value {more[0] + 1}), but the labels name {named}: correct one of "
+            "them, or take the labels from the mask with columns={'labels': None}"
+        )
+    if labels and not shown:
+        held = "only 0 and 255, and 255 is ignored" if ignored else "only 0, the background"
+        raise ValueError(f"the mask holds {held}, but the labels name {named}: {_INDICES}")
 
 
 def boxes_from_mask(mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,26 +237,3 @@ def boxes_from_mask(mask: Tensor) -> tuple[Tensor, Tensor]:
         ys, xs = inside.any(1).nonzero(), inside.any(0).nonzero()
         boxes[row] = torch.stack([xs[0], ys[0], xs[-1] + 1, ys[-1] + 1]).squeeze(1)
     return boxes, torch.tensor(values, dtype=torch.int64) - 1
-
-
-def content(value: Any) -> bytes:
-    """The bytes of an image cell of a table, however it was stored.
-
-    Args:
-        value: ``bytes``, or the mapping ``{"bytes": …, "path": …}`` of a ``datasets`` image column.
-
-    Returns:
-        The file's bytes.
-
-    Raises:
-        ValueError: The cell only names a file.
-    """
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, Mapping) and value.get("bytes") is not None:
-        return bytes(value["bytes"])
-    name = value.get("path") if isinstance(value, Mapping) else value
-    raise ValueError(
-        f"an image cell holds no bytes (path {name!r}): write the table with the images embedded, "
-        "for example with Dataset.to_parquet"
-    )

@@ -14,22 +14,63 @@ order; each file carries the checksum that it must have. Where the checksums com
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from wsss_lib.data.photos.download import RemoteFile
-from wsss_lib.data.photos.names import COCO, VOC
+VOC = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""PASCAL VOC's 20 classes; class k has mask value k + 1."""
 
-HUB = "https://huggingface.co"
-"""The Hugging Face Hub; the environment variable ``HF_ENDPOINT`` puts another address in its place."""
+COCO = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
+    "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee",
+    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
+    "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple",
+    "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch",
+    "potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone",
+    "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear",
+    "hair drier", "toothbrush",
+)  # fmt: skip
+"""MS COCO's 80 object classes, in the order of their category ids."""
 
 
 @dataclass(frozen=True)
-class HubFolder:
-    """Files of a Hub repository whose names are not known ahead; they are listed when they are wanted."""
+class RemoteFile:
+    """Where a file is and what it must be.
+
+    Attributes:
+        url: Its address.
+        name: Its name on disk.
+        sha256: Of the whole file; None where nobody published one.
+        md5: Of the whole file, for archives whose publishers only give that. It guards against accidents, not against
+            someone who means to deceive.
+        size: Bytes, where known.
+    """
+
+    url: str
+    name: str
+    sha256: str | None = None
+    md5: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class HubFiles:
+    """Files of a data set on the Hugging Face Hub; they are listed when they are wanted.
+
+    Attributes:
+        repository: Owner and name.
+        revision: A commit, or a branch where no commit was at hand.
+        pattern: What their paths look like.
+        sha256: By path, where they are known; the Hub states those of the others.
+    """
 
     repository: str
-    pattern: str
     revision: str
+    pattern: str
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,13 +79,13 @@ class Source:
 
     Attributes:
         name: Who serves it, for people.
-        reader: How it is laid out, a name in :data:`wsss_lib.data.photos.readers.READERS`.
-        splits: What to fetch for each split, in the order that the reader expects.
+        layout: How it is laid out, a name in :data:`wsss_lib.data.photos.layouts.LAYOUTS`.
+        splits: What to fetch for each split, in the order that the layout expects.
     """
 
     name: str
-    reader: str
-    splits: Mapping[str, tuple[RemoteFile | HubFolder, ...]]
+    layout: str
+    splits: Mapping[str, tuple[RemoteFile | HubFiles, ...]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +100,7 @@ class DataSet:
         splits: Number of images of each split; a source that gives another number is refused.
         gigabytes: To download for each split, roughly, from the first source.
         number_of_classes: K.
-        classes: Their names, where they are known ahead; a table's own names come first.
+        classes: Their names, where they are known ahead; a table of other classes is refused.
         has: Which of labels, masks, boxes.
         sources: In the order in which they are tried.
         note: What else to know.
@@ -76,11 +117,6 @@ class DataSet:
     has: tuple[str, ...]
     sources: tuple[Source, ...]
     note: str = ""
-
-
-def _hub(repository: str, revision: str, path: str, sha256: str | None, size: int | None = None) -> RemoteFile:
-    url = f"{HUB}/datasets/{repository}/resolve/{revision}/{path}"
-    return RemoteFile(url, path.rpartition("/")[2], sha256=sha256, size=size)
 
 
 _VOC_COMMIT = ("nateraw/pascal-voc-2012", "1537ff1954ebd3d693e4c5d33e9c17156108fa94")
@@ -108,13 +144,17 @@ _VOC2012 = DataSet(
     has=("labels", "masks"),
     sources=(
         Source("Hugging Face Hub, nateraw/pascal-voc-2012", "voc_table", {
-            "train": (_hub(*_VOC_COMMIT, "data/train-00000-of-00001.parquet",
-                           "7b3f275d2d634f6e2a8d1b82bee7f3b15491ade0d8fd60ae643b09478de2dbf2"),),
-            "val": (_hub(*_VOC_COMMIT, "data/val-00000-of-00001.parquet",
-                         "6f3831b96a8c5705e7f5146c1e9c3e066f75020ab421b70ae7580a6929aa3722", 166_877_677),),
+            "train": (HubFiles(*_VOC_COMMIT, "data/train-*.parquet", {
+                "data/train-00000-of-00001.parquet":
+                    "7b3f275d2d634f6e2a8d1b82bee7f3b15491ade0d8fd60ae643b09478de2dbf2",
+            }),),
+            "val": (HubFiles(*_VOC_COMMIT, "data/val-*.parquet", {
+                "data/val-00000-of-00001.parquet":
+                    "6f3831b96a8c5705e7f5146c1e9c3e066f75020ab421b70ae7580a6929aa3722",
+            }),),
         }),
         Source("Hugging Face Hub, jxie/pascal-voc-2012", "voc_table", {
-            "aug": (HubFolder("jxie/pascal-voc-2012", "data/train-*.parquet", "main"),),
+            "aug": (HubFiles("jxie/pascal-voc-2012", "main", "data/train-*.parquet"),),
         }),
         Source("the bucket of Dive into Deep Learning", "voc_tar", {"train": (_VOC_S3,), "val": (_VOC_S3,)}),
         Source("Oxford", "voc_tar", {"train": (_VOC_OXFORD,), "val": (_VOC_OXFORD,)}),
@@ -137,18 +177,18 @@ _CUB200 = DataSet(
     has=("labels", "boxes"),
     sources=(
         Source("Hugging Face Hub, bentrevett/caltech-ucsd-birds-200-2011", "cub_table", {
-            "train": (
-                _hub(*_CUB_COMMIT, "data/train-00000-of-00002.parquet",
-                     "fb4590d7fbd018c1cd0df7674dd4055ca91312df72790a2fddcab74e15fcefa4"),
-                _hub(*_CUB_COMMIT, "data/train-00001-of-00002.parquet",
-                     "7d56af56f59182c2544cbba974c92a9c69e7e72f984b035d2d9ea7af23cd763c"),
-            ),
-            "test": (
-                _hub(*_CUB_COMMIT, "data/test-00000-of-00002.parquet",
-                     "fb0c8ac3d2357353689f07444f0d29e27a36f76faaaad1a13451494816a5c608"),
-                _hub(*_CUB_COMMIT, "data/test-00001-of-00002.parquet",
-                     "180fe23f22750c6f9e96f4ce986be8b1268cbb3c6dba6222ac902704ae24a286"),
-            ),
+            "train": (HubFiles(*_CUB_COMMIT, "data/train-*.parquet", {
+                "data/train-00000-of-00002.parquet":
+                    "fb4590d7fbd018c1cd0df7674dd4055ca91312df72790a2fddcab74e15fcefa4",
+                "data/train-00001-of-00002.parquet":
+                    "7d56af56f59182c2544cbba974c92a9c69e7e72f984b035d2d9ea7af23cd763c",
+            }),),
+            "test": (HubFiles(*_CUB_COMMIT, "data/test-*.parquet", {
+                "data/test-00000-of-00002.parquet":
+                    "fb0c8ac3d2357353689f07444f0d29e27a36f76faaaad1a13451494816a5c608",
+                "data/test-00001-of-00002.parquet":
+                    "180fe23f22750c6f9e96f4ce986be8b1268cbb3c6dba6222ac902704ae24a286",
+            }),),
         }),
         Source("CaltechDATA", "cub_tar", {split: (
             RemoteFile("https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz?download=1",
@@ -236,3 +276,16 @@ _IMAGENET = DataSet(
 
 DATA_SETS: dict[str, DataSet] = {d.name: d for d in (_VOC2012, _CUB200, _PETS, _COCO2014, _IMAGENET)}
 """By name; :func:`wsss_lib.data.load` also knows ``"critters"``, which is drawn."""
+
+
+def known(name: str, split: str | None = None) -> DataSet:
+    """The data set of that name.
+
+    Raises:
+        ValueError: There is none, or it has no such split.
+    """
+    if name not in DATA_SETS:
+        raise ValueError(f"{name!r} is no known data set: choose one of {', '.join(DATA_SETS)}")
+    if split is not None and split not in DATA_SETS[name].splits:
+        raise ValueError(f"{name} has no split {split!r}: choose one of {', '.join(DATA_SETS[name].splits)}")
+    return DATA_SETS[name]

@@ -1,6 +1,6 @@
 """What data sets look like where they are published, turned into rows of one schema.
 
-One reader per layout. A reader takes the files that were fetched and the split that is wanted, and says what the rows
+One function a layout. It takes the files that were fetched and the split that is wanted, and says what the rows
 hold; the rows themselves are made one at a time, so a data set larger than the memory passes through.
 """
 
@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from wsss_lib.data.photos.archives import Archive
-from wsss_lib.data.photos.masks import content, encode, mask_array, present
-from wsss_lib.data.photos.names import VOC, tidy
-from wsss_lib.data.photos.tables import Row, Rows
+from wsss_lib.data.photos.catalogue import VOC
+from wsss_lib.data.photos.convert import content
+from wsss_lib.data.photos.masks import encode, mask_array, present
+from wsss_lib.data.photos.rows import ParquetRows
+from wsss_lib.data.photos.schema import Row, Split
 from wsss_lib.data.records import IGNORE
 
-Reader = Callable[[Sequence[Path], str, Path], Rows]
-"""``reader(files, split, scratch)``: ``files`` in the order of the source's list, ``scratch`` a folder to unpack in."""
+Layout = Callable[[Sequence[Path], str, Path], Split]
+"""``layout(files, split, scratch)``: ``files`` in the order of the source's list, ``scratch`` a folder to unpack in."""
 
 
-def voc_table(files: Sequence[Path], split: str, scratch: Path) -> Rows:
+def voc_table(files: Sequence[Path], split: str, scratch: Path) -> Split:
     """VOC as tables of the Hub: ``image``, ``mask`` (indices or colours); the labels are the classes in the mask."""
 
     def rows() -> Iterator[Row]:
@@ -35,10 +37,10 @@ def voc_table(files: Sequence[Path], split: str, scratch: Path) -> Rows:
             mask = mask_array(content(record["mask"]))
             yield _masked(f"{split}-{index:05d}", content(record["image"]), mask)
 
-    return Rows(VOC, mask=True, boxes=False, rows=rows())
+    return Split(VOC, mask=True, boxes=False, rows=rows())
 
 
-def voc_tar(files: Sequence[Path], split: str, scratch: Path) -> Rows:
+def voc_tar(files: Sequence[Path], split: str, scratch: Path) -> Split:
     """VOC's own archive; ``split`` names a list of its folder ``ImageSets/Segmentation``."""
     voc = Archive(files[0], scratch)
 
@@ -47,10 +49,10 @@ def voc_tar(files: Sequence[Path], split: str, scratch: Path) -> Rows:
             mask = mask_array(voc.read(f"SegmentationClass/{name}.png"))
             yield _masked(name, voc.read(f"JPEGImages/{name}.jpg"), mask)
 
-    return Rows(VOC, mask=True, boxes=False, rows=rows())
+    return Split(VOC, mask=True, boxes=False, rows=rows())
 
 
-def voc_aug(files: Sequence[Path], split: str, scratch: Path) -> Rows:
+def voc_aug(files: Sequence[Path], split: str, scratch: Path) -> Split:
     """The augmented training list: VOC's archive and that of SBD (Hariharan et al. 2011).
 
     All images of SBD and of VOC's ``train``, less those of VOC's ``val``: 10,582. Where VOC has a mask of its own it is
@@ -70,7 +72,7 @@ def voc_aug(files: Sequence[Path], split: str, scratch: Path) -> Rows:
             else:
                 yield _masked(name, sbd.read(f"img/{name}.jpg"), _sbd_mask(sbd.read(f"cls/{name}.mat")))
 
-    return Rows(VOC, mask=True, boxes=False, rows=rows())
+    return Split(VOC, mask=True, boxes=False, rows=rows())
 
 
 def _sbd_mask(mat: bytes) -> NDArray[np.uint8]:
@@ -79,9 +81,11 @@ def _sbd_mask(mat: bytes) -> NDArray[np.uint8]:
     return np.asarray(loadmat(io.BytesIO(mat))["GTcls"]["Segmentation"][0, 0], dtype=np.uint8)
 
 
-def cub_table(files: Sequence[Path], split: str, scratch: Path) -> Rows:
+def cub_table(files: Sequence[Path], split: str, scratch: Path) -> Split:
     """CUB as tables of the Hub: ``image``, ``label``, ``bbox`` (xyxy)."""
-    classes = tuple(tidy(name) for name in _class_names(files[0], "label"))
+    names = ParquetRows(files).class_names("label")[0]
+    if names is None:
+        raise ValueError(f"{files[0].name} does not name the classes of its column 'label'")
 
     def rows() -> Iterator[Row]:
         for index, record in enumerate(_records(files, ("image", "label", "bbox"))):
@@ -92,10 +96,10 @@ def cub_table(files: Sequence[Path], split: str, scratch: Path) -> Rows:
                 "id": f"{split}-{index:05d}", "image": image, "labels": [label], "boxes": [box], "box_labels": [label],
             }  # fmt: skip
 
-    return Rows(classes, mask=False, boxes=True, rows=rows())
+    return Split(tuple(_tidy(name) for name in names), mask=False, boxes=True, rows=rows())
 
 
-def cub_tar(files: Sequence[Path], split: str, scratch: Path) -> Rows:
+def cub_tar(files: Sequence[Path], split: str, scratch: Path) -> Split:
     """CUB's own archive: lists of ``number value``, boxes as x, y, width, height."""
     cub = Archive(files[0], scratch)
 
@@ -116,10 +120,10 @@ def cub_tar(files: Sequence[Path], split: str, scratch: Path) -> Rows:
                 "boxes": [[x, y, x + width, y + height]], "box_labels": [label],
             }  # fmt: skip
 
-    return Rows(tuple(tidy(name) for name in names.values()), mask=False, boxes=True, rows=rows())
+    return Split(tuple(_tidy(name) for name in names.values()), mask=False, boxes=True, rows=rows())
 
 
-def pets_tar(files: Sequence[Path], split: str, scratch: Path) -> Rows:
+def pets_tar(files: Sequence[Path], split: str, scratch: Path) -> Split:
     """Oxford-IIIT Pet: one archive, or one of images and one of annotations.
 
     The trimap's 1 (pet), 2 (background) and 3 (not classified) become the breed's value, 0 and 255.
@@ -139,7 +143,7 @@ def pets_tar(files: Sequence[Path], split: str, scratch: Path) -> Rows:
                 "id": name, "image": images.read(f"images/{name}.jpg"), "mask": encode(mask), "labels": [number - 1],
             }  # fmt: skip
 
-    return Rows(classes, mask=True, boxes=False, rows=rows())
+    return Split(classes, mask=True, boxes=False, rows=rows())
 
 
 def _pet(line: str) -> tuple[str, int]:
@@ -148,7 +152,7 @@ def _pet(line: str) -> tuple[str, int]:
     return name.rpartition("_")[0], int(number)
 
 
-def coco_zip(files: Sequence[Path], split: str, scratch: Path) -> Rows:
+def coco_zip(files: Sequence[Path], split: str, scratch: Path) -> Split:
     """COCO's own archives: images and ``instances_*.json``. Crowds become 255, and have no box.
 
     Polygons are filled with Pillow, whose edges differ from pycocotools' by up to a pixel. Where objects overlap, the
@@ -164,17 +168,18 @@ def coco_zip(files: Sequence[Path], split: str, scratch: Path) -> Rows:
 
     def rows() -> Iterator[Row]:
         for image in sorted(table["images"], key=lambda i: int(i["id"])):
-            found = objects.get(int(image["id"]), [])
-            single = [o for o in found if not o.get("iscrowd")]
+            entries = objects.get(int(image["id"]), [])
+            # A few annotations have a side of no length: no box.
+            single = [o for o in entries if not o.get("iscrowd") and min(o["bbox"][2:]) > 0]
             classes = [place[int(o["category_id"])] for o in single]
             yield {
                 "id": str(image["id"]), "image": images.read(f"{split}2014/{image['file_name']}"),
-                "mask": encode(coco_mask(found, place, int(image["height"]), int(image["width"]))),
+                "mask": encode(coco_mask(entries, place, int(image["height"]), int(image["width"]))),
                 "labels": sorted(set(classes)), "box_labels": classes,
                 "boxes": [[x, y, x + w, y + h] for x, y, w, h in ([float(v) for v in o["bbox"]] for o in single)],
             }  # fmt: skip
 
-    return Rows(tuple(c["name"] for c in categories), mask=True, boxes=True, rows=rows())
+    return Split(tuple(c["name"] for c in categories), mask=True, boxes=True, rows=rows())
 
 
 def coco_mask(
@@ -217,30 +222,23 @@ def _runs(counts: Sequence[int], height: int, width: int) -> NDArray[np.bool_]:
     return np.repeat(values, counts).reshape(width, height).T
 
 
+def _tidy(name: str) -> str:
+    """A class name for people: ``"001.Black_footed_Albatross"`` is ``"Black footed Albatross"``."""
+    return re.sub(r"^\d+\.", "", name).replace("_", " ")
+
+
 def _masked(name: str, image: bytes, mask: NDArray[np.uint8]) -> Row:
     return {"id": name, "image": image, "mask": encode(mask), "labels": present(mask)}
 
 
 def _records(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for file in files:
-        table = pq.ParquetFile(file)
-        if missing := set(columns) - set(table.schema_arrow.names):
-            raise ValueError(f"{file.name} has no column {sorted(missing)}: it has {table.schema_arrow.names}")
-        for batch in table.iter_batches(batch_size=64, columns=list(columns)):
-            yield from batch.to_pylist()
+    rows = ParquetRows(files)
+    if missing := set(columns) - set(rows.columns):
+        raise ValueError(f"{files[0].name} has no column {sorted(missing)}: it has {', '.join(rows.columns)}")
+    return rows.cells(columns)
 
 
-def _class_names(file: Path, column: str) -> list[str]:
-    """The names of a ``ClassLabel`` column, from what ``datasets`` notes in the file."""
-    metadata = pq.read_schema(file).metadata or {}
-    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    names = features.get(column, {}).get("names")
-    if not names:
-        raise ValueError(f"{file.name} does not name the classes of its column {column!r}")
-    return list(names)
-
-
-READERS: dict[str, Reader] = {
+LAYOUTS: dict[str, Layout] = {
     "voc_table": voc_table,
     "voc_tar": voc_tar,
     "voc_aug": voc_aug,

@@ -15,7 +15,6 @@ is Parquet with these columns, which ``datasets`` decodes without any script:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -27,12 +26,14 @@ import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from wsss_lib.data.photos.download import shown
+from wsss_lib.files import writing
 
 if TYPE_CHECKING:  # importing datasets takes seconds: only where it is used
     import datasets
 
-ROWS_A_GROUP = 128
-"""Rows that a Parquet reader has to hold at once; small, because a row holds an image."""
+ROWS_A_GROUP = 16
+"""Rows that a Parquet reader has to hold at once; small, because a row holds an image and whoever
+shuffles reads a group for each."""
 
 
 class Row(TypedDict, total=False):
@@ -47,7 +48,7 @@ class Row(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Rows:
+class Split:
     """A split on its way to disk.
 
     Attributes:
@@ -78,26 +79,27 @@ def schema(classes: tuple[str, ...], *, mask: bool, boxes: bool) -> datasets.Fea
     return datasets.Features(columns)
 
 
-def write(split: Rows, path: Path, *, total: int | None = None, progress: bool | None = False) -> int:
+def write(split: Split, path: Path, *, total: int | None = None, progress: bool | None = False) -> int:
     """Write a split to one Parquet file, in one step: a half-written table never stands under the real name.
 
     Args:
         split: The rows.
         path: The file.
-        total: How many rows there will be, for the bar.
+        total: How many rows there must be; None for any number.
         progress: Whether to show a bar; None shows one on a terminal and in a notebook.
 
     Returns:
         How many rows were written.
+
+    Raises:
+        ValueError: There were more or fewer rows than ``total``; nothing is kept.
+        OSError: The file cannot be written; the message of a full disk names the file and the remedy.
     """
-    features = schema(split.classes, mask=split.mask, boxes=split.boxes)
-    arrow = features.arrow_schema
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    arrow = schema(split.classes, mask=split.mask, boxes=split.boxes).arrow_schema
     count = 0
-    try:
+    with writing(path) as partial:
         with (
-            pq.ParquetWriter(part, arrow, compression="snappy") as writer,
+            pq.ParquetWriter(partial, arrow, compression="snappy") as writer,
             tqdm(total=total, desc=path.stem, unit=" images", disable=not shown(progress)) as bar,
         ):
             for chunk in _chunks(iter(split.rows)):
@@ -105,9 +107,8 @@ def write(split: Rows, path: Path, *, total: int | None = None, progress: bool |
                 writer.write_table(pa.table(columns, schema=arrow))
                 count += len(chunk)
                 bar.update(len(chunk))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        if total is not None and count != total:
+            raise ValueError(f"{count} images instead of {total}")
     return count
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from data_kit import grey, picture
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 
 from wsss_lib.data import batches, load
+from wsss_lib.data.photos.catalogue import COCO, VOC
 from wsss_lib.data.photos.masks import (
-    boxes_from_mask,
     encode,
-    from_colours,
-    from_segments,
-    image_tensor,
-    mask_array,
     palette,
     present,
 )
-from wsss_lib.data.photos.names import COCO, VOC
-from wsss_lib.data.photos.real import Table
-from wsss_lib.data.photos.tables import Row, Rows, write
+from wsss_lib.data.photos.schema import Row, Split, write
+from wsss_lib.data.photos.table import Table
 
 pytestmark = pytest.mark.usefixtures("own_home")
 CAT, DOG, PERSON = VOC.index("cat"), VOC.index("dog"), VOC.index("person")
@@ -60,7 +53,7 @@ def voc_like(path: Path, masks: list[NDArray[np.uint8]] = MASKS) -> Path:
         {"id": f"img{i}", "image": picture(m.shape[0], m.shape[1], i), "mask": encode(m), "labels": present(m)}
         for i, m in enumerate(masks)
     ]
-    assert write(Rows(VOC, mask=True, boxes=False, rows=rows), path) == len(masks)
+    assert write(Split(VOC, mask=True, boxes=False, rows=rows), path) == len(masks)
     return path
 
 
@@ -110,8 +103,8 @@ def test_labels_need_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     def decode(_: bytes) -> None:
         raise AssertionError("a picture was decoded")
 
-    monkeypatch.setattr("wsss_lib.data.photos.real.image_tensor", decode)
-    monkeypatch.setattr("wsss_lib.data.photos.columns.mask_array", decode)
+    monkeypatch.setattr("wsss_lib.data.photos.table.stored_image", decode)
+    monkeypatch.setattr("wsss_lib.data.photos.annotations.stored_mask", decode)
     assert [row.nonzero().flatten().tolist() for row in records.labels] == [[CAT], sorted([DOG, PERSON]), [PERSON], []]
     assert records.labels.dtype == torch.float32
 
@@ -213,12 +206,12 @@ def test_one_label_and_one_box_per_image(tmp_path: Path) -> None:
         {"image": [picture(12, 16)] * 2, "label": [1, 0], "bbox": [[1.0, 2.0, 7.0, 9.0], [0.0, 0.0, 16.0, 12.0]]},
         image=datasets.Image(), label=datasets.ClassLabel(names=["ani", "auklet"]),
     )  # fmt: skip
-    records = load(path)
+    records = load(path, boxes_are="xyxy")
     assert records.classes == ("ani", "auklet")
     assert "mask" not in records[0]
     assert (records[0]["boxes"].tolist(), records[0]["box_labels"].tolist()) == ([[1, 2, 7, 9]], [1])
     assert records.labels.tolist() == [[0, 1], [1, 0]]
-    only = load(path, classes=("ani",))
+    only = load(path, classes=("ani",), boxes_are="xyxy")
     assert (len(only), only[0]["box_labels"].tolist()) == (1, [0])
 
 
@@ -286,8 +279,8 @@ def test_tables_that_say_too_little(
         ({"mask": [grey(mask_of(height=5))]}, "the image is .*, its mask .*: they must have one size"),
         ({"mask": [grey(np.full((12, 16, 3), 9, np.uint8))]}, r"the colour \(9, 9, 9\) at row 0, column 0"),
         ({"labels": [[20]]}, "no class 20: 20 classes are numbered from 0"),
-        ({"labels": [[0, 1]], "boxes": [[[0.0, 0, 1, 1]]]}, "the boxes have no classes"),
-        ({"box_labels": [[0, 1]], "boxes": [[[0.0, 0, 1, 1]]]}, "1 boxes have 2 classes"),
+        ({"labels": [[0, 1]], "boxes": [[[0.0, 0, 2, 2]]]}, "its boxes have no classes"),
+        ({"box_labels": [[0, 1]], "boxes": [[[0.0, 0, 2, 2]]]}, "1 boxes have 2 classes"),
     ],
 )
 def test_rows_that_are_wrong(columns: dict[str, list[Any]], message: str, tmp_path: Path) -> None:
@@ -348,7 +341,9 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     path = table(
         tmp_path / "train.parquet", {"image": [picture(4, 4)], "label": [0]}, label=datasets.ClassLabel(names=["owl"])
     )
-    with pytest.raises(ValueError, match="is no table of voc2012: its classes are owl"):
+    with pytest.raises(
+        ValueError, match=r"train\.parquet.* has the class 'owl', which is not among aeroplane.*: load it by its path"
+    ):
         load("voc2012", root=path.parent)
 
 
@@ -372,87 +367,50 @@ def test_importing_the_package_reads_no_library_of_tables() -> None:
     assert out.splitlines() == ["[]", "True True"]
 
 
-def test_the_progress_bars_of_datasets_come_back(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    load(voc_like(tmp_path / "t.parquet"))
-    assert not datasets.are_progress_bars_disabled()
-    assert "Generating" not in capfd.readouterr().err
-
-
-def test_a_table_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
-    """datasets keeps what it has read; a new table under the old name must not be answered from there."""
-    path = voc_like(tmp_path / "t.parquet")
-    assert len(load(path)) == 4
-    assert len(load(voc_like(path, MASKS[:2]))) == 2
+def test_a_table_replaced_under_its_old_time_is_read_anew(tmp_path: Path) -> None:
+    """Rows and fingerprint are those of the content, whatever the clock says."""
+    path = voc_like(tmp_path / "t.parquet", MASKS[:2])
+    before, stat = load(path), path.stat()
+    first = before[0]["image"]
+    voc_like(tmp_path / "other.parquet", [MASKS[2], MASKS[0]])
+    os.replace(tmp_path / "other.parquet", path)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    after = load(path)
+    assert after.labels.tolist() != before.labels.tolist()
+    assert torch.equal(after[0]["mask"], torch.from_numpy(MASKS[2]).long())
+    assert torch.equal(before[0]["image"], first), "what was open goes on giving its rows"
+    assert before.fingerprint == load(voc_like(tmp_path / "again.parquet", MASKS[:2])).fingerprint != after.fingerprint
 
 
 def test_a_table_is_picklable_for_workers(tmp_path: Path) -> None:
     import pickle
 
     records = load(voc_like(tmp_path / "t.parquet"), classes=("cat",))
-    again = pickle.loads(pickle.dumps(records))
-    assert torch.equal(again[0]["mask"], records[0]["mask"])
+    stored = pickle.dumps(records)
+    assert torch.equal(pickle.loads(stored)[0]["mask"], records[0]["mask"])
+    voc_like(tmp_path / "other.parquet")
+    os.replace(tmp_path / "other.parquet", tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match="was replaced after it had been loaded"):
+        pickle.loads(stored)
 
 
-# masks
+def test_row_groups_larger_than_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsss_lib.data.photos.schema.ROWS_A_GROUP", 3)
+    monkeypatch.setattr("wsss_lib.data.photos.rows._KEPT", 1)
+    records = load([voc_like(tmp_path / "a.parquet", MASKS), voc_like(tmp_path / "b.parquet", MASKS[:2])])
+    assert len(records) == 6
+    for i in (5, 0, 3, 4, 2, 1):
+        assert torch.equal(records[i]["mask"], torch.from_numpy(MASKS[i % 4]).long())
+        assert records[i]["id"] == f"img{i % 4}"
 
 
-def test_the_palette_is_vocs() -> None:
-    """Colours as printed in VOC's development kit."""
-    expected = {0: (0, 0, 0), 1: (128, 0, 0), 8: (64, 0, 0), 12: (64, 0, 128), 15: (192, 128, 128), 20: (0, 64, 128),
-                255: (224, 224, 192)}  # fmt: skip
-    assert {k: tuple(palette()[k].tolist()) for k in expected} == expected
-    assert len(np.unique(palette(), axis=0)) == 256
-
-
-INDICES = arrays(
-    np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.sampled_from([0, 1, 2, 7, 20, 255])
-)
-
-
-@given(INDICES)
-@settings(max_examples=60, deadline=None)
-def test_masks_survive_every_encoding(mask: NDArray[np.uint8]) -> None:
-    assert np.array_equal(mask_array(encode(mask)), mask)
-    assert np.array_equal(mask_array(grey(mask)), mask)
-    assert np.array_equal(from_colours(palette()[mask]), mask)
-
-
-@given(INDICES)
-@settings(max_examples=60, deadline=None)
-def test_boxes_and_classes_of_a_mask_against_the_obvious(mask: NDArray[np.uint8]) -> None:
-    expected: dict[int, list[int]] = {}
-    for y in range(mask.shape[0]):
-        for x in range(mask.shape[1]):
-            value = int(mask[y, x])
-            if value in (0, 255):
-                continue
-            box = expected.setdefault(value - 1, [x, y, x + 1, y + 1])
-            expected[value - 1] = [min(box[0], x), min(box[1], y), max(box[2], x + 1), max(box[3], y + 1)]
-    boxes, classes = boxes_from_mask(torch.from_numpy(mask).long())
-    assert classes.tolist() == sorted(expected) == present(mask)
-    assert boxes.tolist() == [expected[k] for k in sorted(expected)]
-
-
-def test_segments_with_too_few_descriptions() -> None:
-    segments = np.array([[0, 1, 2]], np.uint8)
-    assert from_segments(segments, [9, 255]).tolist() == [[0, 9, 255]]
-    with pytest.raises(ValueError, match="a segment 2, but only 1"):
-        from_segments(segments, [9])
-
-
-def test_sixteen_bit_masks(tmp_path: Path) -> None:
-    def stored(values: list[list[int]]) -> bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(np.array(values, np.uint16)).save(buffer, "PNG")
-        return buffer.getvalue()
-
-    assert mask_array(stored([[0, 3, 255]])).tolist() == [[0, 3, 255]]
-    with pytest.raises(ValueError, match="from 0 to 300"):
-        mask_array(stored([[0, 300]]))
-
-
-def test_grey_photographs_have_three_channels() -> None:
-    assert torch.equal(image_tensor(grey(np.full((2, 3), 51, np.uint8))), torch.full((3, 2, 3), 0.2))
+def test_nothing_is_written_beside_or_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cache: what is read only, or lies on a full disk, loads as well."""
+    path = voc_like(tmp_path / "t.parquet")
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setenv("HF_DATASETS_CACHE", "/nowhere")
+    assert load(path)[0]["id"] == "img0"
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_written_table_is_the_documented_schema(tmp_path: Path) -> None:

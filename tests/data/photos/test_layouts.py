@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from wsss_lib.data.photos.archives import Archive
-from wsss_lib.data.photos.masks import encode, mask_array, palette
-from wsss_lib.data.photos.names import VOC
-from wsss_lib.data.photos.readers import (
-    READERS,
+from wsss_lib.data.photos.catalogue import DATA_SETS, VOC
+from wsss_lib.data.photos.layouts import (
+    LAYOUTS,
     coco_mask,
     coco_zip,
     cub_table,
@@ -32,8 +31,8 @@ from wsss_lib.data.photos.readers import (
     voc_table,
     voc_tar,
 )
-from wsss_lib.data.photos.sources import DATA_SETS
-from wsss_lib.data.photos.tables import Rows
+from wsss_lib.data.photos.masks import encode, mask_array, palette
+from wsss_lib.data.photos.schema import Split
 
 
 def tar(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
@@ -62,7 +61,7 @@ def mask(value: int, height: int = 4, width: int = 6) -> NDArray[np.uint8]:
     return values
 
 
-def rows_of(split: Rows) -> list[dict[str, Any]]:
+def rows_of(split: Split) -> list[dict[str, Any]]:
     return [dict(row) for row in split.rows]
 
 
@@ -300,7 +299,7 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
 def test_every_source_has_a_reader_and_every_data_set_a_second_source() -> None:
     for data_set in DATA_SETS.values():
         for source in data_set.sources:
-            assert source.reader in READERS
+            assert source.layout in LAYOUTS
             assert set(source.splits) <= set(data_set.splits)
             assert all(isinstance(files, tuple) and files for files in source.splits.values())
         assert set(data_set.gigabytes) == set(data_set.splits)

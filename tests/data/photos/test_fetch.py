@@ -13,14 +13,14 @@ import datasets
 import numpy as np
 import pytest
 from data_kit import Site, picture
-from test_readers import PET_IMAGES, PET_NOTES, VOC_FILES, mask, tar
+from test_layouts import PET_IMAGES, PET_NOTES, VOC_FILES, mask, tar
 
 from wsss_lib.data import DataUnavailable, load, prepare
-from wsss_lib.data.photos.download import Patience, RemoteFile
+from wsss_lib.data.photos.catalogue import DATA_SETS, VOC, DataSet, HubFiles, RemoteFile, Source
+from wsss_lib.data.photos.download import DownloadError, Patience
+from wsss_lib.data.photos.folders import catalogue, describe, home
+from wsss_lib.data.photos.hub import fetch_file, list_files
 from wsss_lib.data.photos.masks import encode
-from wsss_lib.data.photos.names import VOC
-from wsss_lib.data.photos.sources import DATA_SETS, DataSet, HubFolder, Source
-from wsss_lib.data.photos.supply import catalogue, describe, resolve
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -122,12 +122,12 @@ def test_whatever_is_wrong_with_the_first_the_mirror_steps_in(
             [0]
         ).to_parquet(tmp_path / "one.parquet")
         serve((tmp_path / "one.parquet").read_bytes())
-    with caplog.at_level(logging.WARNING, "wsss_lib.data.photos.supply"):
+    with caplog.at_level(logging.WARNING, "wsss_lib.data.photos.fetch"):
         get(["train"])
     assert lock_of(own_home / "toy")["tables"]["train"]["source"] == "the mirror"
     assert load("toy", split="train")[0]["id"] == "2007_000032"
     assert "toy/train is from the mirror, after the Hub (" in caplog.text
-    assert not list((own_home / "toy").glob("*.unchecked*"))
+    assert not list((own_home / "toy").glob(".*.partial*"))
 
 
 @pytest.mark.usefixtures("toy")
@@ -179,16 +179,22 @@ def test_nobody_to_ask_at_all(own_home: Path, monkeypatch: pytest.MonkeyPatch) -
     """As on a plane, with the real list of sources."""
     dead = "http://127.0.0.1:9"
     voc = DATA_SETS["voc2012"]
+    monkeypatch.setenv("HF_ENDPOINT", dead)
     sources = tuple(
-        replace(s, splits={"val": tuple(replace(f, url=f"{dead}/x") for f in resolve(s.splits["val"]))})
+        replace(
+            s,
+            splits={
+                "val": tuple(replace(f, url=f"{dead}/x") if isinstance(f, RemoteFile) else f for f in s.splits["val"])
+            },
+        )
         for s in voc.sources
         if "val" in s.splits
     )
     monkeypatch.setitem(DATA_SETS, "voc2012", replace(voc, sources=sources))
     with pytest.raises(DataUnavailable) as caught:
         prepare("voc2012", ["val"], patience=Patience(pause=0.0))
-    assert str(caught.value).count("no connection to the host") == 3
-    assert "nateraw/pascal-voc-2012" in str(caught.value)
+    assert str(caught.value).count("no connection to the host") == 2
+    assert "datasets/nateraw/pascal-voc-2012 could not be listed (ConnectError" in str(caught.value)
     assert "Oxford" in str(caught.value)
 
 
@@ -246,18 +252,53 @@ def test_trust_on_first_use(site: Site, own_home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("toy")
-def test_a_touched_table_has_another_fingerprint(own_home: Path) -> None:
-    """The lock's checksum is believed only as long as the file is as it was."""
+@pytest.mark.parametrize(
+    "lock", [b"", b"{", b"[]", b'{"tables": 3, "downloads": null}', b"\xff", b'{"another": "program"}']
+)
+def test_a_lock_of_others_is_ignored(lock: bytes, own_home: Path) -> None:
+    (own_home / "toy").mkdir(parents=True)
+    (own_home / "toy" / "lock.json").write_bytes(lock)
     get(["train"])
-    before = load("toy", split="train").fingerprint
-    path = own_home / "toy" / "train.parquet"
-    lock = lock_of(own_home / "toy")
-    lock["tables"]["train"]["sha256"] = "1" * 64
-    (own_home / "toy" / "lock.json").write_text(json.dumps(lock))
-    believed = load("toy", split="train").fingerprint
-    assert believed != before, "untouched: the lock is asked, not two gigabytes"
-    path.touch()
-    assert load("toy", split="train").fingerprint == before, "touched: the file is"
+    assert lock_of(own_home / "toy")["tables"]["train"]["rows"] == 2
+
+
+@pytest.mark.usefixtures("toy")
+def test_what_is_there_needs_no_place_to_write(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = get(["train"])
+
+    def read_only(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    monkeypatch.setattr(Path, "touch", read_only)
+    assert get(["train"]) == made
+    assert len(load("toy", split="train")) == 2
+    with pytest.raises(DataUnavailable, match=r"cannot be kept in .*toy \(Permission denied\): set WSSS_DATA"):
+        get(["val"])
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_full_disk(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("wsss_lib.data.photos.schema.pq.ParquetWriter", full)
+    with pytest.raises(DataUnavailable, match=r"the disk is full, so that toy/train .* set WSSS_DATA"):
+        get(["train"])
+    assert not [path for path in (own_home / "toy").rglob("*") if "partial" in path.name]
+
+
+def test_no_home_directory(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.delenv("WSSS_DATA")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    assert home().name == "wsss_lib"
+    assert "set WSSS_DATA" in caplog.text
+    assert len(catalogue()) == 5
 
 
 @pytest.mark.usefixtures("toy")
@@ -303,40 +344,77 @@ def test_pets_from_either_host(in_one: bool, site: Site, tmp_path: Path, monkeyp
     assert len(site.log) == asked
 
 
-# folders of the Hub that are listed when they are wanted
+# files of the Hub, listed when they are wanted
 
 
-def test_a_folder_of_the_hub(site: Site, table: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Listed with the commit and the SHA-256 that the Hub states, and taken from exactly that commit."""
+COMMIT = "c0ffee0123" * 4
+
+
+@pytest.fixture
+def hub(site: Site, table: bytes, monkeypatch: pytest.MonkeyPatch) -> HubFiles:
+    """A repository whose train split is in two parts."""
     monkeypatch.setenv("HF_ENDPOINT", f"{site.url}/")
-    commit, sha = "c0ffee" * 6, hashlib.sha256(table).hexdigest()
+    sha256 = hashlib.sha256(table).hexdigest()
+    names = (
+        "data/train-00001-of-00002-b.parquet",
+        "data/train-00000-of-00002-a.parquet",
+        "data/val-00000-of-00001-c.parquet",
+    )
     listing = {
-        "sha": commit,
+        "id": "who/voc",
+        "sha": COMMIT,
         "siblings": [
             {"rfilename": "README.md", "size": 3},
-            {"rfilename": "data/train-00001-of-00002-b.parquet", "size": len(table), "lfs": {"sha256": sha}},
-            {"rfilename": "data/train-00000-of-00002-a.parquet", "size": len(table), "lfs": {"sha256": sha}},
-            {"rfilename": "data/val-00000-of-00001-c.parquet", "size": 1, "lfs": {"sha256": "0" * 64}},
+            *(
+                {"rfilename": n, "size": len(table), "lfs": {"sha256": sha256, "size": len(table), "pointerSize": 9}}
+                for n in names
+            ),
         ],
     }
-    site.files["/api/datasets/who/voc/revision/main?blobs=true"] = json.dumps(listing).encode()
-    names = ("train-00000-of-00002-a.parquet", "train-00001-of-00002-b.parquet")
+    for revision in ("main", COMMIT):
+        site.files[f"/api/datasets/who/voc/revision/{revision}?blobs=true"] = json.dumps(listing).encode()
     for name in names:
-        site.files[f"/datasets/who/voc/resolve/{commit}/data/{name}"] = table
-    folder = HubFolder("who/voc", "data/train-*.parquet", "main")
-    found = resolve([folder])
-    assert [f.url for f in found] == [f"{site.url}/datasets/who/voc/resolve/{commit}/data/{n}" for n in names]
-    assert {(f.sha256, f.size) for f in found} == {(sha, len(table))}
+        site.files[f"/datasets/who/voc/resolve/{COMMIT}/{name}"] = table
+    return HubFiles("who/voc", "main", "data/train-*.parquet")
+
+
+def test_files_of_the_hub(hub: HubFiles, site: Site, table: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listed with the commit and the SHA-256 that the Hub states, and taken from exactly that commit."""
+    files = list_files(hub)
+    names = ("train-00000-of-00002-a.parquet", "train-00001-of-00002-b.parquet")
+    assert [f.url for f in files] == [f"{site.url}/datasets/who/voc/resolve/{COMMIT}/data/{n}" for n in names]
+    assert {f.sha256 for f in files} == {hashlib.sha256(table).hexdigest()}
     aug = replace(
-        DATA_SETS["voc2012"],
-        name="toy",
-        splits={"aug": 4},
-        sources=(Source("the Hub", "voc_table", {"aug": (folder,)}),),
+        DATA_SETS["voc2012"], name="toy", splits={"aug": 4}, sources=(Source("the Hub", "voc_table", {"aug": (hub,)}),)
     )
     monkeypatch.setitem(DATA_SETS, "toy", aug)
     assert len(load("toy", split="aug")) == 4
-    with pytest.raises(RuntimeError, match=r"who/voc has no files data/x-\*"):
-        resolve([replace(folder, pattern="data/x-*")])
+    with pytest.raises(DownloadError, match=r"who/voc has no files data/x-\*"):
+        list_files(replace(hub, pattern="data/x-*"))
+    with pytest.raises(DownloadError, match="who/voc has no file data/train-2"):
+        list_files(replace(hub, sha256={"data/train-2": "0"}))
+
+
+def test_a_sha256_of_the_catalogue_stands_before_the_hubs(hub: HubFiles, tmp_path: Path) -> None:
+    (path,) = [file.path for file in list_files(hub) if "00000" in file.path]
+    (file,) = [file for file in list_files(replace(hub, sha256={path: "0" * 64})) if file.path == path]
+    with pytest.raises(DownloadError, match=r"not the expected file: sha256 [0-9a-f]{64} instead of 0{64}"):
+        fetch_file(file, tmp_path / "downloads")
+    assert not list((tmp_path / "downloads").rglob("*.parquet"))
+
+
+def test_a_damaged_file_of_the_hub_is_fetched_again(hub: HubFiles, tmp_path: Path, table: bytes) -> None:
+    file = list_files(hub)[0]
+    path = fetch_file(file, tmp_path)
+    path.write_bytes(table[:-1] + b"?")
+    assert fetch_file(file, tmp_path).read_bytes() == table
+
+
+def test_a_file_that_the_hub_lists_and_does_not_have(hub: HubFiles, site: Site, tmp_path: Path) -> None:
+    file = list_files(hub)[0]
+    del site.files[f"/datasets/who/voc/resolve/{COMMIT}/{file.path}"]
+    with pytest.raises(DownloadError, match=r"00000-of-00002-a\.parquet could not be fetched \("):
+        fetch_file(file, tmp_path)
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"sha": "x", "siblings": [{"rfilename": "a.parquet"}]}', None])
@@ -344,15 +422,8 @@ def test_a_hub_that_lists_nonsense(answer: bytes | None, site: Site, monkeypatch
     monkeypatch.setenv("HF_ENDPOINT", site.url)
     if answer is not None:
         site.files["/api/datasets/who/voc/revision/main?blobs=true"] = answer
-    with pytest.raises(RuntimeError, match="could not be listed"):
-        resolve([HubFolder("who/voc", "*.parquet", "main")])
-
-
-def test_another_address_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = DATA_SETS["cub200"].sources[0].splits["test"]
-    assert all(f.url.startswith("https://huggingface.co/datasets/bentrevett/") for f in resolve(files))
-    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
-    assert all(f.url.startswith("https://mirror.example/datasets/bentrevett/") for f in resolve(files))
+    with pytest.raises(DownloadError, match="could not be listed"):
+        list_files(HubFiles("who/voc", "main", "*.parquet"))
 
 
 # what is known of each

@@ -1,0 +1,221 @@
+"""Class names of tables, and the classes that their cells name by number, by name, or by one 0 or 1 for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wsss_lib.data.photos.catalogue import COCO, VOC
+from wsss_lib.data.photos.columns import Columns
+from wsss_lib.data.photos.rows import Rows
+
+LABELS_ARE = ("numbers", "multi-hot")
+"""What a list of whole numbers may be: the classes in the image, or one 0 or 1 for each class."""
+
+
+def class_names(
+    tables: Sequence[tuple[str, Rows]], columns: Columns, names: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """One list of classes for all splits of a data set.
+
+    Args:
+        tables: Each split's name and rows, in the order in which they are asked; the columns are those of all.
+        columns: Which column holds what.
+        names: The list, where the caller states it.
+
+    Returns:
+        ``names``; else the list that the first table's types state; else the words in the cells of all tables.
+
+    Raises:
+        ValueError: Two tables state other classes, or none does; the message says how to unite them.
+    """
+    holders = [column for column in (columns.labels, columns.box_labels) if column]
+    stated = [
+        (f"{split} ({file.name})", list_of_file)
+        for split, rows in tables
+        for column in holders
+        for file, list_of_file in zip(rows.files, rows.class_names(column), strict=True)
+        if list_of_file
+    ]
+    if names is not None:
+        if len(set(names)) != len(names) or not names:
+            raise ValueError(f"names must state each class once, at least one; got {list(names)}")
+        for where, held in stated:
+            _check_among(where, held, names)
+        chosen = tuple(names)
+    elif stated:
+        first_where, chosen = stated[0]
+        for where, held in stated[1:]:
+            if set(held) != set(chosen):
+                raise ValueError(
+                    f"{where} and {first_where} have other classes ({_few(sorted(set(held) ^ set(chosen)))}): pass one "
+                    "list for both as names=, or load each by its own path"
+                )
+    else:
+        chosen = ()
+    words = {word for _, rows in tables for word in _words(rows, columns, holders)}
+    spelt = bool(words) and all(isinstance(word, str) for word in words)
+    if chosen:
+        if spelt:
+            _check_among("the table", sorted(words), chosen)
+        return chosen
+    if spelt:
+        return next((known for known in (VOC, COCO) if words <= set(known)), tuple(sorted(words)))
+    raise ValueError("the table does not say how its classes are called: pass names=, in the order of their numbers")
+
+
+def _check_among(where: str, held: Iterable[str], names: Sequence[str]) -> None:
+    if strange := [name for name in held if name not in names]:
+        raise ValueError(
+            f"{where} has the class {strange[0]!r}, which is not among {_few(names)}: load it by its path, "
+            "with its own names, or pass names= with all classes"
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
+
+
+def _words(rows: Rows, columns: Columns, holders: Sequence[str]) -> Iterator[Any]:
+    """What stands in the cells of classes that their type does not name; segments that are no objects are left out."""
+    for column in holders:
+        if all(rows.class_names(column)):
+            continue
+        thing = columns.thing if column == columns.box_labels else None
+        for row in rows.cells([column, *([thing] if thing else [])]):
+            things = several(row[thing]) if thing else None
+            for place, word in enumerate(several(row[column])):
+                if word is not None and (things is None or (place < len(things) and things[place])):
+                    yield word
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of a table, and how its cells name them.
+
+    Attributes:
+        names: K names.
+        own: For each file the place in ``names`` of each of its own class numbers; None where it numbers as ``names``.
+        multi_hot: Whether a cell of image labels holds one 0 or 1 for each class.
+    """
+
+    names: tuple[str, ...]
+    own: tuple[tuple[int, ...] | None, ...]
+    multi_hot: bool = False
+
+    @classmethod
+    def of(cls, rows: Rows, columns: Columns, names: tuple[str, ...], labels_are: str | None = None) -> Classes:
+        """How the cells of a table are to be read.
+
+        Args:
+            rows: The table.
+            columns: Its columns.
+            names: Of the classes.
+            labels_are: One of :data:`LABELS_ARE`; None decides by the cells.
+
+        Raises:
+            ValueError: ``labels_are`` is unknown, or the cells do not decide.
+        """
+        if labels_are not in (None, *LABELS_ARE):
+            raise ValueError(f"labels_are is {labels_are!r}: choose 'numbers' or 'multi-hot'")
+        own: list[tuple[int, ...] | None] = [None] * len(rows.files)
+        for column in (columns.box_labels, columns.labels):
+            if column:
+                stated = rows.class_names(column)
+                own = [tuple(map(names.index, s)) if s else o for s, o in zip(stated, own, strict=True)]
+        hot = labels_are == "multi-hot"
+        if labels_are is None and columns.labels and not any(rows.class_names(columns.labels)):
+            hot = _is_multi_hot((row[columns.labels] for row in rows.cells([columns.labels])), len(names))
+        return cls(names, tuple(own), hot)
+
+    def of_image(self, cell: Any, file: int) -> list[int]:
+        """The 0-based classes that a cell of image labels names, ascending.
+
+        Args:
+            cell: A number or name, several of them, or one 0 or 1 for each class.
+            file: Which of the table's files it is from.
+
+        Raises:
+            ValueError: It names none.
+        """
+        if _is_missing(cell):
+            raise ValueError(
+                "its label is missing: write an empty list for an image that shows no class, or leave the row out"
+            )
+        if not self.multi_hot:
+            return sorted({self.number(value, file) for value in several(cell)})
+        values = several(cell)
+        if len(values) != len(self.names) or any(value not in (0, 1) for value in values):
+            raise ValueError(
+                f"its labels are {values!r}, expected one 0 or 1 for each of the {len(self.names)} classes: round soft "
+                "labels, or pass labels_are='numbers' if they are class numbers"
+            )
+        return [k for k, value in enumerate(values) if value]
+
+    def number(self, value: Any, file: int) -> int:
+        """The 0-based class that a value names.
+
+        Args:
+            value: A name, or a number as the file numbers its classes.
+            file: Which of the table's files it is from.
+
+        Raises:
+            ValueError: It names none.
+        """
+        if isinstance(value, str):
+            if value not in self.names:
+                raise ValueError(f"there is no class {value!r} among {_few(self.names)}: correct it, or pass names=")
+            return self.names.index(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(
+                f"{value!r} is no class: write whole numbers from 0, names, or one 0 or 1 for each class of the table"
+            )
+        own = self.own[file]
+        if not 0 <= value < (len(self.names) if own is None else len(own)):
+            raise ValueError(f"there is no class {value}: {len(self.names)} classes are numbered from 0")
+        return value if own is None else own[value]
+
+
+def several(cell: Any) -> list[Any]:
+    """A cell as a list: empty for none, of one for a single value."""
+    if cell is None:
+        return []
+    return list(cell) if isinstance(cell, list | tuple) else [cell]
+
+
+def _is_missing(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _is_multi_hot(cells: Iterable[Any], classes: int) -> bool:
+    """Whether lists of numbers are one 0 or 1 for each class. A repeated class number gives them away.
+
+    Raises:
+        ValueError: Both readings are possible, or they are for another number of classes.
+    """
+    lengths: set[int] = set()
+    repeated = False
+    for cell in cells:
+        if not isinstance(cell, list | tuple):
+            return False
+        if any(isinstance(value, bool | float) for value in cell):
+            return True
+        if any(value not in (0, 1) for value in cell):
+            return False
+        lengths.add(len(cell))
+        repeated |= len(set(cell)) < len(cell)
+    if len(lengths) != 1:
+        return False
+    (length,) = lengths
+    if length == 1:
+        return False
+    if length == classes and repeated:
+        return True
+    if length == classes or repeated:
+        raise ValueError(
+            f"every cell of labels holds {length} numbers, all 0 or 1, for {classes} classes: say what they are with "
+            "labels_are='numbers' (the classes in the image) or labels_are='multi-hot' (one 0 or 1 for each class)"
+        )
+    return False

@@ -1,0 +1,152 @@
+"""Tables that are lists of image files: a CSV of paths, or a folder for each class."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from wsss_lib.data.photos.rows import ClassNames
+from wsss_lib.files import sha256_of, sha256_of_text
+
+_log = logging.getLogger(__name__)
+CSV_SUFFIXES = (".csv", ".tsv")
+
+
+class ListedRows:
+    """Rows in memory whose cells are paths of images.
+
+    Args:
+        path: The list, or the folder.
+        rows: The rows.
+        columns: The names of their columns.
+        folder: Where the paths start.
+    """
+
+    def __init__(self, path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str], folder: Path) -> None:
+        if not rows:
+            raise ValueError(f"{path} holds no rows: write or download it anew")
+        self.files: tuple[Path, ...] = (path,)
+        self.columns = tuple(columns)
+        self.folder: Path | None = folder
+        self._rows = list(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def file_of(self, position: int) -> int:
+        return 0
+
+    def row(self, position: int, columns: Sequence[str]) -> dict[str, Any]:
+        return {column: self._rows[position][column] for column in columns}
+
+    def cells(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        return (self.row(position, columns) for position in range(len(self)))
+
+    def class_names(self, column: str) -> list[ClassNames]:
+        return [None]
+
+    def digests(self, columns: Sequence[str]) -> list[str]:
+        paths = [Path(self.folder or "") / row[column] for row in self._rows for column in columns if row[column]]
+        return [sha256_of_text(json.dumps(self._rows)), *(sha256_of(path) for path in paths)]
+
+
+def csv_rows(path: Path) -> ListedRows:
+    """A CSV with a line of column names; paths in it start at its folder, lists are written as ``[1, 2]``.
+
+    Args:
+        path: The file; commas, semicolons or tabs separate its columns.
+
+    Raises:
+        ValueError: It is no text, or its lines have unlike numbers of cells.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        head = text.partition("\n")[0]
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is no CSV that can be read ({error}): save it as UTF-8 with commas") from error
+    filled = [(number, cells) for number, cells in enumerate(lines, start=1) if any(cell.strip() for cell in cells)]
+    columns = [name.strip() for name in filled[0][1]] if filled else []
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"{path} has two columns of one name among {', '.join(columns)}: rename one")
+    rows = []
+    for number, cells in filled[1:]:
+        if len(cells) != len(columns):
+            raise ValueError(f"{path}, line {number}: {len(cells)} cells under {len(columns)} column names: correct it")
+        rows.append({name: _value(cell.strip()) for name, cell in zip(columns, cells, strict=True)})
+    return ListedRows(path, _numbered(rows), columns, path.parent)
+
+
+def _value(cell: str) -> Any:
+    """None for an empty cell, a list where one is written, else the word itself."""
+    if cell.startswith("["):
+        try:
+            return json.loads(cell)
+        except ValueError:
+            return cell
+    return cell or None
+
+
+def _numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Columns that hold whole numbers only, as numbers."""
+    for column in rows[0] if rows else ():
+        cells = [row[column] for row in rows]
+        if all(
+            isinstance(cell, str) and cell.isascii() and cell.isdigit() and str(int(cell)) == cell for cell in cells
+        ):
+            for row in rows:
+                row[column] = int(row[column])
+    return rows
+
+
+def folder_rows(folder: Path) -> ListedRows:
+    """The images of a folder that has a folder for each class, by name.
+
+    Args:
+        folder: Of the class folders; hidden files are passed over, others that are no images with a warning.
+
+    Raises:
+        ValueError: It holds no images.
+    """
+    rows = [
+        {"image": path.relative_to(folder).as_posix(), "label": name}
+        for name, paths in class_folders(folder).items()
+        for path in paths
+    ]
+    return ListedRows(folder, [{"id": row["image"], **row} for row in rows], ("id", "image", "label"), folder)
+
+
+def class_folders(folder: Path) -> dict[str, list[Path]]:
+    """The image files below each folder in a folder, by name; folders without any are left out."""
+    Image.init()
+    readable = {suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN}
+    classes: dict[str, list[Path]] = {}
+    strange: list[Path] = []
+    for place in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        inside = visible_files(place)
+        images = [path for path in inside if path.suffix.lower() in readable]
+        strange += [path for path in inside if path.suffix.lower() not in readable]
+        if images:
+            classes[place.name] = images
+    if classes and strange:
+        _log.warning(
+            "%d files in %s are no images that can be read and are left out: %s%s; convert them to JPEG or PNG",
+            len(strange), folder, ", ".join(path.name for path in strange[:3]), ", …" if len(strange) > 3 else "",
+        )  # fmt: skip
+    return classes
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files below a folder, by name, without hidden ones (``._a.jpg``), dangling links and pipes."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
