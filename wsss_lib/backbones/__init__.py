@@ -79,6 +79,7 @@ def backbone(
         FileNotFoundError: Weights that are not there, or no network to fetch them.
     """
     net, _ = _build(name, weights, output_stride, dilate, frozen_bn, options)
+    net.built_by = {"name": name, "output_stride": output_stride, "frozen_bn": frozen_bn, "dilate": dilate, **options}
     return net
 
 

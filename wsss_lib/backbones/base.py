@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +25,13 @@ class Backbone(nn.Module):
         channels: Channels C of each stage.
         strides: Input pixels per grid cell of each stage. A grid side is the image side divided by the stride, rounded
             up in nets that pad (ResNet, MobileNet, tiny_cnn) and down in VGG16; a ViT demands multiples of its patch.
+        built_by: Arguments of :func:`wsss_lib.backbones.backbone` that build another of its shape; None for one that
+            was built otherwise.
     """
 
     mean: Tensor
     std: Tensor
+    built_by: Mapping[str, Any] | None = None
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from wsss_lib.data.records import Batch, Records, to_device
+from wsss_lib.methods.description import describe
 from wsss_lib.modes import evaluating
 from wsss_lib.train import checkpoint, optimiser, random_state
 from wsss_lib.train.config import Plan, TrainConfig
@@ -22,6 +23,7 @@ from wsss_lib.train.order import Reader, Transform, stream
 from wsss_lib.train.phases import Course
 from wsss_lib.train.progress import Progress, Style, as_metrics
 from wsss_lib.train.resume import Run, identify, locked
+from wsss_lib.train.state import original
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
 
@@ -110,11 +112,12 @@ def fit(
         stepper = optimiser.build(method, config)
         course = Course(method, stepper, plan.steps)
         identity = identify(method, records, config, transform)
-        run = Run(method, stepper, machine, config, identity, checkpoint.root_of(out_dir or "."))
+        reader = Reader(records, transform, config.seed)
+        description = {} if out_dir is None else describe(original(method), records.classes, reader.image_size())
+        run = Run(method, stepper, machine, config, identity, description, checkpoint.root_of(out_dir or "."))
         history = _begin(run, plan, course, saving=out_dir is not None, resume=resume)
         model = machine.shared(_Losses(method))
 
-        reader = Reader(records, transform, config.seed)
         batches = stream(reader, config, plan, len(history), machine.index, machine.count)
         every = config.checkpoint_every or plan.steps_per_epoch
         bar = Progress(progress if machine.is_main else "none", plan, history)

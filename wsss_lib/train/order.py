@@ -85,6 +85,11 @@ class Reader(Dataset[Batch]):
             samples.append(transform(self.records[index], *draws))
         return collate(samples)
 
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the first image as the method sees it."""
+        height, width = self[0, [0]]["images"].shape[-2:]
+        return height, width
+
 
 def stream(
     reader: Reader, config: TrainConfig, plan: Plan, start: int, process: int, processes: int

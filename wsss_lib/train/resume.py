@@ -121,6 +121,7 @@ class Run:
     machine: Machine
     config: TrainConfig
     identity: dict[str, Any]
+    description: dict[str, Any]
     root: Path
 
     def save(self, step: int, history: History) -> None:
@@ -139,6 +140,7 @@ class Run:
                 "step": step,
                 "epoch": step // history.steps_per_epoch,
                 "run": self.identity,
+                "method": self.description,
                 "circumstances": circumstances(machine),
                 "rates": [group["lr"] for group in self.optimiser.param_groups],  # to read; the step decides them
                 "loss_scale": machine.scaler.state_dict() if machine.scaler is not None else None,

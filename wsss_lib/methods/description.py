@@ -1,0 +1,65 @@
+"""What a trained method is, as JSON beside its weights: enough for anybody to build it again and use it.
+
+description = describe(method, records.classes, (96, 96))
+method = rebuild(description)  # of the same shape, with fresh weights
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wsss_lib.backbones import backbone
+from wsss_lib.methods import registry
+from wsss_lib.methods.contract import Method
+
+NEEDED = {
+    "name": "a method of the registry",
+    "classes": "its classes",
+    "backbone": "its backbone",
+    "image_size": "its images' size",
+}
+"""What a description must say, and how a message calls it."""
+
+
+def describe(method: object, classes: Sequence[str], image_size: tuple[int, int]) -> dict[str, Any]:
+    """Say what a method is.
+
+    Args:
+        method: Any module; one that is not in the registry has no name.
+        classes: Names of its K classes in their order.
+        image_size: (height, width) in pixels of the images that it is trained on.
+
+    Returns:
+        ``name`` in the registry (None where it is not there), ``settings``, ``classes``, ``image_size``, and how its
+        ``backbone`` was built (None where :func:`wsss_lib.backbones.backbone` did not build it).
+    """
+    known = [name for name in registry.names() if registry.entry(name).method is type(method)]
+    settings, net = getattr(method, "config", None), getattr(method, "backbone", None)
+    return {
+        "name": known[0] if known else None,
+        "settings": None if settings is None else dataclasses.asdict(settings),
+        "classes": list(classes),
+        "image_size": list(image_size),
+        "backbone": getattr(net, "built_by", None),
+    }
+
+
+def rebuild(description: Mapping[str, Any]) -> Method:
+    """Build the method that :func:`describe` spoke of, with fresh weights.
+
+    Raises:
+        ValueError: Something is missing, or this version does not know it.
+    """
+    for key, what in NEEDED.items():
+        if not description.get(key):
+            raise ValueError(f"it does not say {what} ({key!r})")
+    known = registry.entry(description["name"])
+    try:
+        net = backbone(**description["backbone"])
+        values = {key: tuple(v) if isinstance(v, list) else v for key, v in (description.get("settings") or {}).items()}
+        settings = known.settings(**values) if known.settings is not None else None
+    except TypeError as error:
+        raise ValueError(f"it was written by another version of wsss-lib ({error})") from error
+    return registry.build(known.name, net, len(description["classes"]), settings)
