@@ -209,7 +209,7 @@ def test_options_reach_the_localiser_and_its_findings_are_told(monkeypatch, caps
     arguments = "localize cat.jpg --method eigencam --top 2 --boxes all --weights w --class zebra --threshold 0.3"
     assert cli.main([*arguments.split(), "--multi-scale", "--device", "cpu", "--out", str(tmp_path)]) == 0
     assert seen == {
-        "images": [Path("cat.jpg")], "method": "eigencam", "backbone": "mobilenet_v2", "weights": Path("w"),
+        "images": [Path("cat.jpg")], "method": "eigencam", "checkpoint": None, "backbone": None, "weights": Path("w"),
         "out": tmp_path, "top_k": 2, "classes": ["zebra"], "threshold": 0.3, "which": "all", "multi_scale": True,
         "device": "cpu", "progress": True,
     }  # fmt: skip
@@ -217,11 +217,11 @@ def test_options_reach_the_localiser_and_its_findings_are_told(monkeypatch, caps
     assert "cat.jpg: tabby 0.63 at (1 2 30 40), (5 6 7 8)\ncat.jpg: salient at nowhere\n" in told
 
 
-def test_the_commands_methods_are_the_librarys():
-    from wsss_lib.cli import images
-    from wsss_lib.localize import METHODS
-
-    assert images.METHODS == METHODS
+def test_a_method_that_is_in_no_registry_is_a_usage_error(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["localize", "cat.jpg", "--method", "gradcan"])
+    assert stop.value.code == 2
+    assert "did you mean 'gradcam'?" in capsys.readouterr().err
 
 
 def test_a_photo_that_is_not_there_is_told_in_a_sentence(capsys, tmp_path):

@@ -7,12 +7,11 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from wsss_lib.cli.common import FAILED, OK, command, positive
-
-METHODS = ("cam", "gradcam", "gradcam++", "eigencam")
 
 
 def add(commands: Any) -> None:
@@ -22,14 +21,16 @@ def add(commands: Any) -> None:
         "localize",
         "say what is where in photographs: overlay and map as PNG, boxes and class scores as JSON",
         """\
-An ImageNet classifier says what it sees, the method says where. Its published weights are fetched once; without a
-network, point --weights at a folder that holds BACKBONE.safetensors. Files are named after photo, method and class,
+An ImageNet classifier says what it sees, the method says where: cam, gradcam, gradcam++ or eigencam. Its published
+weights are fetched once; without a network, point --weights at a folder that holds BACKBONE.safetensors. With
+--checkpoint, a method that was trained here says both. Files are named after photo, method and class,
 so one folder may hold the results of several methods.
 
 examples:
   wsss localize cat.jpg
   wsss localize holiday/ --method eigencam --out where
   wsss localize zoo.jpg --class zebra --class ostrich --boxes all
+  wsss localize cat.jpg --method bas --checkpoint runs/bas
   wsss localize cat.jpg --backbone resnet50 --weights ~/weights --multi-scale --threshold 0.35
 A photo that cannot be read is named in one line, and the others are done. In a folder, hidden files and the pictures
 of earlier runs are skipped.
@@ -37,11 +38,12 @@ exit codes: 0 every photo was done; 1 a photo or the weights could not be read; 
 """,
     )
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files, or folders of them")
-    parser.add_argument("--method", choices=METHODS, default="cam", help="how to find where (default: cam)")
+    parser.add_argument("--method", metavar="NAME", help="how to find where (default: cam, or the checkpoint's)")
+    parser.add_argument("--checkpoint", type=Path, metavar="FOLDER", help="of a trained method: out_dir of its run")
     parser.add_argument(
         "--out", type=Path, default=Path("localized"), help="folder of the results (default: localized)"
     )
-    parser.add_argument("--backbone", default="mobilenet_v2", help="ImageNet network (default: mobilenet_v2)")
+    parser.add_argument("--backbone", help="ImageNet network (default: mobilenet_v2)")
     parser.add_argument("--weights", type=Path, help="safetensors file, or folder with BACKBONE.safetensors")
     parser.add_argument("--class", dest="classes", action="append", metavar="NAME", help="look for this (repeatable)")
     parser.add_argument("--top", type=positive, default=1, help="without --class: the so many likeliest (default: 1)")
@@ -53,12 +55,17 @@ exit codes: 0 every photo was done; 1 a photo or the weights could not be read; 
         help="four scales, mirrored: smoother, 15 times slower; use --threshold 0.35",
     )
     parser.add_argument("--device", help="cpu, cuda or mps (default: a GPU if there is one)")
-    parser.set_defaults(action=_localize)
+    parser.set_defaults(action=partial(_localize, parser))
 
 
-def _localize(options: argparse.Namespace) -> int:
+def _localize(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     from wsss_lib.localize import PhotosFailed, localize_images
     from wsss_lib.localize.names import printable
+    from wsss_lib.methods import registry
+
+    known = registry.names()
+    if options.method not in (None, *known):
+        parser.error(f"argument --method: invalid choice: {options.method!r} (choose from {', '.join(known)})")
 
     failures: list[str] = []
     with _warnings_in_a_line():
@@ -66,6 +73,7 @@ def _localize(options: argparse.Namespace) -> int:
             reports = localize_images(
                 options.images,
                 method=options.method,
+                checkpoint=options.checkpoint,
                 backbone=options.backbone,
                 weights=options.weights,
                 out=options.out,

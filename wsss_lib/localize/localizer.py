@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from wsss_lib import maps
 from wsss_lib.backbones import ImageNetClassifier, TransformerBackbone, no_cam
 from wsss_lib.localize.photos import GRID, seen_size, to_tensor
-from wsss_lib.methods import EigenCAM, EigenCAMConfig, GradCAM, GradCAMPlusPlus
+from wsss_lib.methods import EigenCAM, EigenCAMConfig, GradCAM, GradCAMPlusPlus, registry
 from wsss_lib.methods.cam import class_activation_maps
 from wsss_lib.modes import evaluating
 
@@ -177,15 +177,14 @@ class ClassifierLocalizer(PhotoLocalizer):
 
 
 def check_method(method: str, classes: Sequence[str | int] | None) -> None:
-    """Refuse a method that does not exist, and classes for one that knows none.
+    """Refuse a method that does not exist or needs training, and classes for one that knows none.
 
     Raises:
         ValueError: As said.
     """
     if method not in METHODS:
-        close = difflib.get_close_matches(method.lower().replace("-", "").replace("_", ""), METHODS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else "."
-        raise ValueError(f"There is no method {method!r}: choose one of {', '.join(METHODS)}{hint}")
+        known = registry.entry(method)  # or an error that lists them all
+        raise ValueError(f"{known.title} must be trained: name the folder of a run of it as the checkpoint.")
     if method == "eigencam" and classes is not None:
         raise ValueError("Eigen-CAM knows no classes, only what stands out: leave the classes out, or choose cam.")
 

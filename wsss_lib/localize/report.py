@@ -16,10 +16,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from wsss_lib import __version__, maps
-from wsss_lib.backbones import CAM_NAMES, IMAGENET_NAMES, ImageNetClassifier, imagenet_classifier, no_cam
+from wsss_lib.backbones import ImageNetClassifier
 from wsss_lib.files import sha256_of, write_atomically
-from wsss_lib.localize.localizer import SHORT_SIDE, ClassifierLocalizer, PhotoLocalizer, PhotoMaps, check_method
+from wsss_lib.localize.localizer import PhotoLocalizer, PhotoMaps, check_method
 from wsss_lib.localize.names import class_slugs, plan_stems, printable
+from wsss_lib.localize.networks import device_named, from_checkpoint, from_classifier
 from wsss_lib.localize.photos import Failure, check_photo, open_photo, photo_files
 from wsss_lib.localize.pictures import save_map, save_overlay
 
@@ -40,8 +41,9 @@ class PhotosFailed(ValueError):
 def localize_images(
     paths: Sequence[str | Path],
     *,
-    method: str = "cam",
-    backbone: str = "mobilenet_v2",
+    method: str | None = None,
+    checkpoint: str | Path | None = None,
+    backbone: str | None = None,
     weights: str | Path | None = None,
     out: str | Path | None = None,
     top_k: int = 1,
@@ -49,7 +51,7 @@ def localize_images(
     threshold: float = 0.2,
     which: Literal["largest", "all"] = "largest",
     multi_scale: bool = False,
-    short_side: int = SHORT_SIDE,
+    short_side: int | None = None,
     device: str | None = None,
     classifier: ImageNetClassifier | None = None,
     progress: bool = False,
@@ -58,8 +60,10 @@ def localize_images(
 
     Args:
         paths: Image files, or folders of them.
-        method: One of :data:`METHODS`.
-        backbone: An ImageNet network, see :data:`wsss_lib.backbones.IMAGENET_NAMES`.
+        method: One of :data:`METHODS`, by default ``"cam"``; with a checkpoint the method that it is of.
+        checkpoint: Folder of a run of ``fit`` of any method of the registry, which then says what is where, instead
+            of an ImageNet network.
+        backbone: An ImageNet network, see :data:`wsss_lib.backbones.IMAGENET_NAMES`; by default MobileNetV2.
         weights: A safetensors file, or a folder that holds ``<backbone>.safetensors``; None means the published
             weights, which need the network once.
         out: Folder for the results, made if absent; one folder may hold those of several methods. None writes nothing.
@@ -68,7 +72,7 @@ def localize_images(
         threshold: t in [0, 1): a pixel belongs to the object where its map, divided by its maximum, exceeds t.
         which: ``"largest"``: one box, around the largest 8-connected component. ``"all"``: a box for every component.
         multi_scale: See :class:`PhotoLocalizer`.
-        short_side: See :class:`PhotoLocalizer`.
+        short_side: See :class:`PhotoLocalizer`; by default 320, or what the checkpoint was trained at.
         device: ``"cpu"``, ``"cuda"``, …; None takes a GPU where there is one, or leaves a given classifier where it is.
         classifier: One that is already built, instead of ``backbone`` and ``weights``.
         progress: Show a progress bar on a terminal.
@@ -89,7 +93,12 @@ def localize_images(
     Warns:
         UserWarning: What a folder holds besides a person's photos and was skipped.
     """
-    check_method(method, classes)
+    if checkpoint is None:
+        check_method(method or "cam", classes)
+    else:
+        others = {"backbone": backbone, "weights": weights, "classifier": classifier}
+        if given := [name for name, value in others.items() if value is not None]:
+            raise ValueError(f"A checkpoint has a backbone and weights of its own: leave {' and '.join(given)} out.")
     if not 0 <= threshold < 1:
         raise ValueError(
             f"The threshold is {threshold}; expected a share of the map's maximum, at least 0 and below 1."
@@ -99,7 +108,7 @@ def localize_images(
     folder = None if out is None else Path(out)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ValueError(f"The results cannot go to {folder}, which is a file: name a folder, old or new.")
-    where = None if device is None else _device(device)
+    where = None if device is None else device_named(device)
     photos = photo_files(paths)
     for sentence in photos.skipped:
         warnings.warn(sentence, stacklevel=2)
@@ -108,20 +117,13 @@ def localize_images(
         if failures:
             raise PhotosFailed([], failures)
         raise FileNotFoundError("There are no photos: give at least one path of an image, or of a folder of images.")
-    provenance: dict[str, Any] = {"method": method}
-    if classifier is None:
-        if method == "cam" and backbone in IMAGENET_NAMES and backbone not in CAM_NAMES:
-            raise no_cam(backbone)  # before 500 MB are fetched in vain
-        classifier = imagenet_classifier(backbone, "published" if weights is None else weights)
-        provenance |= {"backbone": backbone, **_weights(backbone, weights)}
-        where = where or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    options: dict[str, Any] = {"top_k": top_k, "classes": classes, "multi_scale": multi_scale}
+    if checkpoint is None:
+        localizer, provenance = from_classifier(
+            classifier, backbone, weights, where, method or "cam", short_side, **options
+        )
     else:
-        provenance |= {"backbone": classifier.backbone.name, "weights": "given"}
-    if where is not None:
-        classifier.to(where)
-    localizer = ClassifierLocalizer(
-        classifier, method, top_k=top_k, classes=classes, multi_scale=multi_scale, short_side=short_side
-    )
+        localizer, provenance = from_checkpoint(checkpoint, where, method, short_side, **options)
     provenance |= {
         "multi_scale": multi_scale,
         "versions": {"wsss-lib": __version__, "torch": torch.__version__, "torchvision": version("torchvision")},
@@ -130,22 +132,22 @@ def localize_images(
         folder.mkdir(parents=True, exist_ok=True)
     rule = "the largest 8-connected component" if which == "largest" else "each 8-connected component, holes filled"
     reports: list[dict[str, Any]] = []
-    todo = list(zip(files, plan_stems(files, method, folder), strict=True))
+    todo = list(zip(files, plan_stems(files, provenance["method"], folder), strict=True))
     for file, stem in tqdm(todo, unit="photo", disable=None if progress else True):
         try:
-            photo, seen = _localized(file, localizer)
+            photo, seen, digest = _localized(file, localizer)
         except ValueError as error:  # one photo's fault is no fault of the next
             failures.append(Failure(file, str(error)))
             continue
         report = {
             "image": printable(file.name),
-            "sha256": sha256_of(file),
+            "sha256": digest,
             "width": photo.width,
             "height": photo.height,
             "seen_at": list(seen.seen_at),
             "threshold": {"value": threshold, "rule": f"map divided by its maximum > value; box around {rule}"},
             "objects": [describe(seen, rank, threshold, which) for rank in range(len(seen.names))],
-            "top": _top(seen.scores, classifier.categories),
+            "top": _top(seen.scores, localizer.categories),
             **provenance,
         }
         if folder is not None:
@@ -173,16 +175,16 @@ def _readable(files: Sequence[Path], failures: list[Failure]) -> list[Path]:
     return readable
 
 
-def _localized(file: Path, localizer: PhotoLocalizer) -> tuple[Image.Image, PhotoMaps]:
-    """A photo and its maps.
+def _localized(file: Path, localizer: PhotoLocalizer) -> tuple[Image.Image, PhotoMaps, str]:
+    """A photo, its maps, and its file's SHA-256.
 
     Raises:
         ValueError: It cannot be read, or the network cannot cope with it; the sentence names the file.
     """
     photo = open_photo(file)
     try:
-        return photo, localizer(photo)
-    except (ValueError, RuntimeError, MemoryError) as error:
+        return photo, localizer(photo), sha256_of(file)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
         cause = str(error).splitlines()[0] if str(error) else "out of memory: make the photo smaller"
         raise ValueError(f"{printable(file)} could not be localised: {cause}") from error
 
@@ -217,26 +219,9 @@ def describe(seen: PhotoMaps, rank: int, threshold: float, which: Literal["large
     }
 
 
-def _device(name: str) -> torch.device:
-    """The device of that name, if this machine has it."""
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise ValueError(f"This machine has no device {name!r}: leave the device out, or say 'cpu'.") from error
-
-
 def _top(scores: Tensor, categories: Sequence[str]) -> list[dict[str, Any]]:
     best = scores.topk(min(5, len(scores)))
     return [
         {"class": categories[index], "index": index, "score": round(score, 6)}
         for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]
-
-
-def _weights(backbone: str, weights: str | Path | None) -> dict[str, str]:
-    """Name and fingerprint of the weights: a file's name, never where it lies on this machine."""
-    if weights is None or weights in ("published", "shipped"):
-        return {"weights": str(weights or "published")}
-    path = Path(weights).expanduser()
-    path = path / f"{backbone}.safetensors" if path.is_dir() else path
-    return {"weights": path.name, "weights_sha256": sha256_of(path)}
