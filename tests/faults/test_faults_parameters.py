@@ -1,0 +1,55 @@
+"""Settings and parameters outside their range: one sentence each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from fault_kit import refusal
+from test_faults_checkpoints import Noise, Small
+
+from wsss_lib import backbones
+from wsss_lib.data import load
+from wsss_lib.data.worlds.critters import World
+from wsss_lib.methods.cam import CAM
+from wsss_lib.train import TrainConfig, fit
+
+NO_SEEDS: list[Any] = [-1, 2**63, 2**64, 1.5, "7", None, float("nan")]
+
+
+@pytest.mark.parametrize("seed", NO_SEEDS)
+def test_a_seed_is_a_whole_number_from_0_to_the_largest(seed: Any) -> None:
+    refusal(lambda: World(seed=seed), "seed")
+    refusal(lambda: load("critters", split="val", count=1, seed=seed), "seed")
+    refusal(lambda: fit(Small(), Noise(), TrainConfig(steps=1, seed=seed), progress="none"), "seed")
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32, 2**63 - 1])
+def test_every_other_seed_works(seed: int) -> None:
+    load("critters", split="val", count=1, seed=seed)
+    fit(Small(), Noise(), TrainConfig(steps=1, batch_size=4, seed=seed), progress="none")
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, "3"])
+def test_a_count_is_positive_and_whole(count: Any) -> None:
+    refusal(lambda: load("critters", split="val", count=count), "count")
+
+
+def test_gradients_that_are_switched_off_are_said() -> None:
+    with torch.no_grad():
+        refusal(lambda: fit(Small(), Noise(), TrainConfig(steps=1, batch_size=4), progress="none"), "grad")
+    with torch.inference_mode():
+        refusal(lambda: fit(Small(), Noise(), TrainConfig(steps=1, batch_size=4), progress="none"), "grad|inference")
+
+
+@pytest.mark.parametrize("classes", [0, -1, 2.5, "2"])
+def test_a_number_of_classes_is_positive_and_whole(classes: Any) -> None:
+    refusal(lambda: CAM(backbones.backbone("tiny_cnn", weights=None), classes), "num_classes")
+
+
+def test_a_left_over_world_size_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    refusal(lambda: fit(Small(), Noise(), TrainConfig(steps=1, batch_size=4), progress="none"), "WORLD_SIZE")
