@@ -310,7 +310,7 @@ def test_unknown_names_and_splits() -> None:
 
 
 @pytest.mark.usefixtures("toy")
-def test_two_at_once_fetch_once(site: Site) -> None:
+def test_two_at_once_fetch_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     """The lock is one of the file system, so what holds for two threads holds for two processes."""
     site.stall = [0.4]
     with ThreadPoolExecutor(2) as pool:
@@ -318,6 +318,7 @@ def test_two_at_once_fetch_once(site: Site) -> None:
     assert one == two
     assert one["train"][0].exists()
     assert len(site.log) == 1
+    assert "another process is fetching into" in caplog.text
 
 
 @pytest.mark.parametrize("in_one", [False, True])

@@ -9,12 +9,13 @@ import os
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from wsss_lib.data.photos.catalogue import DataSet, HubFiles, RemoteFile, Source, known
 from wsss_lib.data.photos.download import DownloadError, Patience, download
@@ -65,15 +66,20 @@ def prepare(
     if absent and not data_set.sources:
         raise DataUnavailable(unavailable(data_set, absent[0], []))
     if absent:
-        with _place(folder):
+        with _locked(folder):
             for split in absent:
                 if not tables(folder, split):  # another process may have brought it meanwhile
                     _first_that_works(data_set, split, folder, progress, patience)
     return {split: tables(folder, split) for split in wanted}
 
 
-def _place(folder: Path) -> FileLock:
-    """A lock on the folder, which is made where it is missing."""
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The folder for this process alone; it is made where it is missing.
+
+    Raises:
+        DataUnavailable: It cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".busy").touch()
@@ -82,7 +88,16 @@ def _place(folder: Path) -> FileLock:
             f"the data cannot be kept in {folder} ({error.strerror}): set WSSS_DATA to a folder that can be "
             "written, or pass it as root="
         ) from error
-    return FileLock(folder / ".busy")
+    lock = FileLock(folder / ".busy")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _log.warning("another process is fetching into %s: waiting until it ends", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _first_that_works(

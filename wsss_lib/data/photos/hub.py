@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from wsss_lib.data.photos.catalogue import HubFiles
 from wsss_lib.data.photos.download import ChecksumError, DownloadError, Patience, shown
 from wsss_lib.files import sha256_of
@@ -98,11 +96,11 @@ def fetch_file(file: HubFile, folder: Path, progress: bool | None = None) -> Pat
     from huggingface_hub import hf_hub_download
 
     for again in (False, True):  # what lay there already may be damaged: once more, all of it
-        with _explained(f"{file.url} could not be fetched"):
+        with _explained(f"{file.url} could not be fetched"), _bars(shown(progress)):
             path = Path(
                 hf_hub_download(
                     file.repository, file.path, repo_type="dataset", revision=file.commit, local_dir=folder,
-                    endpoint=endpoint(), force_download=again, tqdm_class=tqdm if shown(progress) else _NoBar,
+                    endpoint=endpoint(), force_download=again,
                 )
             )  # fmt: skip
         sha256 = sha256_of(path)
@@ -120,9 +118,19 @@ def _stated(lfs: Any) -> str:
     return str(lfs.sha256)
 
 
-class _NoBar(tqdm):
-    def __init__(self, *args: object, **options: object) -> None:
-        super().__init__(*args, **{**options, "disable": True})
+@contextmanager
+def _bars(show: bool) -> Iterator[None]:
+    """Without progress bars of ``huggingface_hub`` unless they are to be shown; the reader's own setting comes back."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if show or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
 
 
 @contextmanager

@@ -74,6 +74,7 @@ class Table(Records):
         self._read = Annotations(read, Classes.of(self._rows, read, every, said.labels_are), said, self._rows.folder)
         self.classes = every if classes is None else _chosen(classes, every)
         self._resize = None if size is None else Resize(size)
+        self.image_size = None if size is None or isinstance(size, int) else (size[0], size[1])
         self._keep = torch.tensor([every.index(c) for c in self.classes])
         self._values = _mask_values(len(every), self._keep, IGNORE if others == "ignore" else 0)
         self._positions: Sequence[int] = range(len(self._rows))
@@ -224,7 +225,7 @@ def load_files(
     if isinstance(where, str | os.PathLike):
         path = Path(where).expanduser()
         if path.is_dir():
-            return _load_folder(path.resolve(), split, options)
+            return _load_folder(path, split, options)
         pattern = str(path).replace("[", "[[]")  # only * and ? stand for others
         files = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(pattern)) if Path(p).is_file()]
     else:
@@ -232,7 +233,7 @@ def load_files(
     missing = [file for file in files if not file.is_file()]
     if missing or not files:
         raise FileNotFoundError(f"there is no file {missing[0] if missing else where}: check the path")
-    return Table(files, name=files[0].parent.name, split=split or files[0].stem, **options)
+    return Table(files, name=files[0].resolve().parent.name, split=split or files[0].stem, **options)
 
 
 def _load_folder(folder: Path, split: str | None, options: dict[str, Any]) -> Table:
@@ -245,7 +246,7 @@ def _load_folder(folder: Path, split: str | None, options: dict[str, Any]) -> Ta
         )  # fmt: skip
         raise FileNotFoundError(f"{folder} has no split {split or 'train'!r}; {held}")
     siblings = {other: files for other in others if (files := _files_of(folder, other, whole=True))}
-    return Table(chosen, name=folder.name, split=split or "train", siblings=siblings, **options)
+    return Table(chosen, name=folder.resolve().name, split=split or "train", siblings=siblings, **options)
 
 
 def _files_of(folder: Path, split: str | None, whole: bool = False) -> list[Path]:
