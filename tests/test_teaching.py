@@ -15,7 +15,7 @@ from test_house import project
 from press.cli import editions as edition_command
 from wsss_lib.data import load
 from wsss_lib.experiments import results
-from wsss_lib.experiments.workbench import Lab
+from wsss_lib.experiments.workbench import Workbench
 
 ROOT = Path(__file__).resolve().parents[1]
 COLAB = ROOT / ".ci" / "colab"
@@ -54,7 +54,7 @@ def test_images_of_ones_own_as_the_page_makes_them(tmp_path: Path, monkeypatch: 
     exec(code, {})
     records = load("photos", split="train")
     assert records.classes == ("leaf", "stone")
-    lab = Lab("smoke", data="photos", device="cpu", side=32)
+    lab = Workbench("smoke", data="photos", device="cpu", side=32)
     assert lab.classes == ("leaf", "stone"), "a table without VOC's animals keeps all its classes"
     assert (len(lab.train_on), len(lab.report_on)) == (12, 6)
     assert lab.report_on[1]["mask"].unique().tolist() == [0, 2]

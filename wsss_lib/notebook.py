@@ -19,11 +19,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wsss_lib.experiments.profiles import PROFILES
+
 if TYPE_CHECKING:
     import torch
-
-BUDGETS = {"smoke": "20 s", "book": "2 min", "colab": "15 min"}
-"""How long a chapter may take in each profile: two cores for the first two, one T4 for the last."""
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -42,8 +41,11 @@ def begin(chapter: str) -> None:
     versions = " · ".join(f"{name} {_version(name)}" for name in ("wsss-lib", "torch", "numpy"))
     print(f"Chapter {chapter} on {_device_words()}")
     print(f"{versions} · Python {platform.python_version()}")
-    budget = f"{BUDGETS['book']} on two CPU cores, {BUDGETS['smoke']} in profile smoke, {BUDGETS['colab']} on one T4"
-    print(f"Budget: {budget}")
+    book, smoke, colab = (PROFILES[name] for name in ("book", "smoke", "colab"))
+    print(
+        f"Budget: {book.budget_words} on {book.machine}, {smoke.budget_words} in profile smoke, "
+        f"{colab.budget_words} on {colab.machine}"
+    )
     if "google.colab" in sys.modules and str(pick_device()) == "cpu":
         print("This Colab runtime has no GPU: Runtime → Change runtime type → T4 GPU, then run again from the top.")
 

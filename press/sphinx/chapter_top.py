@@ -45,11 +45,12 @@ def colab(app, pagename):
 
 def budget():
     """What a run may cost, by profile."""
-    from wsss_lib.notebook import BUDGETS
+    from wsss_lib.experiments.profiles import PROFILES
 
+    book, smoke, colab = (PROFILES[name] for name in ("book", "smoke", "colab"))
     return (
-        f"{BUDGETS['book']} on two CPU cores ({BUDGETS['smoke']} with profile <code>smoke</code>, "
-        f"{BUDGETS['colab']} on one T4 with <code>colab</code>)"
+        f"{book.budget_words} on {book.machine} ({smoke.budget_words} with profile <code>smoke</code>, "
+        f"{colab.budget_words} on {colab.machine} with <code>colab</code>)"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,11 @@ from torch import nn
 from wsss_lib.backbones import backbone
 from wsss_lib.data import splits
 from wsss_lib.data.worlds.critters import Critters, World
-from wsss_lib.experiments.workbench import COUNTS, Lab
+from wsss_lib.experiments import recipes
+from wsss_lib.experiments.profiles import PROFILES
+from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods.cam import CAM
+from wsss_lib.methods.registry import Entry
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +26,8 @@ def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_critters_from_labels_to_an_honest_row() -> None:
-    lab = Lab(profile="smoke", seed=3, world=World(size=48))
-    assert (len(lab.train_on), len(lab.choose_on)) == COUNTS["smoke"]
+    lab = Workbench(profile="smoke", seed=3, world=World(size=48))
+    assert (len(lab.train_on), len(lab.choose_on)) == (PROFILES["smoke"].train, PROFILES["smoke"].rest)
     assert lab.world.seed == 3
     cam = lab.classifier()
     before = cam.head.weight.detach().clone()
@@ -35,14 +40,116 @@ def test_critters_from_labels_to_an_honest_row() -> None:
 
 
 def test_the_seed_decides_the_head_and_the_world() -> None:
-    first, same, other = (Lab(profile="smoke", seed=s, world=World(size=32)) for s in (0, 0, 1))
+    first, same, other = (Workbench(profile="smoke", seed=s, world=World(size=32)) for s in (0, 0, 1))
     assert torch.equal(first.classifier().head.weight, same.classifier().head.weight)
     assert not torch.equal(first.classifier().head.weight, other.classifier().head.weight)
     assert first.report_on.fingerprint == same.report_on.fingerprint != other.report_on.fingerprint
 
 
+def test_a_method_is_built_by_its_name() -> None:
+    lab = Workbench(profile="smoke", world=World(size=32))
+    assert torch.equal(lab.build("cam").head.weight, lab.classifier().head.weight)
+    with pytest.raises(ValueError, match=r"there is no method 'cams'.*did you mean 'cam'"):
+        lab.build("cams")
+
+
+def test_records_are_limited_by_split() -> None:
+    lab = Workbench(profile="smoke", world=World(size=32))
+    labels = lab.choose_on.labels
+    assert torch.equal(lab.limit("choose", every=3, most=5).labels, labels[:15:3])
+    assert (len(lab.train_on), len(lab.choose_on), len(lab.report_on)) == (160, 5, 60)
+    assert len(lab.limit("report", most=10**6)) == 60
+
+
+def test_the_recipe_is_that_of_data_and_backbone_then_the_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Workbench(profile="book", world=World(size=32), seed=2)
+    cam = lab.classifier()
+    assert lab.recipe() == lab.recipe(cam)
+    assert (lab.recipe().epochs, lab.recipe().seed) == (recipes.DRAWN.epochs, 2)
+    assert Workbench(profile="book", backbone="tiny_vit", world=World(size=32)).recipe().lr == recipes.TRANSFORMER.lr
+    entry = Entry("cam", "CAM", CAM, None, {"epochs": 9, "clip_norm": 5.0}, 1, "tiny_cnn")
+    monkeypatch.setattr(recipes.registry, "entry", lambda name: entry)
+    monkeypatch.setattr(recipes.registry, "names", lambda: ("cam",))
+
+    class Derived(CAM):
+        pass
+
+    for method in (cam, lab.build(Derived)):
+        assert (lab.recipe(method).epochs, lab.recipe(method).clip_norm) == (9, 5.0)
+        assert (lab.recipe(method, epochs=3).epochs, lab.recipe(method, epochs=3).clip_norm) == (3, 5.0)
+    assert lab.recipe(nn.Linear(1, 1)) == lab.recipe()
+    small = Workbench(profile="smoke", world=World(size=32))
+    assert small.recipe(cam).epochs == 1, "a profile's passes are no method's to change"
+    assert small.recipe(cam, epochs=None, steps=3).steps == 3
+
+
+@pytest.fixture
+def keeping(tmp_path: Path) -> Workbench:
+    """A workbench that keeps checkpoints and trains on a dozen images."""
+    lab = Workbench(profile="colab", world=World(size=32), out_dir=tmp_path, device="cpu")
+    lab.limit("train", most=12)
+    return lab
+
+
+def test_a_run_has_the_folder_of_what_it_is(keeping: Workbench, tmp_path: Path) -> None:
+    def folders() -> set[str]:
+        return {path.name for path in tmp_path.iterdir()}
+
+    short = {"epochs": 2, "batch_size": 6}
+    first = keeping.classifier()
+    assert keeping.fit(first, **short).resumed_at == []
+    (name,) = folders()
+    assert name.startswith("cam-")
+    # The cell again, all of it or its last line, in this session or another: the run is complete.
+    assert keeping.fit(first, **short).resumed_at == [4]
+    assert keeping.fit(keeping.classifier(), **short).resumed_at == [4]
+    again = Workbench(profile="colab", world=World(size=32), out_dir=tmp_path, device="cpu")
+    again.limit("train", most=12)
+    # A fit that is inserted before it changes nothing for it.
+    assert again.fit(again.build("bas"), **short).resumed_at == []
+    cam = again.classifier()
+    assert again.fit(cam, **short).resumed_at == [4]
+    assert torch.equal(cam.head.weight, first.head.weight)
+    assert len(folders()) == 2
+    # Other first weights, settings or data make another run.
+    with torch.no_grad():
+        other = again.classifier()
+        other.head.weight.add_(1)
+    assert again.fit(other, **short).resumed_at == []
+    assert again.fit(again.classifier(), **short | {"lr": 0.1}).resumed_at == []
+    again.limit("train", most=11)
+    assert again.fit(again.classifier(), **short).resumed_at == []
+    assert len(folders()) == 5
+    # What is trained on from other settings is a run of its own, also in another session.
+    assert again.fit(cam, **short).resumed_at == []
+    assert len(folders()) == 6
+
+
+def test_a_run_that_was_cut_off_is_taken_up_by_the_same_object(keeping: Workbench) -> None:
+    whole, broken = keeping.classifier(), keeping.classifier()
+    keeping.out_dir = keeping.out_dir / "whole"
+    short = {"epochs": 3, "batch_size": 6}
+    expected = keeping.fit(whole, **short)
+    keeping.out_dir = keeping.out_dir.parent / "broken"
+    losses, calls = type(broken).losses, []
+
+    def interrupted(self: CAM, batch: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return losses(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(broken), "losses", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            keeping.fit(broken, **short)
+    history = keeping.fit(broken, **short)
+    assert (history.resumed_at, history.loss) == ([2], expected.loss)
+    assert torch.equal(broken.head.weight, whole.head.weight)
+
+
 def test_a_turned_dial_keeps_everything_else() -> None:
-    lab = Lab(profile="smoke", world=World(size=32))
+    lab = Workbench(profile="smoke", world=World(size=32))
     turned = lab.split("test", clutter=0.0)
     assert torch.equal(turned.labels, lab.report_on.labels)
     assert turned.fingerprint != lab.report_on.fingerprint
@@ -62,7 +169,9 @@ def photographs(tmp_path: Path) -> Path:
 
 def test_photographs_through_the_same_door(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wsss_lib.experiments.workbench.PHOTO_CLASSES", ("fenn", "lopi"))
-    lab = Lab("smoke", data=str(photographs), backbone=str(photographs / "mobilenet_v2.safetensors"), device="cpu")
+    lab = Workbench(
+        "smoke", data=str(photographs), backbone=str(photographs / "mobilenet_v2.safetensors"), device="cpu"
+    )
     assert not lab.drawn
     assert (len(lab.train_on), len(lab.choose_on), len(lab.report_on)) == (9, 12, 4), "trained on aug, cut to 12"
     cam = lab.classifier()
@@ -80,7 +189,7 @@ def test_a_folder_of_ones_own_classes_and_splits(tmp_path: Path) -> None:
     for file, count in (("train", 6), ("test", 3)):
         drawn = Critters(World(size=40, species=("fenn", "lopi")), file, count).to_datasets()
         drawn.select_columns(["id", "image", "mask", "labels"]).to_parquet(str(tmp_path / f"{file}.parquet"))
-    lab = Lab("smoke", data=str(tmp_path), device="cpu")
+    lab = Workbench("smoke", data=str(tmp_path), device="cpu")
     assert lab.classes == ("fenn", "lopi")
     assert [(r.split, len(r)) for r in (lab.train_on, lab.choose_on, lab.report_on)] == [
         ("train", 6), ("train", 6), ("test", 3),
@@ -114,7 +223,7 @@ def test_photographs_train_the_backbone_only_where_it_is_said(
 ) -> None:
     monkeypatch.setattr("wsss_lib.experiments.workbench.PHOTO_CLASSES", ("fenn", "lopi"))
     weights = str(photographs / "mobilenet_v2.safetensors")
-    lab = Lab("smoke", str(photographs), weights, device="cpu", fine_tune=fine_tune, side=64)
+    lab = Workbench("smoke", str(photographs), weights, device="cpu", fine_tune=fine_tune, side=64)
     other = lab.build(Other, 0.5)
     assert other.scale == 0.5
     assert torch.equal(other.new.weight, lab.build(Other, 0.5).new.weight), "the seed decides fresh weights"
@@ -133,8 +242,14 @@ def test_photographs_train_the_backbone_only_where_it_is_said(
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"profile": "fast"}, "profile is 'fast'"), ({"backbone": "resnet19"}, "backbone is 'resnet19'")],
+    [
+        ({"profile": "fast"}, "profile is 'fast', expected one of smoke, book, colab, paper"),
+        ({"backbone": "resnet19"}, "backbone is 'resnet19'"),
+        ({"seed": -1}, "seed is -1, expected a whole number from 0"),
+        ({"seed": 2**63}, "seed is 9223372036854775808"),
+        ({"seed": "7"}, "seed is '7'"),
+    ],
 )
-def test_mistakes_are_named(options: dict[str, str], words: str) -> None:
+def test_mistakes_are_named(options: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Lab(**options)  # type: ignore[arg-type]
+        Workbench(**options)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,8 +11,8 @@ import torch
 from wsss_lib import notebook as keep
 from wsss_lib.data.photos.folders import home
 from wsss_lib.data.worlds.critters import cache_folder
-from wsss_lib.experiments import workbench as workbench
-from wsss_lib.experiments.workbench import Lab
+from wsss_lib.experiments.profiles import PROFILES
+from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.notebook import keep_in
 
 
@@ -62,11 +63,11 @@ def test_the_chapters_own_import_loads_nothing_that_would_be_too_late(tmp_path):
 
 
 def test_a_run_that_was_cut_off_goes_on_where_it_was(session, tmp_path, monkeypatch):
-    monkeypatch.setitem(workbench.COUNTS, "colab", (64, 12))
+    monkeypatch.setitem(PROFILES, "colab", replace(PROFILES["colab"], train=64, rest=12))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
     def trained(out_dir, epochs=2):
-        lab = Lab(profile="colab", out_dir=out_dir, device="cpu")
+        lab = Workbench(profile="colab", out_dir=out_dir, device="cpu")
         method = lab.classifier()
         lab.fit(method, epochs=epochs, checkpoint_every=1)
         return method

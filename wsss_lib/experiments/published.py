@@ -65,8 +65,8 @@ def published(name: str) -> figures.Table:
         raise ValueError(f"no published number of {name!r} could be checked: choose from {', '.join(TABLES)}")
     table = TABLES[name]
     methods = list(dict.fromkeys(method for row in table.rows.values() for method in row))
-    rows = [
-        {"published, per cent": score} | {m: f"{row[m]:g}" if m in row else None for m in methods}
+    rows: list[dict[str, str | None]] = [
+        {"published, per cent": score, **{m: f"{row[m]:g}" if m in row else None for m in methods}}
         for score, row in table.rows.items()
     ]
     return figures.table(rows, caption=f"Read in {table.read_in}. Not comparable with ours: {table.unlike}")

@@ -1,6 +1,6 @@
 """A chapter's workbench: the same notebook on the drawn world and on photographs, by its parameters alone.
 
-    lab = Lab(profile="book", data="critters", backbone="tiny_cnn", seed=0)
+    lab = Workbench(profile="book", data="critters", backbone="tiny_cnn", seed=0)
     cam = lab.classifier()
     lab.fit(cam)
     row = lab.scores(cam)
@@ -13,11 +13,13 @@ in VOC's form it is trained on ``aug`` where there is one (else ``train``), from
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -28,42 +30,33 @@ from wsss_lib.data.records import Batch, Records, collate
 from wsss_lib.data.transforms import Compose, RandomFlip, Resize
 from wsss_lib.data.worlds.critters import Critters, World, cache_folder
 from wsss_lib.evaluate import Measured, measure, scores
+from wsss_lib.experiments import profiles, recipes
+from wsss_lib.files import sha256_of_text
+from wsss_lib.methods import registry
 from wsss_lib.methods.cam import CAM, CAMConfig
+from wsss_lib.methods.contract import Method
 from wsss_lib.notebook import pick_device
 from wsss_lib.train import History, TrainConfig, fit
+from wsss_lib.train.resume import digest, identify
+from wsss_lib.train.state import tensors_of
 
-Profile = Literal["smoke", "book", "colab", "paper"]
 M = TypeVar("M", bound=nn.Module)
 
-DRAWN = TrainConfig(epochs=4, optimiser="adamw", lr=1e-3, head_lr=5, weight_decay=1e-2, schedule="cosine")
-"""How a method is trained on critters, from the shipped backbone."""
-PHOTOS = TrainConfig(epochs=3, optimiser="adamw", lr=1e-3, weight_decay=1e-4, schedule="cosine")
-"""How a head is trained on photographs, over a frozen ImageNet backbone."""
-FINE_TUNED = TrainConfig(
-    epochs=2, batch_size=16, optimiser="adamw", lr=1e-4, head_lr=10, weight_decay=1e-2, schedule="cosine"
-)
-"""How a whole network is trained on photographs, batch norm frozen: small steps for the backbone, long ones for what is
-new."""
-PAPER = TrainConfig(epochs=5, batch_size=16, lr=0.1, head_lr=10, momentum=0.0, weight_decay=1e-4, schedule="poly")
-"""IRN's recipe for VOC (Ahn et al. 2019, released code): momentum-free SGD, see the notes of ``TrainConfig``."""
-
-COUNTS = {"smoke": (160, 60), "book": (2000, 400), "colab": (2000, 400), "paper": (2000, 400)}
-"""Critters to train on, and to choose and report on, by profile."""
 PHOTO_CLASSES = ("cat", "cow", "dog", "horse", "sheep", "person")
 """Classes that are kept of tables that know them all: VOC's animals and people. Of other tables every class is."""
 
 
-class Lab:
+class Workbench:
     """Data, backbone and budgets of one run of a chapter.
 
     Args:
-        profile: ``"smoke"`` (a few steps, to see that every path runs), ``"book"``, ``"colab"`` or ``"paper"``.
+        profile: One of :data:`wsss_lib.experiments.profiles.PROFILES`.
         data: ``"critters"``, a known data set such as ``"voc2012"``, or a folder of Parquet files.
         backbone: A name, or a safetensors file whose name is one (``folder/mobilenet_v2.safetensors``). A tiny name has
             the shipped weights, any other name its published ones.
-        seed: Decides the world, fresh weights, the order of images and their flips.
+        seed: Decides the world, fresh weights, the order of images and their flips; from 0 to 2⁶³ - 1.
         device: As :func:`wsss_lib.notebook.pick_device` takes it.
-        out_dir: Where checkpoints go, for the profiles that keep them (``colab``, ``paper``).
+        out_dir: Where checkpoints go, for the profiles that keep them.
         world: Dials of the drawn world.
         fine_tune: Whether the backbone learns on photographs too, at an output stride of 16; if not, only what is new
             on top of it does. (On critters, and in profile ``paper``, it always learns.)
@@ -71,10 +64,10 @@ class Lab:
 
     Attributes:
         drawn: Whether the data are critters, of which masks, parts and dials are known.
-        train_on, choose_on, report_on: The records.
+        train_on, choose_on, report_on: The records, as many as the profile allows; see :meth:`limit`.
 
     Raises:
-        ValueError: An unknown profile or backbone, or data without the splits that are needed.
+        ValueError: An unknown profile or backbone, a seed out of range, or data without the splits that are needed.
     """
 
     def __init__(
@@ -89,14 +82,15 @@ class Lab:
         fine_tune: bool = False,
         side: int = 224,
     ) -> None:
-        if profile not in COUNTS:
-            raise ValueError(f"profile is {profile!r}, expected one of {', '.join(COUNTS)}: choose one of them")
+        self.size = profiles.profile(profile)
+        if not hasattr(seed, "__index__") or not 0 <= seed < 2**63:
+            raise ValueError(f"seed is {seed!r}, expected a whole number from 0 to 2**63 - 1: correct the parameter")
         self.profile, self.data, self.seed = profile, data, int(seed)
         self.device, self.out_dir = pick_device(device), Path(out_dir)
         self.backbone_name, self.weights = _backbone(backbone)
         self.drawn = data == "critters"
         self.fine_tune, self.side = fine_tune, side
-        self._runs = 0
+        self._begun: WeakKeyDictionary[nn.Module, tuple[str, str]] = WeakKeyDictionary()
         if self.drawn:
             self.world = replace(world or World(), seed=self.seed)
             named: list[Records] = [self.split(name) for name in ("train", "val", "test")]
@@ -107,8 +101,20 @@ class Lab:
 
     def split(self, name: str, **dials: Any) -> Critters:
         """A split of the drawn world, with some dials turned."""
-        train, rest = COUNTS[self.profile]
-        return Critters(replace(self.world, **dials), name, train if name == "train" else rest, cache_folder())
+        count = self.size.train if name == "train" else self.size.rest
+        return Critters(replace(self.world, **dials), name, count, cache_folder())
+
+    def limit(self, split: Literal["train", "choose", "report"], *, every: int = 1, most: int | None = None) -> Records:
+        """Go on with fewer records of a split: every ``every``-th, and of these the first ``most``.
+
+        Returns:
+            Those records, which are from now on trained, chosen or reported on.
+        """
+        name = {"train": "train_on", "choose": "choose_on", "report": "report_on"}[split]
+        records: Records = getattr(self, name)
+        kept = records.subset(range(0, len(records), every)[:most])
+        setattr(self, name, kept)
+        return kept
 
     def _photographs(self) -> tuple[Records, Records, Records]:
         held = splits(self.data)
@@ -118,7 +124,7 @@ class Lab:
 
         def read(split: str) -> Records:
             records = load(self.data, split=split, classes=kept)
-            return records.subset(range(min(len(records), 12))) if self.profile == "smoke" else records
+            return records.subset(range(len(records))[: self.size.photographs]) if self.size.photographs else records
 
         reported = "test" if "test" in held and not {"val", "validation"} & set(held) else "val"
         return read("aug" if "aug" in held else "train"), read("train"), read(reported)
@@ -131,18 +137,24 @@ class Lab:
             options = {"output_stride": 16} | options
         return backbone(self.backbone_name, weights=self.weights, **options)
 
-    def build(self, kind: Callable[..., M], *settings: Any, **options: Any) -> M:
+    @overload
+    def build(self, kind: Callable[..., M], *settings: Any, **options: Any) -> M: ...
+    @overload
+    def build(self, kind: str, *settings: Any, **options: Any) -> Method: ...
+    def build(self, kind: Callable[..., Any] | str, *settings: Any, **options: Any) -> Any:
         """A method of any kind, fresh weights drawn from the run's seed.
 
         Args:
-            kind: Called as ``kind(backbone, number of classes, *settings)``; what it returns calls the backbone
-                ``.backbone``.
+            kind: The name of a registered method; or what is called as ``kind(backbone, number of classes, *settings)``
+                and returns a module that calls the backbone ``.backbone``.
             settings: What the method takes besides, such as its configuration.
             options: Of the backbone, such as ``output_stride``.
 
         Returns:
             The method on the run's device. On photographs its backbone is frozen, unless the lab fine-tunes.
         """
+        if isinstance(kind, str):
+            kind = registry.entry(kind).method.build
         torch.manual_seed(self.seed)
         method = kind(self.backbone(**options), len(self.classes), *settings)
         if not (self.drawn or self.fine_tune or self.profile == "paper"):
@@ -153,23 +165,45 @@ class Lab:
         """Chapter 1's classifier: :meth:`build` for a CAM."""
         return self.build(CAM, config, **options)
 
-    def recipe(self, **changes: Any) -> TrainConfig:
-        """The training settings of this run, the same for every method."""
-        tuned = FINE_TUNED if self.fine_tune else PHOTOS
-        config = DRAWN if self.drawn else PAPER if self.profile == "paper" else tuned
-        if self.profile == "smoke":
-            config = replace(config, epochs=1)
-        return replace(config, seed=self.seed, device=str(self.device), **changes)
+    def recipe(self, method: nn.Module | None = None, **changes: Any) -> TrainConfig:
+        """The training settings of this run: those of its data, backbone and profile, then the method's own.
+
+        Args:
+            method: One that is registered, or derived from one that is; None for what all methods share.
+            changes: Settings that are to be others all the same.
+        """
+        config = recipes.base(self.size, self.backbone_name, drawn=self.drawn, fine_tune=self.fine_tune)
+        own = {} if method is None else recipes.of_method(method)
+        if self.size.epochs is not None:
+            own |= {"epochs": self.size.epochs, "steps": None}
+        return replace(config, **own | {"seed": self.seed, "device": str(self.device)} | changes)
 
     def fit(self, method: nn.Module, records: Records | None = None, **changes: Any) -> History:
-        """Train a method from image labels by the run's recipe; ``changes`` are settings of :class:`TrainConfig`."""
-        # One folder a run, in the order in which the chapter trains: a chapter that is run again finds its own.
-        self._runs += 1
-        folder = self.out_dir / f"{self._runs:02d}-{type(method).__name__.lower()}"
-        keeps = folder if self.profile in ("colab", "paper") else None
+        """Train a method from image labels by the run's recipe; ``changes`` are settings of :class:`TrainConfig`.
+
+        In the profiles that keep checkpoints, a run that was cut off is taken up, and one that is complete is not made
+        again. Its folder is named by what it is: method, first weights, settings and data.
+        """
+        records = records or self.train_on
         transform = RandomFlip() if self.drawn else Compose([Resize((self.side, self.side)), RandomFlip()])
-        config = self.recipe(**changes)
-        return fit(method, records or self.train_on, config, out_dir=keeps, transform=transform, progress="lines")
+        config = self.recipe(method, **changes)
+        folder = self._folder(method, identify(method, records, config, transform)) if self.size.keeps else None
+        return fit(method, records, config, out_dir=folder, transform=transform, progress="lines")
+
+    def _folder(self, method: nn.Module, identity: dict[str, Any]) -> Path:
+        """Where the checkpoints of a run lie.
+
+        A method that this very run has begun to train, in the same session, is not at its first weights any more: the
+        run keeps its folder.
+        """
+        identity["method"]["frozen"] = sorted(identity["method"]["frozen"])  # the values are among the first weights
+        run = sha256_of_text(json.dumps(identity, sort_keys=True))
+        before, name = self._begun.get(method, ("", ""))
+        if before != run:
+            start = {key: digest(value) for key, value in tensors_of(method).items()}
+            name = f"{type(method).__name__.lower()}-{sha256_of_text(run + json.dumps(start, sort_keys=True))[:12]}"
+            self._begun[method] = run, name
+        return self.out_dir / name
 
     def measure(self, method: nn.Module, which: Literal["choose", "report"] = "report", **options: Any) -> Measured:
         """One pass over the split that chooses, or the one that is reported."""
@@ -182,10 +216,9 @@ class Lab:
 
     def examples(self, count: int, start: int = 0) -> Batch:
         """Some images of the reported split for figures; photographs are squeezed to squares."""
-        at = range(start, min(start + count, len(self.report_on)))
+        at = range(len(self.report_on))[start : start + count]
         shape = Resize((self.side, self.side))
-        batch = collate([self.report_on[i] if self.drawn else shape(self.report_on[i]) for i in at])
-        return batch
+        return collate([self.report_on[i] if self.drawn else shape(self.report_on[i]) for i in at])
 
 
 def _backbone(text: str) -> tuple[str, str | Path]:

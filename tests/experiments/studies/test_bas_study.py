@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from wsss_lib.backbones import backbone
 from wsss_lib.data.worlds.critters import Critters, World
-from wsss_lib.experiments import results
+from wsss_lib.experiments import masking, results, variants
 from wsss_lib.experiments.studies import bas as study
 from wsss_lib.methods.bas import BAS, BASConfig, of_class
 from wsss_lib.methods.cam import CAM
@@ -21,13 +21,13 @@ def test_a_square_grows_and_shrinks_by_pixels() -> None:
     masks = torch.zeros(1, 12, 12)
     masks[0, 4:8, 3:9] = 1
     for radius, expected in ((0, 24), (1, 6 * 8), (2, 8 * 10), (-1, 2 * 4), (-2, 0)):
-        assert study.resized(masks, radius).sum() == expected, radius
+        assert masking.resized(masks, radius).sum() == expected, radius
 
 
 def test_a_mask_at_the_border_does_not_shrink_there() -> None:
     masks = torch.zeros(1, 6, 6)
     masks[0, :3] = 1
-    assert study.resized(masks, -1)[0].sum(dim=1).tolist() == [6, 6, 0, 0, 0, 0]
+    assert masking.resized(masks, -1)[0].sum(dim=1).tolist() == [6, 6, 0, 0, 0, 0]
 
 
 def test_responses_run_from_nothing_to_everything() -> None:
@@ -37,7 +37,7 @@ def test_responses_run_from_nothing_to_everything() -> None:
         cam.head.weight.abs_()  # so that every score is positive
     batch = Critters(World(size=48), "test", 5).batch(range(5))
     radii = (-2, 0, 3)
-    found = study.masked_responses(cam, batch, "stage3", radii)
+    found = masking.masked_responses(cam, batch, "stage3", radii)
     assert {name: tuple(values.shape) for name, values in found.items()} == dict.fromkeys(found, (5, 5))
     assert torch.equal(found["area"][:, 0], torch.zeros(5))
     assert torch.equal(found["area"][:, 2], torch.ones(5)), "radius 0 is the object"
@@ -53,7 +53,7 @@ def test_responses_run_from_nothing_to_everything() -> None:
 
 def test_without_the_safeguard_the_background_pass_teaches_everything() -> None:
     torch.manual_seed(0)
-    guarded, shared = (kind(backbone("tiny_cnn", widths=(4, 4, 4, 4)), 3) for kind in (BAS, study.SharedTail))
+    guarded, shared = (kind(backbone("tiny_cnn", widths=(4, 4, 4, 4)), 3) for kind in (BAS, variants.SharedTail))
     images, mask = torch.rand(2, 3, 16, 16), torch.rand(2, 4, 4)
     shared.load_state_dict(guarded.state_dict())
     guarded.eval()
@@ -68,13 +68,13 @@ def test_without_the_safeguard_the_background_pass_teaches_everything() -> None:
 def test_the_ablation_changes_one_thing_at_a_time() -> None:
     for name, (kind, changes) in (study.ABLATION | study.SAFEGUARD | study.SETTINGS).items():
         assert (kind is not BAS) + len(changes) == 1, name
-        assert BASConfig(**changes) != BASConfig() or kind is study.SharedTail, name
+        assert BASConfig(**changes) != BASConfig() or kind is variants.SharedTail, name
 
 
 def test_the_cost_is_relative_to_classification_alone() -> None:
     method = BAS(backbone("tiny_cnn", widths=(4, 4, 4, 4)), 3)
     batch = Critters(World(size=32), "test", 2).batch(range(2)) | {"labels": torch.eye(3)[:2]}
-    plain = study.OnlyClassifying(method).losses(batch)["classification"]
+    plain = variants.OnlyClassifying(method).losses(batch)["classification"]
     torch.testing.assert_close(plain, F.multilabel_soft_margin_loss(method(batch["images"]), batch["labels"]))
     torch.testing.assert_close(plain, method.losses(batch)["classification"])
 

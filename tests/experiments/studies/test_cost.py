@@ -84,7 +84,7 @@ def test_rows_are_gathered_by_method_over_the_seeds(
         assert method.told == {"epochs": 2}
         return [("b", {"iou": lab.seed / 2}), ("a", {"iou": 1.0})]
 
-    monkeypatch.setattr(common, "Lab", Run)
+    monkeypatch.setattr(common, "Workbench", Run)
     rows, prints = by_seed("study", "smoke", measured, backbone="tiny_vit")  # type: ignore[arg-type]
     assert rows == {"b": [{"iou": 0.0}, {"iou": 0.5}, {"iou": 1.0}], "a": [{"iou": 1.0}] * 3}
     assert prints == {"test-0": "print 0", "test-1": "print 1", "test-2": "print 2"}

@@ -10,7 +10,7 @@ import torch
 
 from wsss_lib.experiments.studies import sat_spread as study
 from wsss_lib.experiments.studies.__main__ import STUDIES
-from wsss_lib.experiments.workbench import Lab
+from wsss_lib.experiments.workbench import Workbench
 
 
 class Counted:
@@ -27,13 +27,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
 
     seen: list[tuple[int, int, int]] = []
 
-    def fit(self: Lab, method: Any, **changes: int) -> None:
-        seen.append((self.world.seed, self.recipe().seed, changes["epochs"]))
+    def fit(self: Workbench, method: Any, **changes: int) -> None:
+        config = self.recipe(method, **changes)
+        seen.append((self.world.seed, config.seed, config.epochs))
 
-    monkeypatch.setattr(Lab, "backbone", lambda self, **o: tiny_vit(dim=8, depth=6, heads=2))
-    monkeypatch.setattr(Lab, "fit", fit)
-    monkeypatch.setattr(Lab, "scores", lambda self, method: {"pxap": 0.5})
-    monkeypatch.setattr(Lab, "measure", lambda self, method: Counted)
+    monkeypatch.setattr(Workbench, "backbone", lambda self, **o: tiny_vit(dim=8, depth=6, heads=2))
+    monkeypatch.setattr(Workbench, "fit", fit)
+    monkeypatch.setattr(Workbench, "scores", lambda self, method: {"pxap": 0.5})
+    monkeypatch.setattr(Workbench, "measure", lambda self, method: Counted)
     return seen
 
 
@@ -49,9 +50,9 @@ def test_what_the_rows_have_not_measured(asked: list[tuple[int, int, int]]) -> N
 
 def test_images_are_the_worlds_and_weights_the_starts(asked: list[tuple[int, int, int]]) -> None:
     mixed = study.bench("smoke", 1, 2)
-    assert mixed.report_on.fingerprint == Lab("smoke", seed=1).report_on.fingerprint
+    assert mixed.report_on.fingerprint == Workbench("smoke", seed=1).report_on.fingerprint
 
-    def head(lab: Lab) -> torch.Tensor:
+    def head(lab: Workbench) -> torch.Tensor:
         return lab.build(study.ClassToken).head.weight
 
     assert torch.equal(head(mixed), head(study.bench("smoke", 0, 2)))

@@ -8,7 +8,7 @@ from torch import nn
 from wsss_lib.experiments.studies import common
 from wsss_lib.experiments.studies import sat as study
 from wsss_lib.experiments.studies.__main__ import STUDIES
-from wsss_lib.experiments.workbench import Lab
+from wsss_lib.experiments.workbench import Workbench
 
 
 def test_the_studies_are_registered() -> None:
@@ -32,11 +32,12 @@ def test_every_method_is_trained_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(common, "SEEDS", (0,))
     monkeypatch.setattr(study, "cost", dict)
-    monkeypatch.setattr(Lab, "backbone", lambda self, **o: study_backbone())
-    monkeypatch.setattr(Lab, "fit", lambda self, method, **changes: asked.append(changes))
-    monkeypatch.setattr(Lab, "scores", lambda self, method: {"pxap": 0.5})
+    monkeypatch.setattr(Workbench, "backbone", lambda self, **o: study_backbone())
+    monkeypatch.setattr(Workbench, "fit", lambda self, method, **changes: asked.append(self.recipe(method, **changes)))
+    monkeypatch.setattr(Workbench, "scores", lambda self, method: {"pxap": 0.5})
     found = study.sat("smoke")
-    assert asked == [study.RECIPE | {"epochs": 1}] * 3
+    assert [(config.epochs, config.lr, config.head_lr) for config in asked] == [(1, 3e-4, 5.0)] * 3
+    assert study.TRAINING == {"epochs": 2, "lr": 3e-4, "head_lr": 5.0}, "as recorded"
     assert list(found["data"]["rows"]) == ["class-token attention", "TS-CAM", "patch scores alone", "SAT"]
     assert set(found["data"]["rows"]["SAT"][0]) == {"pxap", "area", "area_sd", "worst"}
 
@@ -60,7 +61,7 @@ def test_what_is_known_is_not_measured_again_unless_a_setting_changed(monkeypatc
     monkeypatch.setattr(study.results, "read", lambda name: stored)
     assert study.recorded("book") == {"SAT": [1, 2, 3]}
     assert study.recorded("smoke") is None
-    monkeypatch.setattr(study, "RECIPE", study.RECIPE | {"lr": 1.0})
+    monkeypatch.setattr(study, "TRAINING", study.TRAINING | {"lr": 1.0})
     assert study.recorded("book") is None
 
     def absent(name: str) -> dict[str, object]:

@@ -6,31 +6,42 @@ import pytest
 import torch
 
 from wsss_lib.evaluate import measure
+from wsss_lib.experiments import variants
 from wsss_lib.experiments.studies import __main__ as studies
 from wsss_lib.experiments.studies import seam
-from wsss_lib.experiments.workbench import Lab
+from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods.seam import SEAM, SEAMConfig
 
 
 @pytest.fixture(scope="module")
-def lab() -> Lab:
-    return Lab("smoke", seed=0)
+def lab() -> Workbench:
+    return Workbench("smoke", seed=0)
 
 
 def test_it_is_registered() -> None:
     assert {"seam", "seam_settings"} <= set(studies.STUDIES)
 
 
-def test_reading_other_maps_shares_the_network(lab: Lab) -> None:
+def test_reading_other_maps_shares_the_network(lab: Workbench) -> None:
     method = lab.build(SEAM, SEAMConfig())
-    other = seam.reading(method, "cam")
+    other = variants.reading(method, "cam")
     images = lab.examples(2)["images"]
     assert other.config == SEAMConfig(read="cam")
     assert method.config.read == "pcm"
     torch.testing.assert_close(other.raw_maps(images), method.branch(images).raw)
 
 
-def test_equivariance_is_measured_at_every_scale_and_restores_the_mode(lab: Lab) -> None:
+def test_modes_that_are_mixed_stay_mixed(lab: Workbench) -> None:
+    method = lab.build(SEAM, SEAMConfig()).train()
+    method.backbone.eval()
+    modes = [module.training for module in method.modules()]
+    variants.reading(method, "cam")
+    assert [module.training for module in method.modules()] == modes
+    seam.equivariance(lab, method, images=2)
+    assert [module.training for module in method.modules()] == modes
+
+
+def test_equivariance_is_measured_at_every_scale_and_restores_the_mode(lab: Workbench) -> None:
     method = lab.build(SEAM, SEAMConfig()).train()
     found = seam.equivariance(lab, method, images=4)
     assert method.training
@@ -40,7 +51,7 @@ def test_equivariance_is_measured_at_every_scale_and_restores_the_mode(lab: Lab)
     assert found["relative"] > found["absolute"]
 
 
-def test_the_dial_keeps_the_threshold_of_the_default_world(lab: Lab) -> None:
+def test_the_dial_keeps_the_threshold_of_the_default_world(lab: Workbench) -> None:
     method = lab.classifier()
     val = measure(method, lab.choose_on.subset(range(20)))
     tests = [measure(method, lab.split("test", scale=extent).subset(range(20))) for extent in seam.EXTENTS[:2]]
@@ -52,13 +63,13 @@ def test_the_dial_keeps_the_threshold_of_the_default_world(lab: Lab) -> None:
         assert kept <= best
 
 
-def test_costs_are_relative_to_those_of_cam(lab: Lab) -> None:
+def test_costs_are_relative_to_those_of_cam(lab: Workbench) -> None:
     found = seam.costs(lab, rounds=1)
     assert found["CAM"] == {"time": 1.0, "memory": 1.0}
     assert 1 < found["two sizes"]["memory"] < found["SEAM"]["memory"]
 
 
-def test_steps_of_a_run(lab: Lab) -> None:
+def test_steps_of_a_run(lab: Workbench) -> None:
     assert seam.steps(lab) == 5  # 160 images in batches of 32
 
 

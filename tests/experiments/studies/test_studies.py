@@ -12,8 +12,8 @@ from wsss_lib.backbones import backbone
 from wsss_lib.data.worlds.critters import Critters, World
 from wsss_lib.experiments import results
 from wsss_lib.experiments.studies import __main__ as studies
-from wsss_lib.experiments.studies.spine import MaxPooled
 from wsss_lib.experiments.studies.supervised import Supervised
+from wsss_lib.experiments.variants import MaxPooled
 
 
 def test_the_supervised_loss_is_the_cross_entropy_of_the_present_classes_pixels() -> None:
@@ -44,7 +44,12 @@ def test_max_pooling_asks_one_cell_only() -> None:
     method = MaxPooled(backbone("tiny_cnn", widths=(4, 4, 4, 4)), 6).eval()
     images = torch.rand(2, 3, 32, 32)
     features = method.features(images)
-    torch.testing.assert_close(method(images), features.flatten(2).max(2).values @ method.head.weight.T)
+    strongest = features.flatten(2).max(2).values @ method.head.weight.T
+    torch.testing.assert_close(method(images), strongest)
+    batch = {"images": images, "labels": torch.eye(6)[:2]}
+    loss = method.losses(batch)["classification"]  # type: ignore[arg-type]
+    torch.testing.assert_close(loss, F.multilabel_soft_margin_loss(strongest, batch["labels"]))
+    torch.testing.assert_close(method.predict(images).maps, torch.einsum("nchw,kc->nkhw", features, method.head.weight))
 
 
 def test_a_study_is_recorded_only_when_it_was_a_real_one(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

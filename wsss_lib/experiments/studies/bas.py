@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from wsss_lib.backbones import StagedBackbone, backbone
+from wsss_lib.backbones import backbone
 from wsss_lib.data.records import Batch, Records, collate
 from wsss_lib.data.worlds.critters import World
 from wsss_lib.evaluate import measure
 from wsss_lib.experiments import results
-from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitted, laid_out, say, trained
+from wsss_lib.experiments.masking import RADII, masked_responses
+from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitted, say, trained
 from wsss_lib.experiments.studies.cost import step_costs
-from wsss_lib.experiments.workbench import Lab
-from wsss_lib.methods.bas import BAS, BASConfig, Rectify, activation, of_class
-from wsss_lib.methods.cam import CAM, class_activation_maps
+from wsss_lib.experiments.variants import OnlyClassifying, SharedTail, channels_last
+from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods.bas import BAS, BASConfig
 from wsss_lib.modes import evaluating
 
-RADII = (-12, -9, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 5, 8, 12, 18, 26)
-"""By how many pixels the true masks are shrunk (below zero) or grown."""
 CHOSEN_ON = 100
 """Validation images whose boxes and masks chose α and β."""
 BODY = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Settings of the dial ``body_evidence``."""
-
-
-class SharedTail(BAS):
-    """BAS without its safeguard: f₂ and F learn from the suppression too."""
-
-    def background(self, features: Tensor, mask: Tensor) -> Tensor:
-        """The class maps outside the mask, with gradients to everything."""
-        return self.tail()(features * (1 - mask)[:, None])
 
 
 ABLATION: dict[str, tuple[type[BAS], dict[str, Any]]] = {
@@ -52,63 +41,12 @@ SETTINGS: dict[str, tuple[type[BAS], dict[str, Any]]] = {
 }
 
 
-def resized(masks: Tensor, radius: int) -> Tensor:
-    """Binary masks (N, H, W) grown by a square of ``radius`` pixels on every side, shrunk where it is below zero."""
-    planes = masks[:, None].float()
-    side = 2 * abs(radius) + 1
-    if radius < 0:
-        return 1 - F.max_pool2d(1 - planes, side, stride=1, padding=-radius)[:, 0]
-    return F.max_pool2d(planes, side, stride=1, padding=radius)[:, 0]
-
-
-@torch.no_grad()
-def masked_responses(
-    cam: CAM, batch: Batch, stage: str, radii: Sequence[int] = RADII, rectify: Rectify = "cells"
-) -> dict[str, Tensor]:
-    """What a classifier says of features under a mask, and outside it, while the true mask is shrunk and grown.
-
-    Args:
-        cam: The classifier, over a convolutional backbone.
-        batch: With ``images``, ``masks`` and one class an image in ``labels``.
-        stage: Where the features are masked.
-        radii: See :func:`resized`; nothing and everything are added at both ends.
-        rectify: See :class:`wsss_lib.methods.bas.BASConfig`.
-
-    Returns:
-        (N, len(radii) + 2) each: ``area`` (of the mask over that of the object), ``cross_entropy`` (softmax, under the
-        mask), ``foreground`` and ``background`` (the class's activation under and outside the mask).
-
-    Source: Wu et al. 2022, figure 2, whose masks are shrunk and grown alike. Built in chapter 3.
-    """
-    assert isinstance(cam.backbone, StagedBackbone)
-    behind = cam.backbone.stages[cam.backbone.stages.index(stage) + 1 :]
-    tail = nn.Sequential(*(cam.backbone.blocks[name] for name in behind))
-    classes = batch["labels"].argmax(dim=1)
-    truth = ((batch["masks"] > 0) & (batch["masks"] < 255)).float()  # (N, H, W)
-    masks = [torch.zeros_like(truth), *(resized(truth, radius) for radius in radii), torch.ones_like(truth)]
-    found: dict[str, list[Tensor]] = {"area": [], "cross_entropy": [], "foreground": [], "background": []}
-    with evaluating(cam):
-        features = cam.backbone(batch["images"], stages=(stage,))[stage]
-
-        def maps(mask: Tensor) -> Tensor:
-            grid = F.adaptive_avg_pool2d(mask[:, None], features.shape[-2:])  # (N, 1, h, w)
-            return class_activation_maps(tail(features * grid), cam.head.weight)  # (N, K, h', w')
-
-        for mask in masks:
-            inside, outside = maps(mask), maps(1 - mask)
-            found["area"].append(mask.sum(dim=(1, 2)) / truth.sum(dim=(1, 2)))
-            found["cross_entropy"].append(F.cross_entropy(inside.mean(dim=(2, 3)), classes, reduction="none"))
-            found["foreground"].append(activation(of_class(inside, classes), rectify))
-            found["background"].append(activation(of_class(outside, classes), rectify))
-    return {name: torch.stack(values, dim=1) for name, values in found.items()}
-
-
 def observation(profile: str) -> dict[str, Any]:
     """The two curves on the test images (activations over the whole images' mean), and what a training step costs."""
     curves: list[dict[str, list[float]]] = []
     prints: dict[str, str] = {}
     for seed in SEEDS:
-        lab = Lab(profile, seed=seed)
+        lab = Workbench(profile, seed=seed)
         cam = trained(lab)
         stage = cam.backbone.stages[-2]
         parts = [masked_responses(cam, part, stage) for part in _batches(lab.report_on)]
@@ -125,9 +63,9 @@ def observation(profile: str) -> dict[str, Any]:
     }
 
 
-def trained_bas(lab: Lab, kind: type[BAS] = BAS, **changes: Any) -> BAS:
+def trained_bas(lab: Workbench, kind: type[BAS] = BAS, **changes: Any) -> BAS:
     """BAS trained by the lab's recipe; ``changes`` are settings."""
-    return fitted(lab, laid_out(lab.build(kind, BASConfig(**changes))))
+    return fitted(lab, channels_last(lab.build(kind, BASConfig(**changes))))
 
 
 def _batches(records: Records, size: int = 50) -> list[Batch]:
@@ -160,7 +98,7 @@ def settings(profile: str) -> dict[str, Any]:
 def _rows(profile: str, kinds: dict[str, tuple[type[BAS], dict[str, Any]]]) -> dict[str, Any]:
     chosen: dict[str, list[Row]] = {name: [] for name in kinds}
 
-    def measured(lab: Lab) -> Iterator[tuple[str, Row]]:
+    def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
         few = lab.choose_on.subset(range(min(CHOSEN_ON, len(lab.choose_on))))
         for name, (kind, changes) in kinds.items():
             method = trained_bas(lab, kind, **changes)
@@ -196,7 +134,7 @@ def dial(profile: str) -> dict[str, Any]:
             continue
         rows.append([])
         for seed in SEEDS:
-            lab = Lab(profile, seed=seed, world=replace(World(), body_evidence=setting))
+            lab = Workbench(profile, seed=seed, world=replace(World(), body_evidence=setting))
             rows[-1].append(lab.scores(trained_bas(lab)))
             prints[f"body_evidence-{setting}-{seed}"] = lab.report_on.fingerprint
         say(f"body_evidence {setting}", SEEDS[-1], {"BAS": rows[-1]})
@@ -218,18 +156,6 @@ def cost(rounds: int = 5) -> dict[str, dict[str, float]]:
         plain, bas = step_costs(kinds, batch, rounds, flops=True).values()
         found[name] = {key: bas[key] / plain[key] for key in ("time", "flops", "memory")}
     return found
-
-
-class OnlyClassifying(nn.Module):
-    """BAS of which nothing but the classification is trained."""
-
-    def __init__(self, method: BAS) -> None:
-        super().__init__()
-        self.method = method
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Its classification loss alone."""
-        return {"classification": F.multilabel_soft_margin_loss(self.method(batch["images"]), batch["labels"])}
 
 
 STUDIES: dict[str, Study] = {

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-import torch
 from torch import nn
 
-from wsss_lib.experiments.workbench import Lab
+from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods.cam import CAM
 
 SEEDS = (0, 1, 2)
@@ -21,24 +20,19 @@ Row = dict[str, Any]
 M = TypeVar("M", bound=nn.Module)
 
 
-def fitted(lab: Lab, method: M, **changes: Any) -> M:
+def fitted(lab: Workbench, method: M, **changes: Any) -> M:
     """The same method, trained by this run's recipe with some ``changes``."""
     lab.fit(method, **changes)
     return method
 
 
-def trained(lab: Lab, **changes: Any) -> CAM:
+def trained(lab: Workbench, **changes: Any) -> CAM:
     """The chapters' classifier of this run."""
     return fitted(lab, lab.classifier(), **changes)
 
 
-def laid_out(method: M) -> M:
-    """The same method, channels last: an order in memory. A CPU takes three quarters of the time, roundings differ."""
-    return method.to(memory_format=torch.channels_last)
-
-
 def by_seed(
-    what: str, profile: str, measured: Callable[[Lab], Iterable[tuple[str, Row]]], **options: Any
+    what: str, profile: str, measured: Callable[[Workbench], Iterable[tuple[str, Row]]], **options: Any
 ) -> tuple[dict[str, list[Row]], dict[str, str]]:
     """Rows of methods over :data:`SEEDS`.
 
@@ -54,7 +48,7 @@ def by_seed(
     rows: dict[str, list[Row]] = {}
     prints: dict[str, str] = {}
     for seed in SEEDS:
-        lab = Lab(profile, seed=seed, **options)
+        lab = Workbench(profile, seed=seed, **options)
         for name, row in measured(lab):
             rows.setdefault(name, []).append(row)
             say(what, seed, {name: rows[name]})

@@ -5,7 +5,7 @@
     python -m wsss_lib.experiments.studies sat_settings   # gated blocks, λ, the area term
     python -m wsss_lib.experiments.studies sat_dial       # SAT and TS-CAM while the body's evidence is turned
 
-Same backbone, images, updates, optimiser and threshold rule in all rows; see :data:`RECIPE`.
+Same backbone, images, updates, optimiser and threshold rule in all rows.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from torch import nn
 
 from wsss_lib.data.worlds.critters import World
 from wsss_lib.experiments import results
+from wsss_lib.experiments.recipes import TRANSFORMER
 from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitted, say
 from wsss_lib.experiments.studies.cost import step_costs
-from wsss_lib.experiments.workbench import Lab
+from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods.sat import SAT, SATConfig
 from wsss_lib.methods.ts_cam import TSCAM, ClassToken, TSCAMConfig
 
-RECIPE: dict[str, Any] = {"epochs": 2, "lr": 3e-4, "head_lr": 5.0}
-"""How a transformer is fine-tuned on critters, whatever the method; the rest is the lab's own recipe."""
+TRAINING = {name: getattr(TRANSFORMER, name) for name in ("epochs", "lr", "head_lr")}
+"""What decides the weights, of the recipe that all rows share."""
 DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Settings of ``body_evidence``."""
 
@@ -54,9 +55,9 @@ SETTINGS: dict[str, SATConfig] = {
 def sat(profile: str) -> dict[str, Any]:
     """SAT and the baselines at the default dials, and what a training step of each costs."""
 
-    def measured(lab: Lab) -> Iterator[tuple[str, Row]]:
+    def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
         for name, (kind, config) in {**BASELINES, "SAT": (SAT, SATConfig())}.items():
-            method = fitted(lab, lab.build(kind, config), **recipe(lab))
+            method = fitted(lab, lab.build(kind, config))
             yield name, scored(lab, method)
             if isinstance(method, TSCAM):  # the same network, read without the attention
                 bare = lab.build(TSCAM, TSCAMConfig(coupled=False))
@@ -81,12 +82,12 @@ def changed(profile: str, variants: dict[str, SATConfig]) -> dict[str, Any]:
     """SAT with other settings; the row with the book's own is the one that ``sat`` recorded."""
     known = recorded(profile)
 
-    def measured(lab: Lab) -> Iterator[tuple[str, Row]]:
+    def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
         for name, config in variants.items():
             if known and config == SATConfig():
                 yield name, known["SAT"][lab.seed]
             else:
-                yield name, scored(lab, fitted(lab, lab.build(SAT, config), **recipe(lab)))
+                yield name, scored(lab, fitted(lab, lab.build(SAT, config)))
 
     rows, prints = by_seed("changed", profile, measured, backbone="tiny_vit")
     changes = {name: repr(config) for name, config in variants.items()}
@@ -102,12 +103,12 @@ def sat_dial(profile: str) -> dict[str, Any]:
         for rows in curves.values():
             rows.append([])
         for seed in SEEDS:
-            lab = Lab(profile, backbone="tiny_vit", seed=seed, world=World(body_evidence=setting))
+            lab = Workbench(profile, backbone="tiny_vit", seed=seed, world=World(body_evidence=setting))
             for name, kind, config in (("TS-CAM", TSCAM, TSCAMConfig()), ("SAT", SAT, SATConfig())):
                 if known and setting == World().body_evidence:
                     curves[name][-1].append(known[name][seed])
                     continue
-                method: nn.Module = fitted(lab, lab.build(kind, config), **recipe(lab))
+                method: nn.Module = fitted(lab, lab.build(kind, config))
                 curves[name][-1].append(scored(lab, method))
                 say(f"sat_dial {setting}", seed, {name: curves[name][-1]})
             prints[f"{setting}-{seed}"] = lab.report_on.fingerprint
@@ -117,7 +118,7 @@ def sat_dial(profile: str) -> dict[str, Any]:
 
 def settings() -> dict[str, Any]:
     """What decides the rows of ``sat``, besides the data."""
-    return {"SAT": repr(SATConfig()), "baselines": repr(TSCAMConfig()), "training": RECIPE}
+    return {"SAT": repr(SATConfig()), "baselines": repr(TSCAMConfig()), "training": TRAINING}
 
 
 def recorded(profile: str) -> dict[str, Any] | None:
@@ -129,12 +130,7 @@ def recorded(profile: str) -> dict[str, Any] | None:
     return dict(data["rows"]) if profile == "book" and data["settings"] == settings() else None
 
 
-def recipe(lab: Lab) -> dict[str, Any]:
-    """:data:`RECIPE`, with one epoch where nothing is claimed."""
-    return RECIPE | ({"epochs": 1} if lab.profile == "smoke" else {})
-
-
-def scored(lab: Lab, method: nn.Module) -> dict[str, Any]:
+def scored(lab: Workbench, method: nn.Module) -> dict[str, Any]:
     """The honest row; of SAT also the mean area of its maps on ``test`` and how it spreads over the images."""
     row = lab.scores(method)
     if isinstance(method, SAT):
@@ -149,7 +145,7 @@ def cost(batch: int = 32, side: int = 96, rounds: int = 6) -> dict[str, dict[str
         "images": torch.rand(batch, 3, side, side, generator=generator),
         "labels": torch.eye(6)[torch.arange(batch) % 6],
     }
-    lab = Lab("smoke", backbone="tiny_vit", device="cpu")
+    lab = Workbench("smoke", backbone="tiny_vit", device="cpu")
     kinds = {**BASELINES, "SAT": (SAT, SATConfig())}
     costs = step_costs({name: lab.build(kind, config).train() for name, (kind, config) in kinds.items()}, given, rounds)
     return {name: {"seconds": each["time"], "saved_mib": each["memory"] / 2**20} for name, each in costs.items()}

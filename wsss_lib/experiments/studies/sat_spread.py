@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from wsss_lib.experiments.studies.common import SEEDS, Row, Study, fitted, say
-from wsss_lib.experiments.studies.sat import recipe, scored, settings
-from wsss_lib.experiments.workbench import Lab
+from wsss_lib.experiments.studies.sat import scored, settings
+from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods.sat import SAT, SATConfig
 from wsss_lib.methods.ts_cam import TSCAM, ClassToken, TSCAMConfig
 
@@ -39,9 +39,9 @@ def sat_spread(profile: str) -> dict[str, Any]:
     return {"data": {"rows": rows, "untrained": before, "settings": settings()}, "fingerprint": prints}
 
 
-def bench(profile: str, world: int, start: int) -> Lab:
+def bench(profile: str, world: int, start: int) -> Workbench:
     """A lab whose images are one seed's, and whose fresh weights and order of images another's."""
-    lab = Lab(profile, backbone="tiny_vit", seed=world)
+    lab = Workbench(profile, backbone="tiny_vit", seed=world)
     lab.seed = start
     return lab
 
@@ -50,7 +50,7 @@ def case(profile: str, name: str, world: int, start: int) -> Row:
     """One training: the honest row with what was varied."""
     lab = bench(profile, world, start)
     kind, config = KINDS[name]
-    method = fitted(lab, lab.build(kind, config), **recipe(lab))
+    method = fitted(lab, lab.build(kind, config))
     return {"map": name, "world": world, "start": start} | scored(lab, method)
 
 
@@ -64,7 +64,7 @@ def untrained(profile: str, seed: int) -> Row:
 def sat_maps(profile: str) -> dict[str, Any]:
     """TS-CAM's maps of the images that the chapter shows, so that it need not train a third network."""
     lab = bench(profile, 0, 0)
-    method = fitted(lab, lab.build(TSCAM, TSCAMConfig()), **recipe(lab))
+    method = fitted(lab, lab.build(TSCAM, TSCAMConfig()))
     shown = lab.examples(8)
     with torch.no_grad():
         found = method.localize(shown["images"].to(lab.device), shown["labels"].to(lab.device)).amax(dim=1)  # (8, h, w)

@@ -10,12 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_lib import metrics
-from wsss_lib.data.records import Batch, Records, collate, to_device
+from wsss_lib.data.records import Batch, Records, to_device
 from wsss_lib.evaluate import Measured, measure, scores
-from wsss_lib.experiments.studies.common import SEEDS, Study, fitted, laid_out, say
+from wsss_lib.experiments.recipes import SEAM_EPOCHS
+from wsss_lib.experiments.studies.common import SEEDS, Study, fitted, say
 from wsss_lib.experiments.studies.cost import step_costs
-from wsss_lib.experiments.workbench import Lab
+from wsss_lib.experiments.variants import TWO_VIEWS, channels_last, reading
+from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods.seam import SEAM, SEAMConfig
+from wsss_lib.modes import evaluating
 
 SCALES = (0.3, 0.5, 0.75, 1.5, 2.0)
 """At which the equivariance error is measured."""
@@ -23,8 +26,6 @@ WEIGHTS = (0.3, 1.0, 3.0, 10.0, 30.0)
 """Of the equivariance loss, tried on val."""
 RATES = (0.03, 0.3, 1.0, 5.0)
 """Of the module over the backbone's, tried on val; the recipe's new layers have 5."""
-PASSES = 2
-"""Through the training images, for every method: half of the book's recipe, and what chapter 5 itself does."""
 EXTENTS = ((0.3, 0.4), (0.45, 0.55), (0.6, 0.7), (0.75, 0.85), (0.9, 1.0))
 """Extents of the critters at which methods trained at the default ones are tested."""
 VIEWS: dict[str, dict[str, Any]] = {
@@ -34,8 +35,6 @@ VIEWS: dict[str, dict[str, Any]] = {
     "all": {"scales": (0.5, 1.0, 1.5)},
 }
 """Sizes of the image at which maps are read: the columns of the paper's second table."""
-OFF = SEAMConfig(equivariance=0.0, cross=0.0, background=0.0, read="cam")
-"""Classification of both views and nothing else: what the second view alone is worth."""
 
 
 def seam(profile: str) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def seam(profile: str) -> dict[str, Any]:
 
 def one_seed(profile: str, seed: int) -> dict[str, Any]:
     """What :func:`seam` measures of one seed: by kind of measurement, then by name of the method."""
-    lab = Lab(profile, seed=seed)
+    lab = Workbench(profile, seed=seed)
     sizes = [lab.split("test", scale=extent).subset(range(min(150, len(lab.report_on)))) for extent in EXTENTS]
     found: dict[str, dict[str, Any]] = {"rows": {}, "equivariance": {}, "views": {}, "dial": {}}
     for name, method in ablation(lab).items():
@@ -72,17 +71,17 @@ def merged(seeds: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def ablation(lab: Lab) -> dict[str, nn.Module]:
+def ablation(lab: Workbench) -> dict[str, nn.Module]:
     """The paper's rows in its order, after the same classifier trained on both sizes without SEAM's losses.
 
     The cross regularisation gives the class maps no gradient: the row "+ ER" is read from the network of "+ PCM".
     """
     settings = SEAMConfig()
     mined = replace(settings, count="present")
-    two, pcm, full, hard = (lab.build(SEAM, c) for c in (OFF, replace(settings, hard=1.0), settings, mined))
+    two, pcm, full, hard = (lab.build(SEAM, c) for c in (TWO_VIEWS, replace(settings, hard=1.0), settings, mined))
     cam = lab.classifier()
     for method in (cam, two, pcm, full, hard):
-        fitted(lab, laid_out(method), epochs=passes(lab))
+        fitted(lab, channels_last(method), epochs=passes(lab))
     return {
         "CAM": cam,
         "CAM, two sizes": two,
@@ -94,46 +93,38 @@ def ablation(lab: Lab) -> dict[str, nn.Module]:
     }
 
 
-def passes(lab: Lab) -> int:
-    """:data:`PASSES`, or one where nothing is claimed."""
-    return 1 if lab.profile == "smoke" else PASSES
-
-
-def reading(method: SEAM, read: str) -> SEAM:
-    """The same network, of which other maps are read."""
-    other = SEAM(method.backbone, method.head.out_features, replace(method.config, read=read))  # type: ignore[arg-type]
-    other.head, other.embed, other.join = method.head, method.embed, method.join
-    return other.to(next(method.parameters()).device).train(method.training)
+def passes(lab: Workbench) -> int:
+    """Through the training images, for every method; one where nothing is claimed."""
+    return lab.size.epochs or SEAM_EPOCHS
 
 
 @torch.no_grad()
 def equivariance(
-    lab: Lab, method: nn.Module, images: int = 40, records: Records | None = None
+    lab: Workbench, method: nn.Module, images: int = 40, records: Records | None = None
 ) -> dict[str, list[float]]:
     """E(s) over :data:`SCALES`, absolute and relative, on the first images of some records: the reported ones."""
-    seen_by = records or lab.report_on
-    batch = to_device(collate([seen_by[i] for i in range(min(images, len(seen_by)))]), lab.device)
-    labels, modes = batch["labels"], method.training
-    method.eval()
-    before: Tensor = method.raw_maps(batch["images"])  # type: ignore[operator]
-    found: dict[str, list[float]] = {"absolute": [], "relative": []}
-    for scale in SCALES:
-        seen = F.interpolate(batch["images"], scale_factor=scale, mode="bicubic", antialias=True).clamp(0, 1)
-        parts = seen.split(10)  # the module's affinities grow with the fourth power of the scale
-        after = torch.cat([method.raw_maps(part) for part in parts])  # type: ignore[operator]
-        for name in found:
-            error = metrics.equivariance_error(before, after, seen.shape[2:], labels, relative=name == "relative")
-            found[name].append(float(error.mean()))
-    method.train(modes)
-    return found
+    measured_on = records or lab.report_on
+    batch = to_device(measured_on.batch(range(len(measured_on))[:images]), lab.device)
+    labels = batch["labels"]
+    errors: dict[str, list[float]] = {"absolute": [], "relative": []}
+    with evaluating(method):
+        before: Tensor = method.raw_maps(batch["images"])  # type: ignore[operator]
+        for scale in SCALES:
+            view = F.interpolate(batch["images"], scale_factor=scale, mode="bicubic", antialias=True).clamp(0, 1)
+            parts = view.split(10)  # the module's affinities grow with the fourth power of the scale
+            after = torch.cat([method.raw_maps(part) for part in parts])  # type: ignore[operator]
+            for name, values in errors.items():
+                error = metrics.equivariance_error(before, after, view.shape[2:], labels, relative=name == "relative")
+                values.append(float(error.mean()))
+    return errors
 
 
-def examples(lab: Lab, count: int) -> Batch:
+def examples(lab: Workbench, count: int) -> Batch:
     """The first images of the reported split, at most so many."""
     return lab.examples(min(count, len(lab.report_on)))
 
 
-def single_scales(lab: Lab, method: nn.Module, images: int = 60) -> dict[str, float]:
+def single_scales(lab: Workbench, method: nn.Module, images: int = 60) -> dict[str, float]:
     """Seeds' mIoU with maps read at one size of the image, and at all of them."""
     choose, report_on = (part.subset(range(min(images, len(part)))) for part in (lab.choose_on, lab.report_on))
     found = {}
@@ -153,16 +144,16 @@ def turned(val: Measured, tests: list[Measured]) -> dict[str, list[float]]:
 
 def seam_settings(profile: str) -> dict[str, Any]:
     """Two settings on val, one seed: the equivariance loss's weight, the module's rate; and what a step costs."""
-    lab = Lab(profile, seed=SEEDS[0])
+    lab = Workbench(profile, seed=SEEDS[0])
     chosen = SEAMConfig()
     scans: dict[str, list[SEAMConfig]] = {
-        "weights": [replace(OFF, equivariance=weight) for weight in WEIGHTS],
+        "weights": [replace(TWO_VIEWS, equivariance=weight) for weight in WEIGHTS],
         "rates": [replace(chosen, module_lr=rate) for rate in RATES],
     }
     found: dict[str, list[dict[str, float]]] = {name: [] for name in scans}
     for name, settings in scans.items():
         for config in settings:
-            method = fitted(lab, laid_out(lab.build(SEAM, config)), epochs=passes(lab))
+            method = fitted(lab, channels_last(lab.build(SEAM, config)), epochs=passes(lab))
             found[name].append(on_val(lab, method))
             print(f"seam_settings, {name}:", {k: round(v, 3) for k, v in found[name][-1].items()}, flush=True)
     data = {"tried": {"weights": WEIGHTS, "rates": RATES}, "found": found, "cost": costs(lab), "config": repr(chosen)}
@@ -170,7 +161,7 @@ def seam_settings(profile: str) -> dict[str, Any]:
     return {"data": data, "fingerprint": {"val-0": lab.choose_on.fingerprint}, "note": note}
 
 
-def on_val(lab: Lab, method: SEAM) -> dict[str, float]:
+def on_val(lab: Workbench, method: SEAM) -> dict[str, float]:
     """Best mIoU over thresholds, and relative and absolute E(0.5), of class maps and of refined maps."""
     found = {}
     for name, read in (("class maps", "cam"), ("refined maps", "pcm")):
@@ -181,19 +172,19 @@ def on_val(lab: Lab, method: SEAM) -> dict[str, float]:
     return found
 
 
-def costs(lab: Lab, rounds: int = 7) -> dict[str, dict[str, float]]:
+def costs(lab: Workbench, rounds: int = 7) -> dict[str, dict[str, float]]:
     """A training step of each method over CAM's: time, and what autograd keeps for the backward pass."""
     batch = to_device(examples(lab, 32), lab.device)
     methods: dict[str, nn.Module] = {
         "CAM": lab.classifier(),
-        "two sizes": lab.build(SEAM, OFF),
+        "two sizes": lab.build(SEAM, TWO_VIEWS),
         "SEAM": lab.build(SEAM, SEAMConfig()),
     }
     found = step_costs(methods, batch, rounds)
     return {name: {key: found[name][key] / found["CAM"][key] for key in ("time", "memory")} for name in methods}
 
 
-def steps(lab: Lab) -> int:
+def steps(lab: Workbench) -> int:
     """Updates of a training run."""
     return -(-len(lab.train_on) // lab.recipe().batch_size) * passes(lab)
 

@@ -11,8 +11,8 @@ import torch
 from wsss_lib.data.worlds.critters import World
 from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitted, say, trained
 from wsss_lib.experiments.studies.supervised import Supervised
-from wsss_lib.experiments.workbench import Lab
-from wsss_lib.methods.cam import CAM
+from wsss_lib.experiments.variants import MaxPooled
+from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
 from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
 
@@ -27,13 +27,13 @@ def world(profile: str) -> dict[str, Any]:
     rows: dict[str, list[dict[str, Any]]] = {"cam": [], "supervised": [], "several": []}
     prints: dict[str, str] = {}
     for seed in SEEDS:
-        lab = Lab(profile, seed=seed)
+        lab = Workbench(profile, seed=seed)
         rows["cam"].append(lab.scores(trained(lab)))
         torch.manual_seed(seed)
         told = Supervised(lab.backbone(), len(lab.classes))
         # Masks are a harder thing to learn than labels: twice the epochs, so that the bound is not too low.
         rows["supervised"].append(lab.scores(fitted(lab, told, epochs=2 * (lab.recipe().epochs or 1))))
-        crowd = Lab(profile, seed=seed, world=World(critters=(1, 3)))
+        crowd = Workbench(profile, seed=seed, world=World(critters=(1, 3)))
         # Several small critters instead of a large one: twice the epochs as well.
         rows["several"].append(crowd.scores(trained(crowd, epochs=2 * (crowd.recipe().epochs or 1))))
         prints[f"test-{seed}"] = lab.report_on.fingerprint
@@ -50,7 +50,7 @@ def dials(profile: str) -> dict[str, Any]:
         for setting in settings:
             rows = []
             for seed in SEEDS:
-                lab = Lab(profile, seed=seed, world=replace(World(), **{dial: setting}))
+                lab = Workbench(profile, seed=seed, world=replace(World(), **{dial: setting}))
                 rows.append(lab.scores(trained(lab)))
                 prints[f"{dial}-{setting}-{seed}"] = lab.report_on.fingerprint
             out[dial]["cam"].append(rows)
@@ -61,7 +61,7 @@ def dials(profile: str) -> dict[str, Any]:
 def methods(profile: str) -> dict[str, Any]:
     """The maps of chapters 1 and 2 on one and the same classifier."""
 
-    def measured(lab: Lab) -> Iterator[tuple[str, Row]]:
+    def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
         cam = trained(lab)
         centred = EigenCAMConfig(centre=True, sign="mean_activation")
         candidates: dict[str, torch.nn.Module] = {
@@ -78,14 +78,6 @@ def methods(profile: str) -> dict[str, Any]:
 
     rows, prints = by_seed("methods", profile, measured)
     return {"data": {"rows": rows}, "fingerprint": prints}
-
-
-class MaxPooled(CAM):
-    """The paper's ablation: each channel's strongest cell instead of its mean (Zhou et al. 2016, GoogLeNet-GMP)."""
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (N, K)."""
-        return self.head(self.features(images).amax(dim=(2, 3)))
 
 
 STUDIES: dict[str, Study] = {"world": world, "dials": dials, "methods": methods}

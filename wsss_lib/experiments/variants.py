@@ -1,0 +1,69 @@
+"""Methods with one thing changed, as ablations need them: a part left out, other maps read, another order in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wsss_lib.data.records import Batch
+from wsss_lib.methods.bas import BAS
+from wsss_lib.methods.cam import CAM, class_activation_maps
+from wsss_lib.methods.contract import Prediction
+from wsss_lib.methods.losses import multilabel_soft_margin
+from wsss_lib.methods.seam import SEAM, SEAMConfig
+
+M = TypeVar("M", bound=nn.Module)
+
+TWO_VIEWS = SEAMConfig(equivariance=0.0, cross=0.0, background=0.0, read="cam")
+"""Classification of both views and nothing else: what the second view alone is worth."""
+
+
+def channels_last(method: M) -> M:
+    """The same method, channels last: an order in memory. A CPU takes three quarters of the time, roundings differ."""
+    return method.to(memory_format=torch.channels_last)
+
+
+class MaxPooled(CAM):
+    """The paper's ablation: each channel's strongest cell instead of its mean (Zhou et al. 2016, GoogLeNet-GMP)."""
+
+    def predict(self, images: Tensor) -> Prediction:
+        """The class activation maps, and logits (N, K) of the strongest cells."""
+        features = self.features(images)  # (N, C, h, w)
+        return Prediction(class_activation_maps(features, self.head.weight), self.head(features.amax(dim=(2, 3))))
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The classification loss of those logits."""
+        return {"classification": multilabel_soft_margin(self(batch["images"]), batch["labels"])}
+
+
+class SharedTail(BAS):
+    """BAS without its safeguard: f₂ and F learn from the suppression too."""
+
+    def background(self, features: Tensor, mask: Tensor) -> Tensor:
+        """The class maps outside the mask, with gradients to everything."""
+        return self.tail()(features * (1 - mask)[:, None])
+
+
+class OnlyClassifying(nn.Module):
+    """BAS of which nothing but the classification is trained."""
+
+    def __init__(self, method: BAS) -> None:
+        super().__init__()
+        self.method = method
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Its classification loss alone."""
+        logits = self.method.tail()(self.method.features(batch["images"])).mean(dim=(2, 3))  # (N, K)
+        return {"classification": F.multilabel_soft_margin_loss(logits, batch["labels"])}
+
+
+def reading(method: SEAM, read: str) -> SEAM:
+    """The same network, of which other maps are read."""
+    other = SEAM(method.backbone, method.head.out_features, replace(method.config, read=read))  # type: ignore[arg-type]
+    other.head, other.embed, other.join = method.head, method.embed, method.join
+    other.training = method.training  # of itself alone: the shared modules keep the modes that they are in
+    return other.to(next(method.parameters()).device)
