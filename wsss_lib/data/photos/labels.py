@@ -40,6 +40,8 @@ def class_names(
         if list_of_file
     ]
     if names is not None:
+        if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+            raise ValueError(f"names is {names!r}: pass a list of the classes' names, in the order of their numbers")
         if len(set(names)) != len(names) or not names:
             raise ValueError(f"names must state each class once, at least one; got {list(names)}")
         for where, held in stated:
@@ -55,8 +57,9 @@ def class_names(
                 )
     else:
         chosen = ()
-    words = {word for _, rows in tables for word in _words(rows, columns, holders)}
-    spelt = bool(words) and all(isinstance(word, str) for word in words)
+    cells = (word for _, rows in tables for word in _words(rows, columns, holders))
+    words = {word if isinstance(word, str) else "" for word in cells}  # "" for all that is no word
+    spelt = bool(words) and "" not in words
     if chosen:
         if spelt:
             _check_among("the table", sorted(words), chosen)

@@ -157,8 +157,9 @@ def _explained(file: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
+        cause = " ".join(str(error).split())
         raise ValueError(
-            f"{file} is damaged or no Parquet table ({error}): write or download it anew; a CSV ends in .csv or .tsv"
+            f"{file} is damaged or no Parquet table ({cause}): write or download it anew; a CSV ends in .csv or .tsv"
         ) from error
 
 

@@ -22,9 +22,9 @@ from wsss_lib.data.photos.convert import stored_image, upright, upright_boxes
 from wsss_lib.data.photos.fetch import DataUnavailable, prepare, unavailable
 from wsss_lib.data.photos.folders import complete, listing, locate, splits_in, tables
 from wsss_lib.data.photos.labels import Classes, class_names
-from wsss_lib.data.photos.listings import CSV_SUFFIXES, csv_rows, folder_rows
+from wsss_lib.data.photos.listings import rows_of
 from wsss_lib.data.photos.masks import boxes_from_mask
-from wsss_lib.data.photos.rows import ParquetRows, Rows
+from wsss_lib.data.photos.rows import Rows
 from wsss_lib.data.records import IGNORE, Records, Sample
 from wsss_lib.data.transforms import Resize
 from wsss_lib.files import sha256_of_text
@@ -68,10 +68,12 @@ class Table(Records):
         self.name, self.split = name, split
         said = Forms(**forms)
         self._rows = rows_of(files)
-        read = Columns.of(self._rows.columns, columns, said.boxes_are)
-        tables = _readable({**(siblings or {}), split: files}, split, self._rows, read) if names is None else []
-        every = class_names(tables or [(split, self._rows)], read, names)
-        self._read = Annotations(read, Classes.of(self._rows, read, every, said.labels_are), said, self._rows.folder)
+        with _naming(files[0]):
+            read = Columns.of(self._rows.columns, columns, said.boxes_are)
+            tables = _readable({**(siblings or {}), split: files}, split, self._rows, read) if names is None else []
+            every = class_names(tables or [(split, self._rows)], read, names)
+            numbering = Classes.of(self._rows, read, every, said.labels_are)
+        self._read = Annotations(read, numbering, said, self._rows.folder)
         self.classes = every if classes is None else _chosen(classes, every)
         self._resize = None if size is None else Resize(size)
         self.image_size = None if size is None or isinstance(size, int) else (size[0], size[1])
@@ -255,19 +257,13 @@ def _files_of(folder: Path, split: str | None, whole: bool = False) -> list[Path
     return files or ([listed] if listed else [])
 
 
-def rows_of(files: Sequence[Path]) -> Rows:
-    """The rows of files, of whatever kind they are.
-
-    Raises:
-        ValueError: They are no table, or several that are not Parquet.
-    """
-    if len(files) == 1 and files[0].is_dir():
-        return folder_rows(files[0])
-    if lists := [file for file in files if file.suffix.lower() in CSV_SUFFIXES]:
-        if len(files) > 1:
-            raise ValueError(f"{lists[0]} is a CSV, of which one is read at a time: join the files")
-        return csv_rows(files[0])
-    return ParquetRows(files)
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """An error of a table as a whole, with its file in front."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{file.name}: {error}") from error
 
 
 def _readable(files: Mapping[str, Sequence[Path]], split: str, rows: Rows, read: Columns) -> list[tuple[str, Rows]]:
