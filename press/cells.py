@@ -12,30 +12,78 @@ from typing import Any
 import nbformat
 
 from press import syntax
+from wsss_lib.files import write_atomically
 
 Notebook = Any
 """An ``nbformat`` notebook node (a dictionary with attributes)."""
+
+
+MAX_BYTES = 100_000_000
+"""A notebook beyond this size is not opened: it holds something else than a chapter."""
+OURS: dict[str, tuple[type, ...]] = {"mirror": (str, list), "derives": (str, list), "wrong": (list,)}
+"""Cell metadata of this project that hold texts, and their types."""
 
 
 def read(path: Path) -> Notebook:
     """Read a notebook as version 4.
 
     Raises:
-        ValueError: The file is not a notebook.
+        ValueError: The file is no notebook of format 4, or is damaged; the message says in one sentence what is wrong.
     """
+    remedy = "open it in Jupyter and save it again"
+    if not path.is_file():  # nor a pipe, which would wait for a writer
+        raise ValueError(f"{path.name} is not a notebook (there is no such file): name one that ends in .ipynb")
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"{path.name} is not a notebook ({size / 1e6:.0f} MB): clear its outputs in Jupyter")
     try:
-        return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
-    except (json.JSONDecodeError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
-        message = f"{path.name} is not a notebook ({error}): open it in Jupyter and save it again"
-        raise ValueError(message) from error
+        text = path.read_bytes().decode("utf-8-sig")
+        fault = _fault(json.loads(text))
+    except UnicodeDecodeError as error:
+        fault = f"it is not UTF-8, from byte {error.start} on"
+    except (json.JSONDecodeError, RecursionError) as error:
+        fault = f"it is not JSON: {error}"
+    if fault:
+        raise ValueError(f"{path.name} is not a notebook ({fault}): {remedy}")
+    return nbformat.v4.reads(text)
+
+
+def _fault(data: Any) -> str:
+    """What keeps data from being a notebook; empty where nothing does. Ids may be absent: normalising gives them."""
+    if not isinstance(data, dict):
+        return f"it holds a {type(data).__name__}, expected an object with cells"
+    if data.get("nbformat") != 4 or not isinstance(data.get("nbformat_minor"), int):
+        return f"its format is {data.get('nbformat')!r}, expected 4"
+    if not isinstance(data.get("cells"), list) or not all(isinstance(cell, dict) for cell in data["cells"]):
+        return "its cells are no list of objects"
+    bare = [{name: value for name, value in cell.items() if name != "id"} for cell in data["cells"]]
+    for place, cell in enumerate(data["cells"], 1):
+        if not isinstance(cell.get("id", ""), str) or not isinstance(cell.get("cell_type"), str):
+            return f"cell {place} has no proper id or cell_type"
+    try:
+        nbformat.validate({**data, "cells": bare, "nbformat_minor": 4}, version=4, version_minor=4)
+        json.dumps(data, ensure_ascii=False).encode()
+    except nbformat.ValidationError as error:
+        return " ".join(str(error).split())[:200]
+    except UnicodeEncodeError:
+        return "it holds half a character (a lone surrogate)"
+    for place, cell in enumerate(data["cells"], 1):
+        for name, types in OURS.items():
+            value = cell["metadata"].get(name, "" if str in types else [])
+            if not isinstance(value, types) or not all(isinstance(part, str) for part in value):
+                return f"cell {place} has {name} = {value!r}, expected text"
+        for output in cell.get("outputs", []):
+            for mime, about in output.get("metadata", {}).items():
+                if mime.startswith("image/") and not (
+                    isinstance(about, dict) and isinstance(about.get("alt", ""), str)
+                ):
+                    return f"cell {place} says {about!r} about its picture, expected its alternative text"
+    return ""
 
 
 def write(notebook: Notebook, path: Path) -> None:
     """Write a notebook with a fixed layout (indent 1, no escaped letters, one final newline), atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(dumps(notebook), encoding="utf-8")
-    partial.replace(path)
+    write_atomically(path, dumps(notebook))
 
 
 def dumps(notebook: Notebook) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from press import cells, freshness, stamps
-from press.check import checks, compare, drift, elsewhere, prose, references, site, whole
+from press.check import addresses, checks, compare, drift, prose, references, site, whole
 from press.check.checks import Chapter, Problem
 from press.check.requirements import requirements
 from press.editions import exercises
@@ -19,7 +19,7 @@ OF_A_CHAPTER = (
     *whole.CHECKS,
     *compare.CHECKS,
     *prose.CHECKS,
-    *elsewhere.CHECKS,
+    *addresses.CHECKS,
     *stamps.CHECKS,
     *freshness.CHECKS,
 )
@@ -27,7 +27,7 @@ OF_THE_PROJECT: tuple[Callable[[Path], Iterator[Problem]], ...] = (
     requirements,
     references.references,
     prose.typed_pages,
-    elsewhere.sources,
+    addresses.sources,
     site.links,
     site.externals,
     site.images,

@@ -1,4 +1,4 @@
-"""The built pages: links lead somewhere, nothing is fetched from elsewhere, every picture is described."""
+"""The built pages: links lead somewhere, nothing is fetched from addresses, every picture is described."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 
-from press.check import elsewhere
+from press.check import addresses
 from press.check.checks import Problem, is_description
 
 HTML = Path("_build", "html")
@@ -49,7 +49,7 @@ def externals(root: Path) -> Iterator[Problem]:
     base = root / HTML
     found = [(path, source) for path, page in _pages(base) for source in page.needed]
     styles = sorted((base / "_static").rglob("*.css"))
-    found += [(path, source) for path in styles for source in elsewhere.needed(path.read_text(encoding="utf-8"))]
+    found += [(path, source) for path in styles for source in addresses.needed(path.read_text(encoding="utf-8"))]
     for path, source in found:
         yield Problem(str(path.relative_to(base)), f"fetches {source} from another host: serve it from book/assets")
 
@@ -104,5 +104,5 @@ def _parse(path: Path, _modified: int) -> Page:
     reader = _Reader()
     text = path.read_text(encoding="utf-8")
     reader.feed(text)
-    reader.page.needed = list(elsewhere.needed(text))
+    reader.page.needed = list(addresses.needed(text))
     return reader.page

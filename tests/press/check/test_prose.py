@@ -18,28 +18,11 @@ def found(text: str) -> list[str]:
         ("It covers 46 % of the body.", "46 %"),
         ("It covers 46.3% of the body.", "46.3%"),
         ("A gain of **0.03** and", "0.03"),
-        ("about ± 2 points", "± 2"),
-        ("It is 20 times faster.", "20 times"),
         ("| CAM | 0.41 |", "0.41"),
         ("The IoU 0.46 is low.", "0.46"),
         (":::{note}\nThe IoU reaches 0.77.\n:::", "0.77"),
         ("The IoU is .46 or 0·46.", ".46"),
         ("The IoU is 0,46.", "0,46"),
-        ("It covers 46 per cent of the body.", "46 per cent"),
-        ("It gains 5 points of IoU.", "5 points"),
-        ("It is right in 52 of 96 images.", "52 of 96"),
-        ("It is right in 52 out of the 96 images.", "52 out of the 96"),
-        ("CAM finds two thirds of the object.", "two thirds"),
-        ("It is 3 × faster.", "3 ×"),
-        ("It is ten times faster.", "ten times"),
-        ("It is slower by a factor of 3.", "by a factor of 3"),
-        ("The IoU is above 0.46.", "0.46"),
-        ("The **IoU** = 0.46 here.", "0.46"),
-        ("The IoU is $0.46$, no more.", "0.46"),
-        ("The IoU is `0.46`, no more.", "0.46"),
-        ("Unlike in the paper, our IoU is 0.46.", "0.46"),
-        ("{cite:t}`zhou2016cam` report 43.00. Ours is 0.46.", "0.46"),
-        ("**Exercise 9.** Our CAM has 0.46. Show that it differs by 0.1.", "0.46"),
         (":::{margin}\nIt has 0.46.\n:::", "0.46"),
         ("```{tip}\nText.\n```\n\nIt has 0.46.\n\n```{tip}\nMore.\n```", "0.46"),
         ("```{list-table}\n* - CAM\n  - 0.46\n```", "0.46"),
@@ -99,22 +82,13 @@ def test_what_is_no_result_is_not(text):
     ],
 )
 def test_what_a_cell_says_is_read_without_its_computed_parts(code, numbers):
-    assert [n for text in prose.spoken(code) for n in prose.numbers(text)] == numbers
+    assert [n for text in prose.sentences(code) for n in prose.numbers(text)] == numbers
 
 
 def problems(tmp_path, source: str, **metadata) -> str:
     made = notebook("01_cam")
     made.cells.append(nbformat.v4.new_markdown_cell(source, id="prose", metadata=metadata))
     return told(prose.typed_results(Chapter(tmp_path / "01_cam.ipynb", made)))
-
-
-def test_numbers_typed_into_a_table_are_found_unless_they_are_a_papers(tmp_path):
-    def told(*codes: str) -> list[str]:
-        return [str(p) for p in prose.typed_results(Chapter(tmp_path / "01_cam.ipynb", notebook("01_cam", *codes)))]
-
-    rows = 'figures.table([{"map": "CAM", "IoU": 0.46}, {"map": "BAS", "IoU": "0.52"}, {"map": name, "IoU": iou}]'
-    assert ["types the number 0.46" in told(rows + ")")[0], "0.52" in told(rows + ")")[1]] == [True, True]
-    assert told(rows + ', caption="The paper\'s numbers; not reproduced here")') == []
 
 
 def test_the_message_names_cell_number_and_remedy(tmp_path):

@@ -10,27 +10,25 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from press.check import markup
 from press.check.checks import Chapter, Problem
 
 _HOST = r"(?:https?:|wss?:)?//"
+FETCHING = "script|img|iframe|source|audio|video|embed|link|object|image|use|track|input"
+"""Tags that fetch what they name."""
+ATTRIBUTES = ("src", "href", "data", "poster", "xlink:href")
+FOLLOWED = re.compile(r"\brel=[\"']?(?:canonical|alternate|author|license)\b", re.I)
+"""A ``<link>`` that nothing fetches."""
 NEEDED = (
-    re.compile(rf"!\[[^\]]*\]\(\s*<?({_HOST}[^)\s>]+)"),
-    re.compile(rf"^\[[^\]^]+\]:\s*<?({_HOST}\S+\.(?:png|svg|jpe?g|gif|webp)\b)", re.M),
-    re.compile(
-        r"<(?:script|img|iframe|source|audio|video|embed|link|object|image|use|track|input)\b[^>]*?"
-        rf"\s(?:src|href|data|poster|srcset|xlink:href)\s*=\s*[\"']?\s*({_HOST}[^\"'\s>]+)",
-        re.I,
-    ),
-    re.compile(rf"<[a-z][^>]*\ssrcset\s*=\s*[\"'][^\"']*?,\s*({_HOST}[^\"'\s,]+)", re.I),
-    re.compile(rf"^(?:```+|:::+)\{{(?:image|figure|iframe|video|audio)\}}\s*({_HOST}\S+)", re.M),
-    re.compile(rf"(?:url|image-set)\(\s*[\"']?({_HOST}[^\"')\s]+)", re.I),
-    re.compile(rf"@import\s+[\"']({_HOST}[^\"']+)", re.I),
-    re.compile(rf"\b(?:fetch|import|importScripts|Worker|WebSocket|EventSource)\(\s*[\"'`]({_HOST}[^\"'`]+)"),
-    re.compile(rf"\bfrom\s+[\"']({_HOST}[^\"']+)"),
-    re.compile(rf"\.(?:src|href)\s*=\s*[\"'`]({_HOST}[^\"'`]+)"),
+    re.compile(rf"!\[[^\]]{{0,1000}}\]\(\s*<?({_HOST}[^)\s>]+)"),
+    re.compile(rf"^\[[^\]^\n]{{1,200}}\]:[ \t]*<?({_HOST}\S+\.(?:png|svg|jpe?g|gif|webp)\b)", re.M),
+    re.compile(rf"^(?:```+|:::+)\{{(?:image|figure|iframe|video|audio)\}}[ \t]*({_HOST}\S+)", re.M),
+    re.compile(rf"(?:url|image-set)\([ \t]*[\"']?({_HOST}[^\"')\s]+)", re.I),
+    re.compile(rf"@import[ \t]+[\"']({_HOST}[^\"']+)", re.I),
+    re.compile(rf"\b(?:fetch|import|importScripts|Worker|WebSocket|EventSource)\([ \t]*[\"'`]({_HOST}[^\"'`]+)"),
+    re.compile(rf"\bfrom[ \t]+[\"']({_HOST}[^\"']+)"),
+    re.compile(rf"\.(?:src|href)[ \t]*=[ \t]*[\"'`]({_HOST}[^\"'`]+)"),
 )
-CANONICAL = re.compile(r"<link\b[^>]*\brel=[\"']?(?:canonical|alternate|author|license)\b[^>]*>", re.I)
-SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script>", re.S | re.I)
 LITERAL = re.compile(r"[\"'`]((?:https?|wss?)://(?!www\.w3\.org/)[^\"'`\s]+)")
 """An address in a script of ours, however it is fetched; the names of namespaces are no addresses."""
 CONTENT = ("text/html", "text/markdown", "image/svg+xml", "application/javascript", "text/javascript")
@@ -38,9 +36,13 @@ CONTENT = ("text/html", "text/markdown", "image/svg+xml", "application/javascrip
 
 def needed(text: str) -> Iterator[str]:
     """Addresses on other hosts that a piece of HTML, Markdown, CSS or JavaScript fetches by itself."""
-    bare = CANONICAL.sub("", text)
+    for tag in markup.tags(text, FETCHING):
+        if not FOLLOWED.search(tag):
+            named = [(markup.attribute(tag, name) or "").strip() for name in ATTRIBUTES]
+            named += [part.strip() for part in (markup.attribute(tag, "srcset") or "").split(",")]
+            yield from (address.split()[0] for address in named if re.match(_HOST, address, re.I))
     for pattern in NEEDED:
-        yield from pattern.findall(bare)
+        yield from pattern.findall(text)
 
 
 def hosts(chapter: Chapter) -> Iterator[Problem]:
@@ -56,7 +58,7 @@ def hosts(chapter: Chapter) -> Iterator[Problem]:
 
 
 def _scripted(text: str, kind: str) -> Iterator[str]:
-    for script in [text] if kind.endswith("javascript") else SCRIPT.findall(text):
+    for script in [text] if kind.endswith("javascript") else markup.split(text, "script")[1]:
         yield from LITERAL.findall(script)
 
 

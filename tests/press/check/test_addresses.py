@@ -2,7 +2,7 @@ import nbformat
 import pytest
 from notebook_kit import notebook, told
 
-from press.check import elsewhere
+from press.check import addresses
 from press.check.checks import Chapter
 
 FETCHED = [
@@ -43,12 +43,12 @@ def problems(tmp_path, text: str, where: str) -> str:
         made.cells[-1].outputs = [nbformat.v4.new_output("display_data", {"text/html": text})]
     else:
         made.cells.append(nbformat.v4.new_markdown_cell(text))
-    return told(elsewhere.hosts(Chapter(tmp_path / "01_cam.ipynb", made)))
+    return told(addresses.hosts(Chapter(tmp_path / "01_cam.ipynb", made)))
 
 
 @pytest.mark.parametrize("where", ["output", "prose"])
 @pytest.mark.parametrize("text", FETCHED)
-def test_what_a_page_needs_from_elsewhere_is_found(tmp_path, text, where):
+def test_what_a_page_needs_from_addresses_is_found(tmp_path, text, where):
     told = problems(tmp_path, text, where)
     assert "cdn.example.org" in told
     assert "put the file into book/assets" in told
@@ -66,6 +66,6 @@ def test_pages_styles_and_scripts_are_read_too(tmp_path, name):
     path = tmp_path / "book" / name
     path.parent.mkdir(parents=True)
     path.write_text("@import 'https://cdn.example.org/a.css'")
-    assert [p.where for p in elsewhere.sources(tmp_path)] == [f"book/{name}"]
+    assert [p.where for p in addresses.sources(tmp_path)] == [f"book/{name}"]
     path.write_text("@import 'a.css'")
-    assert list(elsewhere.sources(tmp_path)) == []
+    assert list(addresses.sources(tmp_path)) == []
