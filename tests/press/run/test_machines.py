@@ -25,8 +25,8 @@ def chapter(*outputs, **metadata):
 def test_a_summary_holds_the_largest_and_what_is_close():
     stored = chapter("IoU 0.50", "IoU 0.60", "IoU 0.70")
     of = machines.summary(chapter("IoU 0.50", "IoU 0.61", "IoU 0.72"), stored)
-    assert (of["decimal"], of["figure"], of["used"]) == (0.02, 0, 0.5714)
-    assert list(of["close"].values()) == ["uses 57% of its tolerance"]
+    assert (of["decimal"], of["figure"], of["used"]) == (0.02, 0, 0.6667)
+    assert list(of["close"].values()) == ["uses 67% of its tolerance"]
 
 
 def test_another_word_is_no_number_and_close():
