@@ -20,7 +20,7 @@ def gallery(
     masks: Array | None = None,
     *,
     titles: Sequence[str] | None = None,
-    threshold: float | None = None,
+    threshold: float | Mapping[str, float] | None = None,
     columns: int = 4,
     label: str = "map",
 ) -> tuple[Figure, str]:
@@ -32,7 +32,7 @@ def gallery(
             image alone, then a column a method.
         masks: (N, H, W), true masks, outlined.
         titles: One an image: above the panel, or beside the row.
-        threshold: Of the contour.
+        threshold: Of the contour; one for all, or one a method.
         columns: Panels a row, where ``maps`` is not a mapping.
         label: What the colours mean.
 
@@ -70,14 +70,20 @@ def gallery(
                 grid[index, 0].set_ylabel(plain(names[index]))
         for ax, method in panels:
             heat = methods[method][index] if methods else None
-            _panel(ax, images[index], heat, masks, index, threshold, method if several and index == 0 else head)
-            if heat is not None and threshold is not None:
+            cut = threshold.get(method) if isinstance(threshold, Mapping) else threshold
+            _panel(ax, images[index], heat, masks, index, cut, method if several and index == 0 else head)
+            if heat is not None and cut is not None:
                 who = f"{names[index]}, {method}" if several else names[index]
-                facts.append(f"{who}: {_covered(heat, threshold, images[index], masks, index)}.")
+                facts.append(f"{who}: {_covered(heat, cut, images[index], masks, index)}.")
     for ax in [] if several else grid.flat[count:]:
         ax.set_axis_off()
     if methods:
-        colourbar(fig, list(grid.flat), label=label, threshold=threshold, truth=masks is not None)
+        common, words = (
+            (None, f"{label} (dashed: the threshold of each method)")
+            if isinstance(threshold, Mapping)
+            else (threshold, label)
+        )
+        colourbar(fig, list(grid.flat), label=words, threshold=common, truth=masks is not None)
     return fig, _gallery_text(count, list(methods) if several else [], label, bool(methods), masks is not None, facts)
 
 

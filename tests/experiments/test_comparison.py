@@ -1,0 +1,79 @@
+"""Methods of one run side by side: their rows, their maps, and the section on photographs."""
+
+import json
+
+import pytest
+import torch
+
+from wsss_lib.experiments import Workbench, comparison, results
+from wsss_lib.experiments.comparison import Comparison, compare, photographs
+
+
+@pytest.fixture(scope="module")
+def lab():
+    lab = Workbench(profile="smoke", seed=0)
+    lab.limit("choose", most=12)
+    lab.limit("report", most=12)
+    return lab
+
+
+@pytest.fixture(scope="module")
+def run(lab):
+    return compare(lab, {"CAM": lab.classifier(), "again": lab.classifier()}, images=3)
+
+
+def test_each_method_has_the_row_and_the_maps_that_it_has_alone(lab, run):
+    method = lab.classifier()
+    alone = lab.scores(method.eval())
+    assert run.rows["CAM"] == alone
+    assert run.rows["again"] == run.rows["CAM"]
+    assert run.maps["CAM"].shape == run.masks.shape == (3, 96, 96)
+    assert run.thresholds["CAM"] == alone["thresholds"]["iou"]
+
+
+def test_the_table_has_a_row_a_method_and_says_the_rule(run):
+    table = run.table("Twelve images")
+    assert [row[0] for row in table.cells] == ["CAM", "again"]
+    assert table.caption.startswith("Twelve images: thresholds from one split, numbers from another")
+
+
+def test_what_a_cut_map_covers_is_recall_and_precision(lab):
+    heat, mask = torch.zeros(1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64)
+    mask[0, :2] = 1  # eight pixels of object
+    mask[0, 3, 3] = 255
+    heat[0, 0] = heat[0, 3] = 1.0  # four on it; three beside it, and one that does not count
+    rows = {"M": {"thresholds": {"iou": 0.5}}}
+    made = Comparison(lab, rows, torch.zeros(1, 3, 4, 4), torch.ones(1, 1), mask, {"M": heat})
+    assert made.covered("M", 0) == (0.5, 4 / 7)
+    assert "covers 50% of the object, and 57% of it is object" in made._text("M", [0])
+
+
+def test_a_curtain_hangs_between_two_methods(run):
+    control = run.curtain("CAM", "again", images=(0, 2))
+    assert "In image 3 what exceeds the threshold covers" in control._repr_html_()
+
+
+def test_a_gallery_is_shown_with_its_text(run, monkeypatch):
+    shown = []
+    monkeypatch.setattr(comparison.figures, "show", lambda fig, alt, dpi: shown.append((fig, alt)))
+    run.gallery(2)
+    ((fig, alt),) = shown
+    assert alt.startswith("Gallery of 2 images, each beside its maps by CAM, again, with the true outlines.")
+    assert sum(bool(ax.images) for ax in fig.axes) == 6  # a plain image and two maps, twice
+
+
+def test_nobody_has_measured_photographs_yet(run, capsys):
+    assert photographs("03_none_voc", run).cells == [["not measured yet"]]
+    assert "on critters" in capsys.readouterr().out
+
+
+def test_a_run_on_photographs_is_recorded_with_its_settings(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(run.lab, "drawn", False)
+    monkeypatch.setattr(run.lab, "out_dir", tmp_path)
+    monkeypatch.setattr(results, "_folders", lambda: [tmp_path])
+    table = photographs("03_bas_voc", run, note="one scale", beta=0.5)
+    stored = json.loads((tmp_path / "03_bas_voc.json").read_text())
+    assert stored["data"]["beta"] == 0.5
+    assert stored["data"]["rows"]["CAM"][0]["pxap"] == pytest.approx(run.rows["CAM"]["pxap"], abs=1e-5)
+    assert stored["provenance"]["command"].startswith("wsss run 03_bas --profile smoke -p data=")
+    assert [row[0] for row in table.cells] == ["CAM", "again"]

@@ -1,0 +1,180 @@
+"""Methods of one run side by side: their scores, their maps of the same images, and how a page shows both.
+
+run = compare(lab, {"CAM": cam, "BAS": bas})
+run.gallery()                       # a plain image, then a map of each method, with the true outline
+run.table("This run, one seed")     # the honest rows
+run.curtain("CAM", "BAS")           # two maps of the same images, one pulled aside over the other
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wsss_lib import explore, figures, maps
+from wsss_lib.data.records import IGNORE
+from wsss_lib.experiments import results
+from wsss_lib.experiments.recorded import Row, honest_table
+from wsss_lib.experiments.workbench import Workbench
+
+CUT = "iou"
+"""Whose threshold a map is cut at in figures: the one that was chosen for the IoU of object against background."""
+
+PHOTOGRAPHS = {
+    "miou": "seeds mIoU",
+    "iou": "IoU",
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "pxap": "PxAP",
+    "mean_ap": "mean AP",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What :func:`compare` measured.
+
+    Attributes:
+        lab: The workbench that measured.
+        rows: The honest row of each method.
+        images, labels, masks: (N, 3, H, W), (N, K) and (N, H, W) of the images that are shown.
+        maps: By method, the map of each image's classes, (N, H, W) in [0, 1].
+    """
+
+    lab: Workbench
+    rows: Mapping[str, Row]
+    images: Tensor
+    labels: Tensor
+    masks: Tensor
+    maps: Mapping[str, Tensor]
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Of each method, chosen on the split that chooses."""
+        return {name: row["thresholds"][CUT] for name, row in self.rows.items() if CUT in row.get("thresholds", {})}
+
+    def gallery(self, count: int = 4, *, start: int = 0, names: Sequence[str] | None = None, dpi: int = 84) -> None:
+        """Display some images: plain, then under the map of each method, cut at its own threshold."""
+        part = slice(start, start + count)
+        chosen = {name: self.maps[name][part] for name in names or self.maps}
+        cuts = {name: cut for name, cut in self.thresholds.items() if name in chosen} or None
+        fig, alt = figures.gallery(self.images[part], chosen, self.masks[part], threshold=cuts)
+        figures.show(fig, alt=alt, dpi=dpi)
+
+    def table(self, caption: str, columns: Mapping[str, str] | None = None) -> figures.Table:
+        """The honest rows."""
+        return honest_table(self.rows, columns, caption=caption)
+
+    def covered(self, name: str, index: int) -> tuple[float, float]:
+        """Recall and precision of a method's cut map on one image.
+
+        Returns:
+            The share of the object that is kept, and the share of what is kept that is object, in [0, 1]; NaN where
+            there is no object, or nothing is kept.
+        """
+        kept = self.maps[name][index] > self.thresholds[name]
+        mask = self.masks[index]
+        filled, counted = (mask > 0) & (mask != IGNORE), mask != IGNORE
+        hit = (kept & filled).sum().double()
+        return float(hit / filled.sum()), float(hit / (kept & counted).sum())
+
+    def curtain(self, left: str, right: str, images: Sequence[int] = (0, 1), *, title: str | None = None) -> Any:
+        """Two methods' maps of the same images, one pulled aside over the other, as the last line of a cell."""
+        shown = {
+            name: [
+                explore.picture(
+                    self.images[i], self.maps[name][i], threshold=self.thresholds[name], truth=self.masks[i]
+                )
+                for i in images
+            ]
+            for name in (left, right)
+        }
+        return explore.curtain(
+            shown[left],
+            shown[right],
+            (left, right),
+            alt=(self._text(left, images), self._text(right, images)),
+            title=title,
+        )
+
+    def _text(self, name: str, images: Sequence[int]) -> str:
+        each = [
+            f"In image {i + 1} what exceeds the threshold covers {recall:.0%} of the object, and "
+            f"{precision:.0%} of it is object."
+            for i in images
+            for recall, precision in [self.covered(name, i)]
+        ]
+        return f"The maps of {name} over {len(images)} images, true outlines solid. {' '.join(each)}"
+
+
+def full_size(method: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The map of the images' own classes at the size of the images: (N, 3, H, W) and (N, K) to (N, H, W) in [0, 1]."""
+    size = (images.shape[-2], images.shape[-1])
+    with torch.no_grad():
+        return maps.resize(method.localize(images, labels), size).amax(dim=1)  # type: ignore[operator]
+
+
+def compare(lab: Workbench, methods: Mapping[str, nn.Module], *, images: int = 8, **options: Any) -> Comparison:
+    """Measure trained methods by one protocol, and localise the same few images with each.
+
+    Args:
+        lab: Its splits choose and report.
+        methods: By the name that tables and figures print. They are put into evaluation mode.
+        images: How many are kept to be shown.
+        options: Of :func:`wsss_lib.evaluate.measure`, such as ``scales``.
+    """
+    batch = lab.examples(images)
+    shown, labels, masks = (batch[key].to(lab.device) for key in ("images", "labels", "masks"))
+    rows = {name: lab.scores(method.eval(), **options) for name, method in methods.items()}
+    heats = {name: full_size(method, shown, labels) for name, method in methods.items()}
+    return Comparison(lab, rows, shown, labels, masks, heats)
+
+
+def photographs(study: str, run: Comparison, *, note: str = "", **about: Any) -> figures.Table:
+    """The section *On photographs* of a chapter: record this run if it is on photographs, then show what is recorded.
+
+    Args:
+        study: Name of the result, such as ``"03_bas_voc"``. A run on photographs is written to the lab's ``out_dir``.
+        run: The comparison that the chapter measured.
+        note: By which rule, beyond the protocol.
+        about: Settings worth recording; a dataclass is taken apart.
+
+    Returns:
+        The recorded rows, one column a score, or a row that says that nobody has measured them.
+    """
+    lab = run.lab
+    if lab.drawn:
+        print("This run is on critters; the table is a recorded one, of photographs.")
+    else:
+        data = {
+            name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+            for name, value in about.items()
+        }
+        data |= {"rows": {name: [dict(row)] for name, row in run.rows.items()}, "side": lab.side}
+        data |= {"trained_on": len(lab.train_on), "train": len(lab.choose_on), "val": len(lab.report_on)}
+        chapter = study.rpartition("_")[0]
+        path = results.record(
+            study,
+            data,
+            command=f"wsss run {chapter} --profile {lab.profile} -p data=<folder> -p backbone={lab.backbone_name}",
+            fingerprint={"train": lab.choose_on.fingerprint, "val": lab.report_on.fingerprint},
+            seeds=[lab.seed],
+            folder=lab.out_dir,
+            note=f"thresholds chosen on train, numbers from val, image labels given, no CRF; {note}".rstrip("; "),
+        )
+        print("written:", path.name)
+    if study not in results.names():
+        return figures.table([{"method": "not measured yet"}], caption=f"Photographs: {study} is not recorded")
+    data = results.read(study)["data"]
+    lines = [
+        {"method": name} | {title: row.get(key) for key, title in PHOTOGRAPHS.items()}
+        for name, (row, *_) in data["rows"].items()
+    ]
+    caption = (
+        f"PASCAL VOC 2012, animals and people: thresholds from {data['train']} images of train, numbers from "
+        f"{data['val']} of val; one seed"
+    )
+    return figures.table(lines, caption=caption)
