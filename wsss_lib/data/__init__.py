@@ -48,7 +48,7 @@ def load(
             ``names``, ``columns`` (see :class:`wsss_lib.data.photos.table.Table`), and what a table does not say of its
             cells: ``labels_are``, ``boxes_are``, ``normalised``, ``drawn_on``, ``white`` (see
             :class:`wsss_lib.data.photos.annotations.Forms`). By name also ``root``, ``download`` (see
-            :func:`wsss_lib.data.photos.table.load_known`).
+            :func:`wsss_lib.data.photos.load.load_known`).
 
     Returns:
         The records.
@@ -63,7 +63,7 @@ def load(
 
         return load_critters(split=split or "train", **options)
     from wsss_lib.data.photos.catalogue import DATA_SETS
-    from wsss_lib.data.photos.table import load_files, load_known
+    from wsss_lib.data.photos.load import load_files, load_known
 
     if isinstance(what, str) and what in DATA_SETS:
         return load_known(what, split or "train", **options)

@@ -85,8 +85,17 @@ class Annotations:
         wanted = (columns.box_labels, columns.thing, columns.crowd) if columns.box_labels else (columns.mask,)
         return [column for column in wanted if column]
 
-    def labels_of(self, row: Row, file: int) -> list[int]:
+    def says_labels(self) -> bool:
+        """Whether the labels are known without decoding a mask."""
+        return bool(self.columns.labels or self.columns.box_labels)
+
+    def labels_of(self, row: Row, file: int, mask: tuple[NDArray[np.uint8], int] | None) -> list[int]:
         """The 0-based classes in the image, ascending; of the label column, else of the boxes, else of the mask.
+
+        Args:
+            row: The row.
+            file: Which of the table's files it is from.
+            mask: What :meth:`mask_of` gives for the row; used where nothing else says the labels.
 
         Raises:
             ValueError: The row names a class that does not exist, or says nothing of its image.
@@ -97,7 +106,6 @@ class Annotations:
         if columns.box_labels:
             pairs = zip(self._box_classes(row, file), self._flags(row, columns.crowd, False), strict=True)
             return sorted({kind for kind, crowd in pairs if kind is not None and not crowd})
-        mask = self.mask_of(row, file)
         if mask is None:
             raise ValueError("its mask is missing, and the table has no labels: add them, or leave the row out")
         return present(mask[0])
@@ -122,11 +130,11 @@ class Annotations:
             crowds = self._flags(row, columns.crowd, False)
             values = [0 if k is None else IGNORE if c else k + 1 for k, c in zip(kinds, crowds, strict=True)]
             return from_segments(mask, values), orientation
-        own = self.classes.own[file]
-        check_values(mask, len(self.classes.names if own is None else own))
-        if own is not None:
+        numbering = self.classes.numbering[file]
+        check_values(mask, len(self.classes.names if numbering is None else numbering))
+        if numbering is not None:
             place = np.zeros(256, np.uint8)
-            place[1 : len(own) + 1] = np.array(own) + 1
+            place[1 : len(numbering) + 1] = np.array(numbering) + 1
             place[IGNORE] = IGNORE
             mask = place[mask]
         labels = self.classes.of_image(row[columns.labels], file) if columns.labels else None
@@ -165,8 +173,8 @@ class Annotations:
             )
         return boxes[kept], torch.tensor(classes, dtype=torch.int64)
 
-    def turned(self, orientation: int, size: tuple[int, int], mask: tuple[tuple[int, int], int] | None) -> bool:
-        """Whether masks and boxes must be turned with an image that EXIF turns.
+    def turn_of(self, orientation: int, size: tuple[int, int], mask: tuple[tuple[int, int], int] | None) -> int:
+        """The orientation by which masks and boxes are turned beside an image that EXIF turns: its own, or 1.
 
         Args:
             orientation: The image's, not 1.
@@ -177,11 +185,11 @@ class Annotations:
             ValueError: Nobody says it.
         """
         if mask is not None and mask[1] == orientation:
-            return True
+            return orientation
         if self.forms.drawn_on is not None:
-            return self.forms.drawn_on == "stored"
+            return orientation if self.forms.drawn_on == "stored" else 1
         if mask is not None and orientation >= 5 and size[0] != size[1]:  # the sides change places
-            return mask[0] == size
+            return orientation if mask[0] == size else 1
         raise ValueError(
             f"its image has the EXIF orientation {orientation}, and it is not certain whether its annotations were "
             "drawn on the pixels as stored or upright: say drawn_on='stored' or drawn_on='upright', or save the images "

@@ -49,25 +49,27 @@ class Columns:
 
     @classmethod
     def of(
-        cls, held: Sequence[str], said: Mapping[str, str | None] | None = None, boxes_are: str | None = None
+        cls, held: Sequence[str], given: Mapping[str, str | None] | None = None, boxes_are: str | None = None
     ) -> Columns:
         """The columns of a table.
 
         Args:
             held: Names of the columns that it has.
-            said: What the caller says, for example ``{"mask": "annotation", "boxes": None}``; None leaves it out.
+            given: What the caller says, for example ``{"mask": "annotation", "boxes": None}``; None leaves it out.
             boxes_are: The form of the boxes, where the caller says it.
 
         Raises:
             ValueError: A column is missing or uncertain; the message says how to name it.
         """
-        said = dict(said or {})
-        if strange := set(said) - set(_CERTAIN):
+        given = dict(given or {})
+        if strange := set(given) - set(_CERTAIN):
             raise ValueError(f"columns names {sorted(strange)[0]!r}: choose among {', '.join(_CERTAIN)}")
-        if absent := [c for c in said.values() if c is not None and c not in held]:
+        if absent := [c for c in given.values() if c is not None and c not in held]:
             raise ValueError(f"there is no column {absent[0]!r}: the table has {', '.join(held)}")
-        roles = {role: said[role] if role in said else _certain(role, names, held) for role, names in _CERTAIN.items()}
-        if roles["boxes"] is None and "boxes" not in said and (either := [name for name in _EITHER if name in held]):
+        roles = {
+            role: given[role] if role in given else _certain(role, names, held) for role, names in _CERTAIN.items()
+        }
+        if roles["boxes"] is None and "boxes" not in given and (either := [name for name in _EITHER if name in held]):
             if boxes_are is None:
                 raise ValueError(
                     f"the column {either[0]!r} may hold corners, or a corner with width and height: say which with "
@@ -93,9 +95,9 @@ class Columns:
 
 
 def _certain(role: str, names: Sequence[str], held: Sequence[str]) -> str | None:
-    there = [name for name in names if name in held]
-    if len(there) > 1 and role != "id":
+    present = [name for name in names if name in held]
+    if len(present) > 1 and role != "id":
         raise ValueError(
-            f"the table has the columns {' and '.join(map(repr, there))}: name one with columns={{{role!r}: …}}"
+            f"the table has the columns {' and '.join(map(repr, present))}: name one with columns={{{role!r}: …}}"
         )
-    return there[0] if there else None
+    return present[0] if present else None

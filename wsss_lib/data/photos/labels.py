@@ -100,12 +100,12 @@ class Classes:
 
     Attributes:
         names: K names.
-        own: For each file the place in ``names`` of each of its own class numbers; None where it numbers as ``names``.
+        numbering: For each file the place in ``names`` of each of its class numbers; None where it counts as they do.
         multi_hot: Whether a cell of image labels holds one 0 or 1 for each class.
     """
 
     names: tuple[str, ...]
-    own: tuple[tuple[int, ...] | None, ...]
+    numbering: tuple[tuple[int, ...] | None, ...]
     multi_hot: bool = False
 
     @classmethod
@@ -123,15 +123,15 @@ class Classes:
         """
         if labels_are not in (None, *LABELS_ARE):
             raise ValueError(f"labels_are is {labels_are!r}: choose 'numbers' or 'multi-hot'")
-        own: list[tuple[int, ...] | None] = [None] * len(rows.files)
+        numbering: list[tuple[int, ...] | None] = [None] * len(rows.files)
         for column in (columns.box_labels, columns.labels):
             if column:
                 stated = rows.class_names(column)
-                own = [tuple(map(names.index, s)) if s else o for s, o in zip(stated, own, strict=True)]
+                numbering = [tuple(map(names.index, s)) if s else n for s, n in zip(stated, numbering, strict=True)]
         hot = labels_are == "multi-hot"
         if labels_are is None and columns.labels and not any(rows.class_names(columns.labels)):
             hot = _is_multi_hot((row[columns.labels] for row in rows.cells([columns.labels])), len(names))
-        return cls(names, tuple(own), hot)
+        return cls(names, tuple(numbering), hot)
 
     def of_image(self, cell: Any, file: int) -> list[int]:
         """The 0-based classes that a cell of image labels names, ascending.
@@ -175,10 +175,10 @@ class Classes:
             raise ValueError(
                 f"{value!r} is no class: write whole numbers from 0, names, or one 0 or 1 for each class of the table"
             )
-        own = self.own[file]
-        if not 0 <= value < (len(self.names) if own is None else len(own)):
+        numbering = self.numbering[file]
+        if not 0 <= value < len(self.names if numbering is None else numbering):
             raise ValueError(f"there is no class {value}: {len(self.names)} classes are numbered from 0")
-        return value if own is None else own[value]
+        return value if numbering is None else numbering[value]
 
 
 def several(cell: Any) -> list[Any]:

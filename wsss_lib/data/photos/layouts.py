@@ -64,9 +64,9 @@ def voc_aug(files: Sequence[Path], split: str, scratch: Path) -> Split:
     names = sorted((other | set(train)) - set(voc.lines("Segmentation/val.txt")))
 
     def rows() -> Iterator[Row]:
-        own = set(train)
+        in_voc = set(train)
         for name in names:
-            if name in own:
+            if name in in_voc:
                 mask = mask_array(voc.read(f"SegmentationClass/{name}.png"))
                 yield _masked(name, voc.read(f"JPEGImages/{name}.jpg"), mask)
             else:

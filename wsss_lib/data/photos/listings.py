@@ -1,4 +1,4 @@
-"""What kind of table a path is; those that are lists of image files: a CSV of paths, or a folder for each class."""
+"""Tables of every kind as rows: Parquet files, a CSV of image paths, or a folder of images for each class."""
 
 from __future__ import annotations
 
@@ -17,6 +17,21 @@ from wsss_lib.files import sha256_of, sha256_of_text
 
 _log = logging.getLogger(__name__)
 CSV_SUFFIXES = (".csv", ".tsv")
+
+
+def rows_of(files: Sequence[Path]) -> Rows:
+    """The rows of files, of whatever kind they are.
+
+    Raises:
+        ValueError: They are no table, or several that are not Parquet.
+    """
+    if len(files) == 1 and files[0].is_dir():
+        return folder_rows(files[0])
+    if lists := [file for file in files if file.suffix.lower() in CSV_SUFFIXES]:
+        if len(files) > 1:
+            raise ValueError(f"{lists[0]} is a CSV, of which one is read at a time: join the files")
+        return csv_rows(files[0])
+    return ParquetRows(files)
 
 
 class ListedRows:
@@ -55,21 +70,6 @@ class ListedRows:
     def digests(self, columns: Sequence[str]) -> list[str]:
         paths = [Path(self.folder or "") / row[column] for row in self._rows for column in columns if row[column]]
         return [sha256_of_text(json.dumps(self._rows)), *(sha256_of(path) for path in paths)]
-
-
-def rows_of(files: Sequence[Path]) -> Rows:
-    """The rows of files, of whatever kind they are.
-
-    Raises:
-        ValueError: They are no table, or several that are not Parquet.
-    """
-    if len(files) == 1 and files[0].is_dir():
-        return folder_rows(files[0])
-    if lists := [file for file in files if file.suffix.lower() in CSV_SUFFIXES]:
-        if len(files) > 1:
-            raise ValueError(f"{lists[0]} is a CSV, of which one is read at a time: join the files")
-        return csv_rows(files[0])
-    return ParquetRows(files)
 
 
 def csv_rows(path: Path) -> ListedRows:

@@ -1,11 +1,9 @@
-"""Real photographs as records: the same fields as the drawn world, from tables known by name or of one's own."""
+"""A table of photographs as records, with the same fields as the drawn world."""
 
 from __future__ import annotations
 
-import glob
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -16,11 +14,8 @@ import torch
 from torch import Tensor
 
 from wsss_lib.data.photos.annotations import Annotations, Forms
-from wsss_lib.data.photos.catalogue import known
 from wsss_lib.data.photos.columns import Columns
 from wsss_lib.data.photos.convert import stored_image, upright, upright_boxes
-from wsss_lib.data.photos.fetch import DataUnavailable, prepare, unavailable
-from wsss_lib.data.photos.folders import complete, listing, locate, splits_in, tables
 from wsss_lib.data.photos.labels import Classes, class_names
 from wsss_lib.data.photos.listings import rows_of
 from wsss_lib.data.photos.masks import boxes_from_mask
@@ -66,14 +61,14 @@ class Table(Records):
         if others not in ("background", "ignore"):
             raise ValueError(f"others is {others!r}: choose 'background' or 'ignore'")
         self.name, self.split = name, split
-        said = Forms(**forms)
+        given = Forms(**forms)
         self._rows = rows_of(files)
         with _naming(files[0]):
-            read = Columns.of(self._rows.columns, columns, said.boxes_are)
+            read = Columns.of(self._rows.columns, columns, given.boxes_are)
             tables = _readable({**(siblings or {}), split: files}, split, self._rows, read) if names is None else []
             every = class_names(tables or [(split, self._rows)], read, names)
-            numbering = Classes.of(self._rows, read, every, said.labels_are)
-        self._read = Annotations(read, numbering, said, self._rows.folder)
+            numbering = Classes.of(self._rows, read, every, given.labels_are)
+        self._read = Annotations(read, numbering, given, self._rows.folder)
         self.classes = every if classes is None else _chosen(classes, every)
         self._resize = None if size is None else Resize(size)
         self.image_size = None if size is None or isinstance(size, int) else (size[0], size[1])
@@ -86,8 +81,9 @@ class Table(Records):
             self._positions = shown.any(1).nonzero().squeeze(1).tolist()
             self._labels = shown[self._positions]
         options = [size, list(self.classes), others, keep_empty, [*read.described(), every]]
-        stated = {form: value for form, value in vars(said).items() if value is not None}
-        self._options = [*options, stated] if stated else options
+        # "stored" is no other reading than None, which refuses the rows that it would matter to.
+        unusual = {form: value for form, value in vars(given).items() if value not in (None, "stored")}
+        self._options = [*options, unusual] if unusual else options
 
     @cached_property
     def fingerprint(self) -> str:  # type: ignore[override]
@@ -108,32 +104,28 @@ class Table(Records):
 
     def _sample(self, row: dict[str, Any], position: int) -> Sample:
         read, file = self._read, self._rows.file_of(position)
-        image, orientation = stored_image(read.source(row[read.columns.image]), white=read.forms.white)
-        height, width = image.shape[-2:]
-        stored = read.mask_of(row, file)
-        turn = True
-        if orientation != 1 and (stored is not None or (read.columns.boxes and row[read.columns.boxes])):
-            turn = read.turned(orientation, (height, width), None if stored is None else (stored[0].shape, stored[1]))
-        image = upright(image, orientation)
+        stored, orientation = stored_image(read.source(row[read.columns.image]), white=read.forms.white)
+        image = upright(stored, orientation)
+        mask = read.mask_of(row, file)
+        has_boxes = read.columns.boxes is not None and bool(row[read.columns.boxes])
+        turn = 1  # by which annotations are turned
+        if orientation != 1 and (mask is not None or has_boxes):
+            turn = read.turn_of(orientation, _size(stored), None if mask is None else (mask[0].shape, mask[1]))
         sample: Sample = {"image": image, "id": self._id(row, position)}
-        sample["labels"] = self._hot(read.labels_of(row, file))[self._keep]
-        if stored is not None:
-            own_turn = orientation if orientation != 1 and turn else stored[1]
-            mask = self._values[upright(torch.from_numpy(stored[0]), own_turn).long()]
-            if mask.shape != image.shape[-2:]:
-                raise ValueError(
-                    f"the image is {tuple(image.shape[-2:])}, its mask {tuple(mask.shape)}: they must have one size"
-                )
-            sample["mask"] = mask
+        sample["labels"] = self._hot(read.labels_of(row, file, mask))[self._keep]
+        if mask is not None:
+            turned = upright(torch.from_numpy(mask[0]), mask[1] if turn == 1 else turn)
+            if _size(turned) != _size(image):
+                raise ValueError(f"the image is {_size(image)}, its mask {_size(turned)}: they must have one size")
+            sample["mask"] = self._values[turned.long()]
         if read.columns.boxes:
-            drawn_on = (height, width) if turn else (image.shape[-2], image.shape[-1])
-            boxes, kinds = read.boxes_of(row, file, *drawn_on)
-            if turn:
-                boxes = upright_boxes(boxes, orientation, height, width)
+            drawn_on = stored if turn == orientation else image
+            boxes, kinds = read.boxes_of(row, file, *_size(drawn_on))
             place = torch.full((len(read.classes.names),), -1)
             place[self._keep] = torch.arange(len(self._keep))
             kept = place[kinds] >= 0
-            sample["boxes"], sample["box_labels"] = boxes[kept], place[kinds][kept]
+            sample["boxes"] = upright_boxes(boxes, turn, *_size(stored))[kept]
+            sample["box_labels"] = place[kinds][kept]
         elif read.columns.mask or read.columns.segments:
             nothing = torch.zeros(1, 1, dtype=torch.int64)
             sample["boxes"], sample["box_labels"] = boxes_from_mask(sample.get("mask", nothing))
@@ -175,86 +167,10 @@ class Table(Records):
         hot = torch.zeros(len(self._rows), len(self._read.classes.names))
         for position, row in enumerate(self._rows.cells(self._read.label_columns())):
             with self._explained(position):
-                hot[position] = self._hot(self._read.labels_of(row, self._rows.file_of(position)))
+                file = self._rows.file_of(position)
+                mask = None if self._read.says_labels() else self._read.mask_of(row, file)
+                hot[position] = self._hot(self._read.labels_of(row, file, mask))
         return hot
-
-
-def load_known(
-    name: str, split: str, *, root: str | os.PathLike[str] | None = None, download: bool = True, **options: Any
-) -> Table:
-    """A split of a data set that is known by name.
-
-    Args:
-        name: One of :data:`wsss_lib.data.photos.catalogue.DATA_SETS`.
-        split: One of its splits.
-        root: A folder with a copy: its tables are taken, and nothing is fetched. None looks in ``WSSS_DATA``, else in
-            ``~/.cache/wsss_lib``, and fetches what is missing.
-        download: Whether to fetch what is missing.
-        options: As for :class:`Table`.
-
-    Raises:
-        ValueError: Unknown data set or split, or ``root`` holds something else.
-        DataUnavailable: The split is not there and could not be fetched.
-    """
-    data_set = known(name, split)
-    folder = locate(name, data_set.splits, root)
-    files = tables(folder, split)
-    if not files and (root is not None or not download):
-        held = ", ".join(splits_in(folder)) or "no Parquet files"
-        raise DataUnavailable(unavailable(data_set, split, [f"{folder} (it holds {held})"]))
-    if not files:
-        files = prepare(name, [split])[split]
-    if data_set.classes:
-        options.setdefault("names", data_set.classes)
-    options.setdefault("drawn_on", "stored")  # publishers count the pixels of their files
-    return Table(files, name=name, split=split, **options)
-
-
-def load_files(
-    where: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], split: str | None = None, **options: Any
-) -> Table:
-    """Records of files of one's own.
-
-    Args:
-        where: A Parquet file, several, a pattern with ``*``, or a CSV of image paths; or a folder: with a Parquet file
-            (or numbered parts), a CSV, or a folder of class folders per split, or with class folders alone.
-        split: For a folder, which of its splits (``"train"`` if None); otherwise only a name.
-        options: As for :class:`Table`.
-
-    Raises:
-        FileNotFoundError: There is no such file, or the folder has no such split.
-    """
-    if isinstance(where, str | os.PathLike):
-        path = Path(where).expanduser()
-        if path.is_dir():
-            return _load_folder(path, split, options)
-        pattern = str(path).replace("[", "[[]")  # only * and ? stand for others
-        files = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(pattern)) if Path(p).is_file()]
-    else:
-        files = [Path(each).expanduser() for each in where]
-    missing = [file for file in files if not file.is_file()]
-    if missing or not files:
-        raise FileNotFoundError(f"there is no file {missing[0] if missing else where}: check the path")
-    return Table(files, name=files[0].resolve().parent.name, split=split or files[0].stem, **options)
-
-
-def _load_folder(folder: Path, split: str | None, options: dict[str, Any]) -> Table:
-    chosen = _files_of(folder, split)
-    others = splits_in(folder)
-    if not chosen:
-        held = f"it holds {', '.join(others)}: choose one of these with split=" if others else (
-            "it holds no Parquet files, no CSV, and no folder of images for each class; images need a folder named as "
-            "their class, or a CSV with the columns image and label"
-        )  # fmt: skip
-        raise FileNotFoundError(f"{folder} has no split {split or 'train'!r}; {held}")
-    siblings = {other: files for other in others if (files := _files_of(folder, other, whole=True))}
-    return Table(chosen, name=folder.resolve().name, split=split or "train", siblings=siblings, **options)
-
-
-def _files_of(folder: Path, split: str | None, whole: bool = False) -> list[Path]:
-    files = (complete if whole else tables)(folder, split or "train")
-    listed = None if files else listing(folder, split)
-    return files or ([listed] if listed else [])
 
 
 @contextmanager
@@ -279,6 +195,10 @@ def _readable(files: Mapping[str, Sequence[Path]], split: str, rows: Rows, read:
         if holders <= set(other.columns):
             tables.append((name, other))
     return tables
+
+
+def _size(pixels: Tensor) -> tuple[int, int]:
+    return pixels.shape[-2], pixels.shape[-1]
 
 
 def _chosen(classes: Sequence[str], every: tuple[str, ...]) -> tuple[str, ...]:
