@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from timm import create_model
+from timm.layers import BatchNormAct2d
 from torch.utils.flop_counter import FlopCounterMode
 
 from wsss_lib import backbones
@@ -87,6 +89,54 @@ def test_frozen_and_free_batch_norm_agree_in_eval_and_in_their_state_dict() -> N
         p.requires_grad for m in frozen.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters()
     )
     assert backbones.freeze_batch_norm(frozen) == 0
+
+
+def test_timms_batch_norm_keeps_its_activation_when_frozen() -> None:
+    torch.manual_seed(0)
+    net = create_model("efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1,))
+    assert any(type(module) is BatchNormAct2d for module in net.modules())
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        net.train()(images)  # statistics of some data
+        (before,) = net.eval()(images)
+        keys = set(net.state_dict())
+        assert backbones.freeze_batch_norm(net) > 3
+        (after,) = net.train()(images)
+    torch.testing.assert_close(after, before)
+    assert set(net.state_dict()) == keys
+    assert backbones.freeze_batch_norm(net) == 0
+
+
+def test_a_frozen_norms_dropout_follows_the_mode() -> None:
+    net = torch.nn.Sequential(BatchNormAct2d(3, drop_layer=torch.nn.Dropout))
+    assert backbones.freeze_batch_norm(net) == 1
+    images = torch.ones(1, 3, 8, 8)
+    assert (net.train()(images) == 0).any()
+    assert (net.eval()(images) != 0).all()
+
+
+class CustomNorm(torch.nn.BatchNorm2d):
+    """A batch norm that does something more."""
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (torch.nn.Sequential(CustomNorm(3)), "CustomNorm is a batch norm that cannot be frozen"),
+        (torch.nn.Sequential(torch.nn.BatchNorm1d(3)), "BatchNorm1d is a batch norm that cannot"),
+        (torch.nn.Sequential(torch.nn.BatchNorm2d(3, track_running_stats=False)), "no running statistics"),
+        (torch.nn.BatchNorm2d(3), "cannot replace itself"),
+    ],
+)
+def test_batch_norm_that_cannot_be_frozen_is_refused(net: torch.nn.Module, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        backbones.freeze_batch_norm(net)
+
+
+def test_synchronised_batch_norm_is_frozen_too() -> None:
+    net = torch.nn.SyncBatchNorm.convert_sync_batchnorm(backbones.backbone("tiny_cnn"))
+    assert backbones.freeze_batch_norm(net) > 3
+    assert not any(isinstance(module, torch.nn.SyncBatchNorm) for module in net.modules())
 
 
 @pytest.mark.parametrize("name", [name for name in backbones.NAMES if name not in ("resnet34", "resnet101")])

@@ -78,6 +78,40 @@ def test_weights_that_do_not_fit_are_refused(folder: Path, tmp_path: Path, chang
             build("mobilenet_v3_small", weights=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("key", "damage", "message"),
+    [
+        ("stage2.0.conv.weight", lambda t: t.index_fill(0, torch.tensor([1]), float("nan")), "NaN, infinite or too large"),
+        ("stage1.0.conv.weight", lambda t: t / 0, "NaN, infinite or too large"),
+        ("stage1.0.conv.weight", lambda t: t.double() + 1e300, "too large for torch.float32"),
+        ("running_var", lambda t: -t - 1, "negative variances"),
+        ("stage3.0.conv.weight", lambda t: (t * 100).to(torch.int8), "torch.int8 where torch.float32 is expected"),
+        ("running_mean", lambda t: t.bool(), "torch.bool where torch.float32"),
+    ],
+)
+@pytest.mark.parametrize("source", ["path", "shipped", "published"])
+def test_values_that_cannot_be_weights_are_refused_whatever_their_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, damage, message: str, source: str
+) -> None:
+    state = backbones.backbone("tiny_cnn").state_dict()
+    name = next(name for name in state if name.endswith(key))
+    state[name] = damage(state[name]).contiguous()
+    save_file(state, tmp_path / "tiny_cnn.safetensors")
+    monkeypatch.setattr(weight_files, "SHIPPED", tmp_path)
+    monkeypatch.setattr(weight_files, "_published", lambda name: state)
+    with pytest.raises(ValueError, match=rf"tiny_cnn are damaged: {name} .*{message}"):
+        backbones.backbone("tiny_cnn", weights=tmp_path if source == "path" else source)
+
+
+def test_half_precision_files_load_and_counters_of_any_type_do_not_matter(tmp_path: Path) -> None:
+    net = backbones.backbone("tiny_cnn")
+    save_file({key: value.half() for key, value in net.state_dict().items()}, tmp_path / "tiny_cnn.safetensors")
+    loaded = backbones.backbone("tiny_cnn", weights=tmp_path).state_dict()
+    for key, value in net.state_dict().items():
+        assert loaded[key].dtype == value.dtype
+        torch.testing.assert_close(loaded[key], value.half().to(value.dtype))
+
+
 def test_old_files_without_step_counters_are_accepted(folder: Path, tmp_path: Path) -> None:
     state = torch.load(folder / "mobilenet_v3_small-0123.pth", weights_only=True)
     kept = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -142,23 +144,61 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
         return F.batch_norm(input, self.running_mean, self.running_var, weight, bias, training=False, eps=self.eps)
 
 
+class FrozenBatchNormAct2d(FrozenBatchNorm2d):
+    """A frozen batch norm with what timm's ``BatchNormAct2d`` does behind it: dropout (usually none) and activation."""
+
+    def __init__(self, norm: BatchNormAct2d) -> None:
+        super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine)
+        self.drop, self.act = norm.drop, norm.act
+
+    def train(self, mode: bool = True) -> FrozenBatchNormAct2d:
+        super().train(mode)
+        self.drop.train(mode)
+        self.act.train(mode)
+        return self
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.act(self.drop(super().forward(input)))
+
+
 def freeze_batch_norm(module: nn.Module) -> int:
-    """Replace every ``nn.BatchNorm2d`` inside ``module`` by a :class:`FrozenBatchNorm2d` with the same tensors.
+    """Replace every batch norm over images inside ``module`` by a frozen one with the same tensors.
+
+    Knows ``nn.BatchNorm2d``, ``nn.SyncBatchNorm`` and timm's ``BatchNormAct2d``, whose activation stays.
 
     Returns:
         How many were replaced; 0 for a network without batch norm (VGG16, a ViT).
+
+    Raises:
+        TypeError: A batch norm of another kind, or one without running statistics, or ``module`` is one itself.
     """
+    if isinstance(module, _BatchNorm):
+        raise TypeError(f"{type(module).__name__} cannot replace itself by a frozen one: pass the network around it")
     count = 0
     for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d) and not isinstance(child, FrozenBatchNorm2d):
-            frozen = FrozenBatchNorm2d(child.num_features, child.eps, child.momentum, child.affine)
-            frozen.weight, frozen.bias = child.weight, child.bias
-            for buffer in ("running_mean", "running_var", "num_batches_tracked"):
-                setattr(frozen, buffer, getattr(child, buffer))
-            for parameter in frozen.parameters():
-                parameter.requires_grad_(False)
-            setattr(module, name, frozen.eval())
-            count += 1
-        else:
+        if not isinstance(child, _BatchNorm):
             count += freeze_batch_norm(child)
+        elif not isinstance(child, FrozenBatchNorm2d):
+            setattr(module, name, _frozen(child))
+            count += 1
     return count
+
+
+def _frozen(norm: _BatchNorm) -> FrozenBatchNorm2d:
+    if type(norm) in (nn.BatchNorm2d, nn.SyncBatchNorm):
+        frozen = FrozenBatchNorm2d(norm.num_features, norm.eps, norm.momentum, norm.affine)
+    elif type(norm) is BatchNormAct2d:
+        frozen = FrozenBatchNormAct2d(norm)
+    else:
+        raise TypeError(
+            f"{type(norm).__name__} is a batch norm that cannot be frozen here, expected nn.BatchNorm2d or timm's "
+            "BatchNormAct2d: what else it does would be lost; keep it in evaluation mode instead"
+        )
+    if norm.running_mean is None:
+        raise TypeError(f"{type(norm).__name__} keeps no running statistics, which freezing needs: leave it as it is")
+    frozen.weight, frozen.bias = norm.weight, norm.bias
+    for buffer in ("running_mean", "running_var", "num_batches_tracked"):
+        setattr(frozen, buffer, getattr(norm, buffer))
+    for parameter in frozen.parameters(recurse=False):
+        parameter.requires_grad_(False)
+    return frozen.eval()

@@ -73,7 +73,7 @@ def load(module: nn.Module, state: dict[str, Tensor], name: str, layout: str) ->
         layout: Whose layout was expected, for the message.
 
     Raises:
-        ValueError: A key is missing, unexpected, or has another shape.
+        ValueError: A key is missing, unexpected, or has another shape; or its values cannot be weights.
     """
     own = module.state_dict()
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
@@ -92,7 +92,34 @@ def load(module: nn.Module, state: dict[str, Tensor], name: str, layout: str) ->
         )
     if faults:
         raise ValueError(f"The weights do not fit {name}: {', '.join(faults)}; expected {layout}.")
+    check_values(state, own, name)
     module.load_state_dict(state, strict=False)
+
+
+def check_values(state: dict[str, Tensor], own: dict[str, Tensor], name: str) -> None:
+    """Refuse tensors that no training can have left: they load without a word, and every map would be wrong.
+
+    Args:
+        state: What is about to be loaded, with the keys and shapes of ``own``.
+        own: The module's state dict.
+        name: The network, for the message.
+
+    Raises:
+        ValueError: Whole numbers in place of floats, NaN or infinite values, or negative variances.
+    """
+    for key, value in state.items():
+        if key.endswith("num_batches_tracked"):  # nothing reads them, and converted files hold them in any type
+            continue
+        expected = own[key].dtype
+        if value.dtype.is_floating_point != expected.is_floating_point:
+            wrong = f"holds {value.dtype} where {expected} is expected"
+        elif not bool(torch.isfinite(value.to(expected)).all()):
+            wrong = "holds values that are NaN, infinite or too large for " + str(expected)
+        elif key.endswith("running_var") and bool((value < 0).any()):
+            wrong = "holds negative variances"
+        else:
+            continue
+        raise ValueError(f"The weights of {name} are damaged: {key} {wrong}; take them from their source again.")
 
 
 def is_folded(state: dict[str, Tensor]) -> bool:
