@@ -98,6 +98,45 @@ def test_resize_takes_three_or_four_dimensions_and_known_modes():
         M.resize(m, (6, 6), "nearest")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(33, 47), (96, 96), (7, 101), (5, 6), (3, 2)])
+def test_bilinear_stays_within_the_range_of_each_map(dtype, layout, size):
+    maps = draw(3, 12, 5, 6, 7).clamp(-0.7, 0.6)  # plateaus at both ends, where rounding shows
+    maps = maps.to(dtype).to(memory_format=layout)
+    larger = M.resize(maps, size)
+    assert (larger.amax((2, 3)) <= maps.amax((2, 3))).all()
+    assert (larger.amin((2, 3)) >= maps.amin((2, 3))).all()
+    exact = torch.nn.functional.interpolate(maps.double().contiguous(), size, mode="bilinear", align_corners=False)
+    assert torch.allclose(larger.double(), exact, atol=4 * torch.finfo(dtype).eps)
+
+
+def test_the_range_is_held_without_touching_gradients_or_spreading_nan():
+    maps = draw(4, 3, 2, 6, 7).clamp(-0.7, 0.6).to(memory_format=torch.channels_last).requires_grad_()
+    weight = draw(5, 3, 2, 33, 47)
+    (held,) = torch.autograd.grad((M.resize(maps, (33, 47)) * weight).sum(), maps)
+    plain = torch.nn.functional.interpolate(maps, (33, 47), mode="bilinear", align_corners=False)
+    assert (plain > 0.6).any(), "nothing to hold here: the test has lost its point"
+    (free,) = torch.autograd.grad((plain * weight).sum(), maps)
+    assert torch.equal(held, free)
+    broken = torch.ones(1, 1, 4, 4)
+    broken[0, 0, 0, 0] = math.nan
+    larger = M.resize(broken, (8, 8))
+    assert larger.isnan().any()
+    assert (larger[0, 0, 4:, 4:] == 1).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_wsolevaluation_map_of_a_constant_is_zero_whatever_the_constant(dtype, layout):
+    values = draw(6, 40).abs() * 10.0 ** torch.arange(-20, 20)
+    maps = values.to(dtype)[:, None, None, None].repeat(1, 2, 7, 7)
+    maps[:, 1, 3, 3] *= 2
+    out = M.wsolevaluation_map(maps.to(memory_format=layout), (224, 224))
+    assert out[:, 0].abs().max() == 0
+    assert (out[:, 1].amax((1, 2)) == 1).all()
+
+
 def test_wsolevaluation_map_resizes_before_it_normalises():
     raw = draw(3, 3, 4, 5)
     raw[1] = 2.5

@@ -59,8 +59,8 @@ def resize(maps: Tensor, size: tuple[int, int], mode: Literal["bilinear", "bicub
     Args:
         maps: (N, K, h, w) or (N, h, w), float.
         size: (height, width) in pixels.
-        mode: ``"bilinear"`` stays within the map's range; ``"bicubic"``, which the WSOL benchmark uses, may
-            overshoot it: normalise afterwards, not before.
+        mode: ``"bilinear"`` stays within each map's range, in every memory format and precision; ``"bicubic"``, which
+            the WSOL benchmark uses, may overshoot it: normalise afterwards, not before.
 
     Returns:
         (N, K, height, width) or (N, height, width).
@@ -74,7 +74,20 @@ def resize(maps: Tensor, size: tuple[int, int], mode: Literal["bilinear", "bicub
         return resize(maps[:, None], size, mode)[:, 0]
     if maps.dim() != 4:
         raise ValueError(f"maps have {maps.dim()} dimensions, expected (N, K, h, w) or (N, h, w): add or index one")
-    return F.interpolate(maps, size=tuple(size), mode=mode, align_corners=False)
+    larger = F.interpolate(maps, size=tuple(size), mode=mode, align_corners=False)
+    return larger if mode == "bicubic" else _within(larger, maps.detach())
+
+
+def _within(larger: Tensor, maps: Tensor) -> Tensor:
+    """Interpolated maps (N, K, H, W) without the rounding by which they leave the range of ``maps`` (N, K, h, w).
+
+    Weights that should sum to 1 do so but for rounding, how much depends on the memory format. Gradients are untouched.
+    """
+    low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)  # (N, K, 1, 1)
+    # A NaN spreads to the cells around it, and not to all of the map.
+    low, high = low.nan_to_num(-torch.inf, torch.inf, -torch.inf), high.nan_to_num(torch.inf, torch.inf, -torch.inf)
+    bounded = larger.detach().clamp(low, high)
+    return torch.where(bounded == larger, larger, larger + (bounded - larger.detach()))
 
 
 def wsolevaluation_map(raw_maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -91,7 +104,9 @@ def wsolevaluation_map(raw_maps: Tensor, size: tuple[int, int]) -> Tensor:
     """
     maps = resize(raw_maps, size, mode="bicubic")
     broken = maps.isnan().any(dim=-1, keepdim=True).any(dim=-2, keepdim=True)
-    return normalise(maps.masked_fill(broken, 0.0), how="minmax", eps=0.0)
+    # Seen before resizing: bicubic weights sum to 1 but for rounding, which would be stretched to a map of full range.
+    constant = raw_maps.amin(dim=(-2, -1), keepdim=True) == raw_maps.amax(dim=(-2, -1), keepdim=True)
+    return normalise(maps.masked_fill(broken | constant, 0.0), how="minmax", eps=0.0)
 
 
 def keep_labels(maps: Tensor, labels: Tensor) -> Tensor:
