@@ -376,6 +376,18 @@ class TestModule:
         with pytest.raises(ValueError, match="stages name 'layer3', expected some of stage1"):
             SEAM(small_backbone(), 2, SEAMConfig(stages=("layer3",)))
 
+    def test_the_small_view_is_smoothed_or_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        batch = batch_of(BATCHES["one class"])
+        for antialias in (True, False):
+            method, views = small(antialias=antialias), []
+            branch = method.branch
+            monkeypatch.setattr(
+                method, "branch", lambda x, r, views=views, branch=branch: views.append(x) or branch(x, r)
+            )
+            method.losses(batch)
+            expected = F.interpolate(batch["images"], scale_factor=0.5, mode="bilinear", antialias=antialias)
+            torch.testing.assert_close(views[1], expected, rtol=0, atol=0)
+
     def test_parameter_groups(self) -> None:
         method = small()
         groups = {group["name"]: group for group in method.parameter_groups(0.01)}
@@ -429,6 +441,7 @@ class TestConfig:
         paper = SEAMConfig.paper()
         assert (paper.scale, paper.hard, paper.count, paper.width, paper.dropout) == (0.3, 0.2, "all", 192, 0.5)
         assert (paper.equivariance, paper.cross, paper.background) == (1, 1, 1)
+        assert not paper.antialias
         method = SEAM(small_backbone().float(), 20, paper)
         assert [embed.out_channels for embed in method.embed] == [64, 128]
         assert method.join.in_channels == 195

@@ -42,6 +42,7 @@ class SEAMConfig(Settings):
 
     Attributes:
         scale: Size of the second view over the first.
+        antialias: Whether the image is smoothed before it is made smaller; the released code does not.
         equivariance: Weight of the difference of the class maps (L_ER), a mean over *all* K classes, of which an image
             shows few: the paper's 1 at 20 classes pulls as hard as K / 20 at K. Too much flattens the maps.
         cross: Weight of the cross regularisation (L_ECR), which trains the pixel correlation module.
@@ -59,6 +60,7 @@ class SEAMConfig(Settings):
     """
 
     scale: float = 0.5
+    antialias: bool = True
     equivariance: float = 1.0
     cross: float = 1.0
     background: float = 1.0
@@ -85,7 +87,7 @@ class SEAMConfig(Settings):
 
         Batch norm frozen; SGD without momentum (see ``TrainConfig``), rate 0.01, ten times that for new layers.
         """
-        return cls(scale=0.3, equivariance=1.0, width=192, module_lr=10.0, dropout=0.5)
+        return cls(scale=0.3, antialias=False, equivariance=1.0, width=192, module_lr=10.0, dropout=0.5)
 
 
 def max_norm(maps: Tensor) -> Tensor:
@@ -192,6 +194,12 @@ class Branch(NamedTuple):
 class SEAM(Method):
     """CAM with a pixel correlation module, trained on two sizes of each image.
 
+    Maps stay on the network's grid, and three things differ from the released code. There the network enlarges its maps
+    to the image with aligned corners, in training and in use, and losses compare them at the small view's size. Here
+    losses compare on the first view's grid, still with aligned corners; of what ``localize`` gives,
+    :func:`wsss_lib.maps.resize` sees cells as areas. And of refined maps the minimum is subtracted at each scale; there
+    it is subtracted once, from the sum over scales.
+
     Args:
         backbone: Images in, features at named stages out, with a small output stride (8 in the paper): outlines cannot
             be finer than the grid. Batch norm is best frozen.
@@ -243,7 +251,7 @@ class SEAM(Method):
         (images, labels), settings = self.supervision(batch), self.config
         refine = settings.cross > 0 or settings.background > 0
         first = self.branch(images, refine)
-        small = F.interpolate(images, scale_factor=settings.scale, mode="bilinear", antialias=True)
+        small = F.interpolate(images, scale_factor=settings.scale, mode="bilinear", antialias=settings.antialias)
         with evaluating(self.backbone):  # batch statistics differ across scales
             second = self.branch(small, refine)
         scores = [branch.raw.mean((2, 3)) for branch in (first, second)]  # (N, K) each
