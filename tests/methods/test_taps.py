@@ -7,7 +7,9 @@ from collections import namedtuple
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models import convnext_tiny, swin_t
 
+from wsss_lib.methods import EigenCAM, GradCAM, GradCAMPlusPlus
 from wsss_lib.methods.taps import find_layer, grid_of, only, tapped, to_grid
 
 
@@ -159,3 +161,25 @@ class TestToGrid:
     def test_windows_are_not_images(self) -> None:
         with pytest.raises(ValueError, match="64 grids for 1 images"):
             grid_of(torch.zeros(64, 49, 6), torch.zeros(1, 3, 224, 224))
+
+
+class TestOtherLayouts:
+    """Networks that keep channels last: maps lie on the grid, as they do with reshape=."""
+
+    def test_swins_norm(self) -> None:
+        torch.manual_seed(0)
+        model, images = swin_t(weights=None).eval(), torch.rand(2, 3, 96, 64)
+        labels = torch.nn.functional.one_hot(torch.tensor([3, 5]), 1000)
+        for method in (GradCAM, GradCAMPlusPlus):
+            plain = method(model, "norm", normalisation="minmax").localize(images, labels)
+            assert plain.shape == (2, 1000, 3, 2)
+            reshaped = method(model, "norm", normalisation="minmax", reshape=lambda x: x.permute(0, 3, 1, 2))
+            torch.testing.assert_close(plain, reshaped.localize(images, labels))
+        assert EigenCAM(model, "features").localize(images).shape == (2, 1, 3, 2)
+
+    def test_convnexts_inner_layers(self) -> None:
+        torch.manual_seed(0)
+        model, images = convnext_tiny(weights=None).eval(), torch.rand(1, 3, 64, 64)
+        inner = EigenCAM(model, "features.1.0.block.2").localize(images)  # the layer norm of a block: (1, 16, 16, 96)
+        outer = EigenCAM(model, "features.1.0").localize(images)
+        assert inner.shape == outer.shape == (1, 1, 16, 16)

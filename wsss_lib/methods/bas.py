@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from wsss_lib.backbones import Backbone, StagedBackbone
 from wsss_lib.data.records import Batch
 from wsss_lib.methods.contract import Method, Normalisation, Prediction, Settings
-from wsss_lib.methods.losses import Classification, classification_loss
+from wsss_lib.methods.losses import Classification, classification_loss, precise
 from wsss_lib.methods.registry import register
 from wsss_lib.modes import evaluating
 
@@ -220,8 +220,8 @@ class BAS(Method):
         logits = class_maps.mean(dim=(2, 3))  # (N, K)
         mask = of_class(self.masks(features), drawn)  # M (N, h, w)
 
-        whole = activation(of_class(class_maps.detach(), drawn), config.rectify)  # S (N,)
-        kept = activation(of_class(self.background(features, mask), drawn), config.rectify)  # Sᵇ (N,)
+        whole = precise(activation(of_class(class_maps.detach(), drawn), config.rectify))  # S (N,)
+        kept = precise(activation(of_class(self.background(features, mask), drawn), config.rectify))  # Sᵇ (N,)
         under = F.adaptive_avg_pool2d(mask[:, None], class_maps.shape[-2:])  # (N, 1, h', w')
         foreground = (class_maps.detach() if config.detach_foreground else class_maps) * under
         terms = {

@@ -14,6 +14,9 @@ from torch.nn import functional as F
 
 Classification = Literal["multilabel", "softmax", "against_absent"]
 
+AT_HAND = {"cpu"}
+"""Devices whose values can be looked at without waiting for them."""
+
 
 def multilabel_soft_margin(logits: Tensor, labels: Tensor) -> Tensor:
     """Ask of every class on its own whether it is in the image.
@@ -76,10 +79,15 @@ def classification_loss(logits: Tensor, present: Tensor, loss: Classification, o
     return _of_one_class(each, present) if loss == "softmax" else each
 
 
+def precise(values: Tensor) -> Tensor:
+    """Values of half precision as float32, others as they are: half knows no 10⁻⁸ that could guard a denominator."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def _of_one_class(losses: Tensor, labels: Tensor) -> Tensor:
     """Losses (N,) of images that show exactly one class each by their labels (N, K); of the others, an error or NaN."""
     wrong = labels.sum(dim=1) != 1
-    if wrong.device.type == "cpu" and bool(wrong.any()):
+    if wrong.device.type in AT_HAND and bool(wrong.any()):
         raise ValueError(
             "the softmax loss got labels with no class or several in one image, expected exactly one: "
             'use loss="multilabel"'
