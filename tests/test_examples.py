@@ -1,0 +1,41 @@
+"""The examples: each trains a method in view, in at most 80 lines."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from wsss_lib.methods import registry
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+BASELINES = ("class-token",)
+"""What is trained only to be compared with."""
+
+
+def test_every_trained_method_has_one() -> None:
+    trained = {name.replace("-", "_") for name in registry.names() if registry.entry(name).trained}
+    assert {path.stem for path in EXAMPLES} == trained - {name.replace("-", "_") for name in BASELINES}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_trains_measures_and_draws(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert source.count("\n") <= 80
+    assert "fit(" not in source, "the loop is in view"
+    arguments = ["--images", "64", "--epochs", "2", "--picture", str(tmp_path / "maps.png")]
+    monkeypatch.setattr(sys, "argv", [str(path), *arguments])
+    runpy.run_path(str(path), run_name="__main__")
+    printed = capsys.readouterr().out
+    losses = re.findall(r"^epoch (\d): (\w+ \d+\.\d{3}(?:, \w+ \d+\.\d{3})*)$", printed, flags=re.MULTILINE)
+    assert [epoch for epoch, _ in losses] == ["1", "2"]
+    iou, miou = re.search(r"IoU of the object (0\.\d{3}), mIoU over classes (0\.\d{3})", printed).groups()
+    assert 0.1 < float(iou) < 1
+    assert 0.1 < float(miou) < 1
+    assert Image.open(tmp_path / "maps.png").width > 400
