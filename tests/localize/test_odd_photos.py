@@ -239,6 +239,8 @@ def test_paths_that_name_no_photo(tmp_path: Path, probe: ImageNetClassifier) -> 
         localize_images([], classifier=probe)
     with pytest.raises(ValueError, match=r"good\.png, which is a file: name a folder"):
         localize_images([good], classifier=probe, out=good)
+    with pytest.raises(ValueError, match=r"inside cannot be made \(Not a directory\): name another"):
+        localize_images([good], classifier=probe, out=good / "inside")
 
 
 def test_results_beside_the_photos_are_not_localised_again(tmp_path: Path, probe: ImageNetClassifier) -> None:

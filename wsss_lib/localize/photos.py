@@ -72,6 +72,7 @@ def photo_files(paths: Sequence[str | Path]) -> PhotoFiles:
             photos.failures.append(
                 Failure(path, f"{printable(path)} cannot be looked at ({error.strerror}): check its name and rights.")
             )
+    photos.files = list({os.path.abspath(file): file for file in photos.files}.values())
     return photos
 
 
@@ -102,8 +103,7 @@ def _take(file: Path, photos: PhotoFiles) -> None:
     """Add a file to the photos, or say why it is none."""
     name = printable(file)
     if file.is_file():
-        if os.path.abspath(file) not in {os.path.abspath(other) for other in photos.files}:
-            photos.files.append(file)
+        photos.files.append(file)
         return
     if file.is_symlink():
         sentence = f"{name} is a link to {printable(os.readlink(file))}, which is not there: mend or remove the link."

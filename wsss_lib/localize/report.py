@@ -129,7 +129,10 @@ def localize_images(
         "versions": {"wsss-lib": __version__, "torch": torch.__version__, "torchvision": version("torchvision")},
     }
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"The folder {folder} cannot be made ({error.strerror}): name another.") from error
     rule = "the largest 8-connected component" if which == "largest" else "each 8-connected component, holes filled"
     reports: list[dict[str, Any]] = []
     todo = list(zip(files, plan_stems(files, provenance["method"], folder), strict=True))
@@ -154,7 +157,8 @@ def localize_images(
             try:
                 _write(report, photo, seen, folder, stem)
             except OSError as error:  # the folder's fault, and the next photo would meet it again
-                sentence = f"The results of {printable(file)} were not written, nor those of photos after it: {error}"
+                cause = error.strerror or error
+                sentence = f"The results of {printable(file)} were not written, nor those of photos after it: {cause}"
                 raise PhotosFailed(reports, [*failures, Failure(folder, sentence)]) from error
         reports.append(report)
     if failures:
