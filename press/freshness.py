@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from press import cells, syntax
-from press.check.checks import Chapter, Problem
+from press.chapter import Chapter, Problem
 from press.normalise import normalise
 from wsss_lib.experiments import results
 from wsss_lib.files import sha256_of, sha256_of_text, write_atomically

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from press import cells
-from press.check.checks import Chapter, Problem
+from press.chapter import Chapter, Problem
 from press.freshness import DIGITS, outputs, versions
 from wsss_lib.files import write_atomically
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
-from test_house import project
+from test_project_files import project
 
 from press.cli import editions as edition_command
 from wsss_lib.data import load

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from press.chapter import Chapter, Problem
 from press.check import markup
-from press.check.checks import Chapter, Problem
 
 _HOST = r"(?:https?:|wss?:)?//"
 FETCHING = "script|img|iframe|source|audio|video|embed|link|object|image|use|track|input"

@@ -23,8 +23,9 @@ from math import inf
 from typing import Any, NamedTuple
 
 from press import cells
+from press.chapter import Chapter, Problem
 from press.check import figures
-from press.check.checks import EMBEDDED, Chapter, Problem
+from press.check.checks import EMBEDDED
 
 IGNORED = ("nbval-ignore-output", "nbval-skip")
 TEXTS = ("text/plain", "text/markdown", "text/html", "text/latex")

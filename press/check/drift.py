@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from press import cells
+from press.chapter import Chapter, Problem
 from press.check import proofs
-from press.check.checks import Chapter, Problem
 
 PACKAGE = Path(__file__).resolve().parents[2] / "wsss_lib"
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

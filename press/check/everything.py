@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from press import cells, freshness, stamps
+from press.chapter import Chapter, Problem
 from press.check import addresses, checks, compare, drift, prose, references, site, whole
-from press.check.checks import Chapter, Problem
 from press.check.requirements import requirements
 from press.editions import exercises
 from press.project import ProjectError, chapters

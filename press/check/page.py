@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from press import cells
-from press.check.checks import Chapter, Problem
+from press.chapter import Chapter, Problem
 
 WIDTH, LINES, EARLY, MACHINERY = 76, 220, 40, 0.15
 """Columns that a page of 1280 px shows; visible lines of code; those before the method's first; share of machinery."""

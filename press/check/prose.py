@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from press import cells
-from press.check.checks import Chapter, Problem
+from press.chapter import Chapter, Problem
 
 NUMBER = re.compile(r"(?<![\w.,§])[-+−]?(?:\d+(?:[.,·]\d+)?\s?%|\d+[.·]\d+(?![\w.]*\w)|(?:0,|\.)\d+(?![\w.]*\w))")
 SETTING = re.compile(

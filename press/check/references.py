@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from press import cells
-from press.check.checks import Problem
+from press.chapter import Problem
 from press.check.fences import unfenced
 from press.project import chapters
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from press.check.checks import Problem
+from press.chapter import Problem
 from press.project import ProjectError
 from press.watch import watched
 

@@ -10,8 +10,9 @@ from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+from press.chapter import Problem
 from press.check import addresses
-from press.check.checks import Problem, is_description
+from press.check.checks import is_description
 
 HTML = Path("_build", "html")
 

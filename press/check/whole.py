@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from press import cells, parameters
-from press.check.checks import Chapter, Problem
+from press.chapter import Chapter, Problem
 
 SHOWS = {"print", "say", "show", "display", "table"}
 """Calls that always put something out; ``figures.table`` does when it ends its cell."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from press import cells
-from press.check.checks import Chapter, Problem
+from press.chapter import Chapter, Problem
 
 PARTS = ("exercise", "solution", "check")
 """The tags of an exercise's code cells, in their order."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from notebook_kit import executed, notebook
 
 from press import cells
-from press.check.checks import Chapter
+from press.chapter import Chapter
 from press.check.everything import OF_A_CHAPTER
 from press.normalise import normalise
 

@@ -8,7 +8,7 @@ import pytest
 from notebook_kit import executed, lay, notebook, put, told
 
 from press import cells, freshness
-from press.check.checks import Chapter
+from press.chapter import Chapter
 from press.run import validate
 from press.run.run import run
 

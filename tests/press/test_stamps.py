@@ -8,7 +8,7 @@ import pytest
 from notebook_kit import executed, put, told
 
 from press import cells, freshness, stamps
-from press.check.checks import Chapter
+from press.chapter import Chapter
 from press.run.run import run
 
 ABOUT = {

@@ -2,8 +2,8 @@ import nbformat
 import pytest
 from notebook_kit import notebook, told
 
+from press.chapter import Chapter
 from press.check import addresses
-from press.check.checks import Chapter
 
 FETCHED = [
     "![A map, lit](https://cdn.example.org/a.png)",

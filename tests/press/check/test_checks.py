@@ -5,8 +5,8 @@ import pytest
 from notebook_kit import PARAMETERS, executed, notebook, put, told
 
 from press import cells, first_cell
+from press.chapter import Chapter
 from press.check import checks
-from press.check.checks import Chapter
 from press.check.everything import check, listing
 from press.normalise import normalise
 from press.project import ProjectError

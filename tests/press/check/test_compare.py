@@ -9,8 +9,8 @@ from figure_kit import chart, png, shown
 from notebook_kit import executed, notebook, put
 
 from press import cells, freshness
+from press.chapter import Chapter
 from press.check import compare
-from press.check.checks import Chapter
 from press.run import validate
 
 v4 = nbformat.v4

@@ -1,8 +1,8 @@
 import pytest
 from notebook_kit import notebook, told
 
+from press.chapter import Chapter
 from press.check import drift
-from press.check.checks import Chapter
 
 LIBRARY = '''
 import functools

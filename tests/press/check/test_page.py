@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from notebook_kit import notebook, told
 
+from press.chapter import Chapter
 from press.check import page
-from press.check.checks import Chapter
 
 METHOD = {"mirror": "wsss_lib.maps.resize"}
 

@@ -3,8 +3,8 @@ import pytest
 from notebook_kit import notebook, told
 
 from press import cells
+from press.chapter import Chapter
 from press.check import prose
-from press.check.checks import Chapter
 
 
 def found(text: str) -> list[str]:

@@ -49,7 +49,7 @@ def steps(tmp_path):
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "steps", tmp_path / ".ci" / "steps")
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    for name in ("ruff", "mypy", "wsss", "python"):
+    for name in ("ruff", "mypy", "lint-imports", "wsss", "python"):
         program = tmp_path / ".venv" / "bin" / name
         program.write_text(f'#!/bin/bash\necho "{name} $*" >> called\n[[ "{name} $*" != $FAILS* ]]\n')
         program.chmod(0o755)
@@ -63,7 +63,7 @@ def steps(tmp_path):
 
 
 CALLS = [
-    "ruff check .", "ruff format --check .", "mypy ", "wsss check --only requirements",
+    "ruff check .", "ruff format --check .", "mypy ", "lint-imports --no-logo", "wsss check --only requirements",
     "python -m pytest -n 2 -m not browser", "python -m pytest tests/pages -n 2 -rs",
     "python -m press.run.validate", "python -m press.run.alone", "wsss check",
 ]  # fmt: skip

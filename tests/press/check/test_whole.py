@@ -3,8 +3,8 @@ import pytest
 from notebook_kit import executed, notebook, told
 
 from press import cells
+from press.chapter import Chapter
 from press.check import whole
-from press.check.checks import Chapter
 
 
 def problems(tmp_path, check, *codes: str, output: str = "") -> str:

@@ -9,8 +9,8 @@ import pytest
 from notebook_kit import notebook, skeleton
 
 from press import cells, project
+from press.chapter import Chapter
 from press.check import everything as check
-from press.check.checks import Chapter
 from press.editions import exercises
 from press.run import validate
 

@@ -1,4 +1,4 @@
-"""The house's papers: licences, citation, versions, and links that lead somewhere."""
+"""The project's own files: licences, citation, versions, line ends, links that lead somewhere, modules' lengths."""
 
 from __future__ import annotations
 
@@ -161,3 +161,23 @@ def test_every_citation_is_in_the_bibliography(page: Path) -> None:
     known = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "book" / "references.bib").read_text(encoding="utf-8"), re.M))
     cited = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", page.read_text(encoding="utf-8"))
     assert {key.strip() for group in cited for key in group.split(",")} <= known
+
+
+def test_no_module_is_too_long_to_be_read() -> None:
+    lengths = {
+        path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines())
+        for folder in ("wsss_lib", "press")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {path: lines for path, lines in lengths.items() if lines > 300} == {}, "split them"
+
+
+def test_a_clone_that_asks_for_windows_line_ends_keeps_its_own(tmp_path: Path) -> None:
+    if subprocess.run(["git", "rev-parse"], cwd=ROOT, capture_output=True, check=False).returncode:
+        pytest.skip("not a git clone")
+    clone = tmp_path / "clone"
+    command = ["git", "clone", "-q", "--shared", "-c", "core.autocrlf=true", str(ROOT), str(clone)]
+    subprocess.run(command, check=True, capture_output=True)
+    listed = subprocess.run(["git", "ls-files", "--eol"], cwd=clone, capture_output=True, text=True, check=True).stdout
+    assert len(listed.splitlines()) > 300
+    assert [line for line in listed.splitlines() if "w/crlf" in line or "w/mixed" in line] == []
