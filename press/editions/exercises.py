@@ -2,7 +2,8 @@
 
 Four cells in this order: Markdown with the task; code tagged ``exercise``, the stub that a reader fills; code tagged
 ``solution``, definitions only; code tagged ``check``, assertions whose messages are hints. The check's metadata may
-hold ``wrong``, a list of answers that must fail it. :mod:`press.editions.editions` cuts courses from this.
+hold ``wrong``, a list of answers that must fail it, and ``right``, other ways to write a right one, which must pass.
+:mod:`press.editions.editions` cuts courses from this.
 """
 
 from __future__ import annotations
@@ -59,6 +60,11 @@ class Exercise:
         """Sources of answers that must fail: one that returns nothing, then the author's."""
         nothing = "\n\n\n".join(f"def {name}(*given, **named):\n    return None" for name in self.names)
         return [nothing, *self.check.metadata.get("wrong", [])]
+
+    @property
+    def right(self) -> list[str]:
+        """Sources of answers that must pass, beside the solution."""
+        return list(self.check.metadata.get("right", []))
 
 
 def find(notebook: cells.Notebook) -> list[Exercise]:
@@ -141,11 +147,11 @@ def stub_lines(source: str) -> list[str]:
 
 
 def with_trials(notebook: cells.Notebook) -> cells.Notebook:
-    """A copy with a cell after each check that gives it the wrong answers: silent if all are refused with a hint."""
+    """A copy with a cell after each check that tries other answers on it: silent if wrong ones are refused with hints."""
     result = cells.nbformat.from_dict(notebook)
     for exercise in find(notebook):
         place = next(i for i, cell in enumerate(result.cells) if cell.get("id") == exercise.check.get("id"))
-        arguments = f"{exercise.check.source!r}, {exercise.wrong!r}, globals()"
+        arguments = f"{exercise.check.source!r}, {exercise.wrong!r}, globals(), {exercise.right!r}"
         source = f"from press.editions.exercises import trial\n\n_hints = trial({arguments})"
         cell = cells.nbformat.v4.new_code_cell(source, id=f"{TRIAL}{exercise.number}", execution_count=1)
         result.cells.insert(place + 1, cell)
@@ -159,18 +165,26 @@ def without_trials(notebook: cells.Notebook) -> cells.Notebook:
     return result
 
 
-def trial(check: str, answers: Sequence[str], names: Mapping[str, Any]) -> list[str]:
-    """Run a check against wrong answers, each in a copy of the names, and return the hints.
+def trial(check: str, answers: Sequence[str], names: Mapping[str, Any], right: Sequence[str] = ()) -> list[str]:
+    """Run a check against other answers, each in a copy of the names, and return the hints for the wrong ones.
 
     Args:
         check: Source of the check cell.
         answers: Sources of wrong answers.
         names: The chapter's global names.
+        right: Sources of right answers.
 
     Raises:
-        TrialError: An answer passes, or fails without a hint.
+        TrialError: A wrong answer passes, or fails without a hint; or a right one fails.
     """
     hints = []
+    for answer in right:
+        space = dict(names)
+        with _quiet():
+            exec(compile(cells.python(answer), "<right answer>", "exec"), space)
+            hint = _refusal(check, space)
+        if hint is not None:
+            raise TrialError(f"the check refuses a right answer with {': '.join(hint)}: accept it. It was\n{answer}")
     for answer in answers:
         space = dict(names)
         with _quiet():
@@ -252,9 +266,9 @@ def _faults(exercise: Exercise) -> Iterator[tuple[Any, str]]:
     again = set(exercise.names) & set(defined(exercise.check.source))
     if again:
         yield exercise.check, f"defines {', '.join(sorted(again))} again: check the reader's"
-    for answer in exercise.wrong[1:]:
+    for answer in [*exercise.wrong[1:], *exercise.right]:
         if not set(defined(answer)) & set(exercise.names):
-            yield exercise.check, f"has a wrong answer that does not define {' or '.join(exercise.names)}: mend it"
+            yield exercise.check, f"has an answer to try that does not define {' or '.join(exercise.names)}: mend it"
 
 
 def _body(source: str) -> list[ast.stmt]:

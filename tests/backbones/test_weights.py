@@ -81,7 +81,11 @@ def test_weights_that_do_not_fit_are_refused(folder: Path, tmp_path: Path, chang
 @pytest.mark.parametrize(
     ("key", "damage", "message"),
     [
-        ("stage2.0.conv.weight", lambda t: t.index_fill(0, torch.tensor([1]), float("nan")), "NaN, infinite or too large"),
+        (
+            "stage2.0.conv.weight",
+            lambda t: t.index_fill(0, torch.tensor([1]), float("nan")),
+            "NaN, infinite or too large",
+        ),
         ("stage1.0.conv.weight", lambda t: t / 0, "NaN, infinite or too large"),
         ("stage1.0.conv.weight", lambda t: t.double() + 1e300, "too large for torch.float32"),
         ("running_var", lambda t: -t - 1, "negative variances"),
