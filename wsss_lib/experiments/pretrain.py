@@ -11,7 +11,6 @@ bytes.
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +23,10 @@ from wsss_lib.backbones.weights import SHIPPED
 from wsss_lib.data.records import Batch
 from wsss_lib.data.transforms import RandomFlip
 from wsss_lib.data.worlds.critters import NURSERY, Critters, World, cache_folder
+from wsss_lib.files import writing
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.methods.losses import softmax_cross_entropy
+from wsss_lib.modes import evaluating
 from wsss_lib.train import TrainConfig, fit
 
 NURSERY_WORLD = World(species=NURSERY, scale=(0.45, 1.0))
@@ -97,17 +98,14 @@ def pretrain(name: str, out: Path, count: int = 8000, epochs: int | None = None,
     train = Critters(NURSERY_WORLD, "train", count, cache_folder())
     fit(method, train, config, out_dir=Path("runs") / f"pretrain-{name}", transform=RandomFlip(), progress="lines")
     held_out = Critters(NURSERY_WORLD, "test", 400, cache_folder())
-    method.eval()
     right = 0
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(method):
         for start in range(0, len(held_out), 50):
             batch = held_out.batch(range(start, start + 50))
             right += int((method(batch["images"]).argmax(1) == batch["labels"].argmax(1)).sum())
-    out.parent.mkdir(parents=True, exist_ok=True)
     state = {key: value.contiguous() for key, value in method.get_submodule("backbone").state_dict().items()}
-    partial = out.with_suffix(".partial")
-    save_file(state, partial, metadata={"accuracy": f"{right / len(held_out):.4f}", "world": repr(NURSERY_WORLD)})
-    os.replace(partial, out)
+    with writing(out) as partial:
+        save_file(state, partial, metadata={"accuracy": f"{right / len(held_out):.4f}", "world": repr(NURSERY_WORLD)})
     return right / len(held_out)
 
 

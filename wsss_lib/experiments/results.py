@@ -20,6 +20,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wsss_lib.files import write_atomically
+from wsss_lib.memory import peak_mib
+
 PACKAGES = ("torch", "torchvision", "numpy", "datasets", "timm")
 _PACKAGE = Path(__file__).resolve().parents[1]
 _started = time.monotonic()
@@ -74,7 +77,7 @@ def record(
         "device": device or device_words(),
         "versions": {"python": platform.python_version()} | versions(),
         "wall_seconds": round(time.monotonic() - _started if wall_seconds is None else wall_seconds, 1),
-        "peak_memory_mb": round(_peak_memory_mb() if peak_memory_mb is None else peak_memory_mb),
+        "peak_memory_mb": round(peak_mib() if peak_memory_mb is None else peak_memory_mb),
     }
     if note:
         provenance["note"] = note
@@ -83,12 +86,7 @@ def record(
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise ValueError(f"{name} holds a NaN or an infinity, expected numbers: drop it or record None") from error
-    target.mkdir(parents=True, exist_ok=True)
-    path = target / f"{name}.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)
-    return path
+    return write_atomically(target / f"{name}.json", text + "\n")
 
 
 def read(name: str) -> dict[str, Any]:
@@ -128,23 +126,6 @@ def mean_sd(values: Sequence[float], digits: int = 3) -> str:
     return mean if len(numbers) == 1 else f"{mean} ± {statistics.stdev(numbers):.{digits}f}"
 
 
-def table(rows: Mapping[str, Mapping[str, Any]], columns: Mapping[str, str] | None = None, *, digits: int = 3) -> str:
-    """A Markdown table, for :func:`wsss_lib.notebook.say`.
-
-    Args:
-        rows: For each row's name its cells: a list of numbers (one per seed) becomes mean ± s.d., a number is
-            rounded, a text stands as it is, what is absent becomes a dash.
-        columns: Key of a cell to the column's heading, in order; by default the keys themselves.
-        digits: Decimals.
-    """
-    keys = list(dict.fromkeys(key for cells in rows.values() for key in cells))
-    heads = dict(columns) if columns else {key: key for key in keys}
-    lines = ["| | " + " | ".join(heads.values()) + " |", "|:--|" + "--:|" * len(heads)]
-    for name, cells in rows.items():
-        lines.append(f"| {name} | " + " | ".join(_cell(cells.get(key), digits) for key in heads) + " |")
-    return "\n".join(lines)
-
-
 def device_words() -> str:
     """The device in general words: what a number depends on, without naming anybody's machine."""
     torch = sys.modules.get("torch")  # a result that was measured without torch needs none to be written
@@ -153,18 +134,6 @@ def device_words() -> str:
         return f"{'one' if count == 1 else count} {torch.cuda.get_device_name()}"
     threads = torch.get_num_threads() if torch is not None else os.environ.get("OMP_NUM_THREADS", "1")
     return f"CPU, {threads} thread{'' if str(threads) == '1' else 's'} ({platform.machine()})"
-
-
-def _cell(value: Any, digits: int) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.{digits}f}"
-    return mean_sd(value, digits)
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -208,23 +177,10 @@ def _commit() -> str:
 
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Versions of the packages that are installed, by name."""
-    found = {}
+    installed = {}
     for package in packages:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
-
-
-def _peak_memory_mb() -> float:
-    try:
-        import resource
-    except ImportError:  # Windows has no such module
-        return 0.0
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB here
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        peak += torch.cuda.max_memory_allocated()
-    return peak / 2**20
+    return installed
