@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from press import cells
-from press.project import PROFILES
+from wsss_lib.experiments.profiles import PROFILES
 
 NAMES = ("profile", "seed", "data", "backbone", "device", "out_dir")
 """The parameters of every chapter, in this order."""

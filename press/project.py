@@ -6,8 +6,6 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-PROFILES = ("smoke", "book", "colab", "paper")
-
 
 class ProjectError(Exception):
     """Something about the clone or the request is not as needed; the message says what to do."""

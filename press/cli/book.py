@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss_lib.cli.common import FAILED, OK, command, positive
-
-PROFILES = ("smoke", "book", "colab", "paper")
+from wsss_lib.experiments.profiles import PROFILES
 
 
 def add(commands: Any) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from press import cells
+from wsss_lib.memory import peak_mib
 
 THREADS = "WSSS_THREADS"
 """Environment variable: compute threads of a kernel that would have one, to see what another number changes."""
@@ -114,17 +115,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         return {"error": "the kernel died, often for want of memory", "where": f"cell {at['cell']}/{len(places)}"}
     for where, what in cells.errors(cells.read(Path(job["output"]))):
         return {"error": what, "where": where}
-    return {"ok": True, "memory_mb": _peak_memory_mb()}
-
-
-def _peak_memory_mb() -> float:
-    """Peak memory of the kernel, which has ended by now, in MiB; 0 where the system does not tell (Windows)."""
-    try:
-        import resource
-    except ImportError:
-        return 0.0
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB here
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 2**20
+    return {"ok": True, "memory_mb": peak_mib(children=True)}  # of the kernel, which has ended by now
 
 
 def _tell(message: dict[str, Any]) -> None:

@@ -24,13 +24,10 @@ from press.normalise import normalise
 from press.project import ProjectError, chapters
 from press.run import execute
 from press.run.progress import Progress, clock
+from wsss_lib.experiments.profiles import PROFILES
 from wsss_lib.files import sha256_of_text, write_atomically
 
 Store = Literal["no", "outputs", "confirm"]
-KEEPING = ("colab", "paper")
-"""Profiles whose chapters keep checkpoints."""
-TIMEOUTS: dict[str, int | None] = {"smoke": 120, "book": 600, "colab": 3600, "paper": None}
-"""Seconds that one cell may take, by profile."""
 
 
 @dataclass
@@ -103,13 +100,13 @@ def run(
         job.about = kept.get("about", {})
         job.cached = not force and kept.get("parts") == job.parts and (store == "no" or bool(job.about))
     due = sorted((job for job in plan if not job.cached), key=lambda job: (-job.seconds, job.name))
-    limit = timeout or TIMEOUTS[profile]
+    limit = timeout or PROFILES[profile].limit
     for job in plan:
         if job.cached:
             finish(job, cells.read(job.target), store, ())
             tell(job.failure or f"{job.name}: unchanged")
     if due:
-        offline = profile in ("smoke", "book") and not {"data", "backbone"} & set(given)
+        offline = PROFILES[profile].offline and not {"data", "backbone"} & set(given)
         with Progress(tell) as progress, ThreadPoolExecutor(max(1, jobs)) as pool:
             running: list[subprocess.Popen[str]] = []
             work = [pool.submit(_execute, job, root, limit, profile, offline, store, progress, running) for job in due]
@@ -138,7 +135,7 @@ def prepare(
         shown = parameters.resolve(notebook, path.stem, {"profile": profile, **given})
         values = parameters.absolute(shown, typed_in)
         parts = freshness.made_of(root, notebook, values)
-        if profile in KEEPING and "out_dir" not in given:
+        if PROFILES[profile].keeps and "out_dir" not in given:
             values["out_dir"] = str(checkpoints(root, path.stem, profile, parts))
         executed = parameters.inject(notebook, path.stem, values)
         job = Job(
@@ -205,7 +202,7 @@ def _execute(
         (work / "job.json").write_text(json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in order.items()}))
         cache = root / "_build" / "cache"
         cache.mkdir(parents=True, exist_ok=True)
-        one_thread = profile in ("smoke", "book")
+        one_thread = PROFILES[profile].offline
         progress.start(job.name)
         with (work / "log").open("w+") as log:
             process = subprocess.Popen(
