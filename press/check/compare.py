@@ -16,6 +16,7 @@ exactly. nbval compares through
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -133,7 +134,8 @@ def tolerances(chapter: Chapter) -> Iterator[Problem]:
 def _around(new: str, old: str, within: Tolerance) -> str:
     lines = zip(new.splitlines(), old.splitlines(), strict=False)
     pair = next(((a, b) for a, b in lines if not agree(a, b, within)), (new[-60:], old[-60:]))
-    return f"`{pair[0].strip()[:80]}` where `{pair[1].strip()[:80]}` is stored"
+    start = max(0, len(os.path.commonprefix(pair)) - 40)  # a long line is shown from where it begins to differ
+    return f"`{pair[0][start:].strip()[:80]}` where `{pair[1][start:].strip()[:80]}` is stored"
 
 
 def _kind(output: Any) -> tuple[str, ...]:

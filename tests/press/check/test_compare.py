@@ -32,6 +32,11 @@ def test_numbers_move_within_the_stated_tolerance_and_not_beyond():
     assert len(pair("12 images", "13 images", tolerance={"absolute": 0.9})) == 1
 
 
+def test_a_long_line_is_shown_from_where_it_begins_to_differ():
+    line = "word " * 40
+    assert "word fenn` where" in pair(f"{line}fenn", f"{line}taur")[0]
+
+
 def test_a_spread_says_how_much_of_its_tolerance_a_cell_uses():
     cell = notebook("01_cam", ("x", {"tolerance": {"absolute": 0.1, "relative": 0}})).cells[-1]
     outputs = [[v4.new_output("stream", text=text)] for text in ("IoU 0.40, loss 1.05", "IoU 0.43, loss 1.00", "none")]
