@@ -147,7 +147,7 @@ def stub_lines(source: str) -> list[str]:
 
 
 def with_trials(notebook: cells.Notebook) -> cells.Notebook:
-    """A copy with a cell after each check that tries other answers on it: silent if wrong ones are refused with hints."""
+    """A copy with a cell after each check that tries other answers on it; silent if all went as it should."""
     result = cells.nbformat.from_dict(notebook)
     for exercise in find(notebook):
         place = next(i for i, cell in enumerate(result.cells) if cell.get("id") == exercise.check.get("id"))

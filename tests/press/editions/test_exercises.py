@@ -192,4 +192,6 @@ def test_another_way_to_write_a_right_answer_must_pass():
     check = 'assert abs(f(2) - 4) < 1e-6, "f doubles what it is given"'
     assert exercises.trial(check, [], {}, right=["def f(x):\n    return x + x", "def f(x):\n    return 2.0 * x"]) == []
     with pytest.raises(exercises.TrialError, match="refuses a right answer with AssertionError"):
-        exercises.trial('assert isinstance(f(2), float), "a float and nothing else"', [], {}, right=["def f(x):\n    return 2 * x"])
+        exercises.trial(
+            'assert isinstance(f(2), float), "a float and nothing else"', [], {}, right=["def f(x):\n    return 2 * x"]
+        )
