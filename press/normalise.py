@@ -15,7 +15,9 @@ from typing import Any
 
 from press import cells
 
-KEPT_METADATA = {"tags", "mystnb", "mirror", "derives", "jupyter", "tolerance", "typed", "wrong"}
+KEPT_METADATA = {
+    "tags", "mystnb", "mirror", "derives", "role", "jupyter", "cellView", "tolerance", "typed", "wrong", "right",
+}  # fmt: skip
 """Cell metadata that somebody wrote on purpose; editors and runners add the rest (timings, folding, execution)."""
 
 SHOWN = ("alt", "shows")
@@ -52,6 +54,7 @@ def normalise(notebook: cells.Notebook, paths: Iterable[str] = ()) -> cells.Note
         if cell.metadata.get("jupyter"):
             kept = {k: v for k, v in cell.metadata["jupyter"].items() if k in ("source_hidden", "outputs_hidden") and v}
             cell.metadata.pop("jupyter") if not kept else cell.metadata.update(jupyter=kept)
+        _fold(cell)
         cell.source = cell.source.strip("\n")
         if cell.cell_type == "code":
             if cell.execution_count is not None:
@@ -61,6 +64,14 @@ def normalise(notebook: cells.Notebook, paths: Iterable[str] = ()) -> cells.Note
         cell.pop("attachments", None) if cell.get("attachments") == {} else None
     result.nbformat, result.nbformat_minor = 4, 5
     return _widget_ids(result)
+
+
+def _fold(cell: Any) -> None:
+    """What is folded on the page is folded in JupyterLab and on Colab too, and nothing else is."""
+    cell.metadata.pop("cellView", None)
+    if cell.cell_type == "code" and {"hide-input", "hide-cell"} & set(cells.tags(cell)):
+        cell.metadata["jupyter"] = cell.metadata.get("jupyter", {}) | {"source_hidden": True}
+        cell.metadata["cellView"] = "form"
 
 
 def _metadata(notebook: cells.Notebook) -> None:

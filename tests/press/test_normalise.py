@@ -141,3 +141,11 @@ def test_twice_is_once(texts):
         cell.outputs = [v4.new_output("stream", text=output)]
     once = normalise(chapter)
     assert cells.dumps(normalise(once)) == cells.dumps(once)
+
+
+def test_what_is_folded_on_the_page_is_folded_everywhere_and_nothing_else_is():
+    folded, shown = {"tags": ["hide-input"]}, {"cellView": "form", "role": "experiment"}
+    made = normalise(notebook("01_cam", ("x = 1", folded), ("y = 2", shown), parameters=None))
+    first, second = (dict(cell.metadata) for cell in cells.code_cells(made)[1:])
+    assert first == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}, "cellView": "form"}
+    assert second == {"role": "experiment"}
