@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from wsss_lib.backbones import StagedBackbone, backbone
 from wsss_lib.methods import BAS, BASConfig
-from wsss_lib.methods.bas import activation, draw_class, of_class, suppression_loss
+from wsss_lib.methods.bas import activation, sample_class, of_class, suppression_loss
 from wsss_lib.methods.losses import classification_loss
 
 TERMS = ("classification", "suppression", "area", "foreground")
@@ -227,7 +227,7 @@ class TestAgainstTheSlowReference:
         torch.manual_seed(3)
         found = method.losses(batch)  # type: ignore[arg-type]
         torch.manual_seed(3)
-        drawn = draw_class(batch["labels"]).tolist()
+        drawn = sample_class(batch["labels"]).tolist()
         slow = bas_slow.losses(
             method.features, method.generator, method.tail(), batch["images"], batch["labels"], drawn,
             alpha=0.7, beta=1.3, how=how, detach_foreground=detach, rectify=rectify,
@@ -252,7 +252,7 @@ class TestClasses:
     def test_one_present_class_is_drawn_each_as_often(self) -> None:
         torch.manual_seed(0)
         labels = torch.tensor([[1.0, 0, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0]]).repeat(3000, 1)
-        drawn = draw_class(labels).view(-1, 3)
+        drawn = sample_class(labels).view(-1, 3)
         assert (drawn[:, 1] == 2).all()
         counts = torch.bincount(drawn[:, 0], minlength=4) / len(drawn)
         assert counts[1] == 0

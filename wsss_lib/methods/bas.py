@@ -99,7 +99,7 @@ class BASConfig(Settings):
         return cls("layer3", alpha=0.5, beta=1.5, head=1024, bias=True, pool=2, top_k=200, **shared)
 
 
-def draw_class(labels: Tensor) -> Tensor:
+def sample_class(labels: Tensor) -> Tensor:
     """One present class an image, drawn evenly: (N, K) multi-hot → (N,); 0 where none is. Built in chapter 3."""
     present = (labels > 0).float()
     return torch.multinomial(present + (present.sum(dim=1, keepdim=True) == 0), 1)[:, 0]
@@ -214,7 +214,7 @@ class BAS(Method):
         """
         images, labels = self.supervision(batch)
         config, present = self.config, labels > 0
-        drawn, some = draw_class(present), present.any(dim=1)  # (N,) both
+        drawn, some = sample_class(present), present.any(dim=1)  # (N,) both
         features = self.features(images)  # (N, C, h, w)
         class_maps = self.tail()(features)  # P (N, K, h', w')
         logits = class_maps.mean(dim=(2, 3))  # (N, K)
