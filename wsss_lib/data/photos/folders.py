@@ -110,8 +110,8 @@ def listing(folder: Path, split: str | None) -> Path | None:
                 return path
         if (place := folder / alias).is_dir() and class_folders(place):
             return place
-    classes = class_folders(folder) if split in (None, "train") and folder.is_dir() else {}
-    return folder if classes and not set(classes) & set(_SPLITS) else None
+    classes = {place.name for place in class_folders(folder)} if split in (None, "train") else set()
+    return folder if classes and not classes & set(_SPLITS) else None
 
 
 def _parquet_files(folder: Path) -> list[Path]:

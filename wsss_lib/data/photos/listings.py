@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,38 +131,42 @@ def folder_rows(folder: Path) -> ListedRows:
     Raises:
         ValueError: It holds no images.
     """
-    rows = [
-        {"image": path.relative_to(folder).as_posix(), "label": name}
-        for name, paths in class_folders(folder).items()
-        for path in paths
-    ]
-    return ListedRows(folder, [{"id": row["image"], **row} for row in rows], ("id", "image", "label"), folder)
-
-
-def class_folders(folder: Path) -> dict[str, list[Path]]:
-    """The image files below each folder in a folder, by name; folders without any are left out."""
-    Image.init()
-    readable = {suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN}
-    classes: dict[str, list[Path]] = {}
+    rows: list[dict[str, Any]] = []
     strange: list[Path] = []
-    for place in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        inside = visible_files(place)
-        images = [path for path in inside if path.suffix.lower() in readable]
-        strange += [path for path in inside if path.suffix.lower() not in readable]
-        if images:
-            classes[place.name] = images
-    if classes and strange:
+    for place in class_folders(folder):
+        for path in sorted(_visible_files(place)):
+            if _is_readable(path):
+                name = path.relative_to(folder).as_posix()
+                rows.append({"id": name, "image": name, "label": place.name})
+            else:
+                strange.append(path)
+    if strange:
         _log.warning(
             "%d files in %s are no images that can be read and are left out: %s%s; convert them to JPEG or PNG",
             len(strange), folder, ", ".join(path.name for path in strange[:3]), ", …" if len(strange) > 3 else "",
         )  # fmt: skip
-    return classes
+    return ListedRows(folder, rows, ("id", "image", "label"), folder)
 
 
-def visible_files(folder: Path) -> list[Path]:
-    """The files below a folder, by name, without hidden ones (``._a.jpg``), dangling links and pipes."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+def class_folders(folder: Path) -> list[Path]:
+    """The folders directly in a folder that hold an image somewhere below, by name; hidden ones are passed over."""
+    places = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [place for place in places if any(_is_readable(path) for path in _visible_files(place))]
+
+
+def _visible_files(folder: Path) -> Iterator[Path]:
+    """The files below a folder, without hidden ones (``._a.jpg``), dangling links and pipes."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether the suffix is one of an image that Pillow opens."""
+    return path.suffix.lower() in _readable_suffixes()
+
+
+@cache
+def _readable_suffixes() -> frozenset[str]:
+    Image.init()
+    return frozenset(suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN)
