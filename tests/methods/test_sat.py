@@ -247,7 +247,7 @@ class TestMethod:
         sat = method(prior=0.25)
         for areas, spread in (((0.0, 0.0, 0.0, 1.0), 0.25 * 3**0.5), ((0.25,) * 4, 0.0)):
             maps = torch.tensor(areas).view(4, 1, 1, 1).expand(4, 1, 2, 2)
-            monkeypatch.setattr(sat, "see", lambda _, maps=maps: pieces.Seen(maps, maps, [], maps))
+            monkeypatch.setattr(sat, "see", lambda _, maps=maps: pieces.GatedPass(maps, maps, [], maps))
             found = sat.area_spread(torch.zeros(4))
             assert found == {"area": 0.25, "area_sd": pytest.approx(spread), "worst": pytest.approx(0.25 * 3**0.5)}
 

@@ -135,8 +135,8 @@ def _build(
     elif name == "tiny_vit":
         net = tiny_vit(**options)
     else:
-        own = "vit." if name in vit.NAMES else "blocks."
-        foreign = state is not None and (with_head or not any(key.startswith(own) for key in state))
+        prefix = "vit." if name in vit.NAMES else "blocks."
+        foreign = state is not None and (with_head or not any(key.startswith(prefix) for key in state))
         classifier = _classifier(name, with_head or foreign)
         if state is not None and foreign:
             weight_files.load(classifier, state, name, LAYOUT)

@@ -70,15 +70,15 @@ class Backbone(nn.Module):
         unknown = [stage for stage in wanted if stage not in self.stages]
         if unknown:
             raise ValueError(f"{self.name} has no stage {unknown[0]!r}; its stages are {', '.join(self.stages)}.")
-        found: dict[str, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
         if not wanted:
-            return found
+            return outputs
         for stage, features in self.features(self.normalise(images)):
             if stage in wanted:
-                found[stage] = features
-                if len(found) == len(set(wanted)):
+                outputs[stage] = features
+                if len(outputs) == len(set(wanted)):
                     break
-        return found
+        return outputs
 
     def features(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield (stage, (N, C, h, w)) from shallow to deep for images that :meth:`normalise` has already treated."""

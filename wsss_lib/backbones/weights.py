@@ -75,10 +75,10 @@ def load(module: nn.Module, state: dict[str, Tensor], name: str, layout: str) ->
     Raises:
         ValueError: A key is missing, unexpected, or has another shape; or its values cannot be weights.
     """
-    own = module.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in state if key not in own]
-    misshapen = [key for key in state if key in own and state[key].shape != own[key].shape]
+    expected = module.state_dict()
+    missing = [key for key in expected if key not in state and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in expected]
+    misshapen = [key for key in state if key in expected and state[key].shape != expected[key].shape]
     faults = []
     if missing:
         faults.append(f"{len(missing)} tensors are missing (first {missing[0]})")
@@ -88,20 +88,20 @@ def load(module: nn.Module, state: dict[str, Tensor], name: str, layout: str) ->
         key = misshapen[0]
         faults.append(
             f"{len(misshapen)} have another shape (first {key}: {tuple(state[key].shape)}, "
-            f"expected {tuple(own[key].shape)})"
+            f"expected {tuple(expected[key].shape)})"
         )
     if faults:
         raise ValueError(f"The weights do not fit {name}: {', '.join(faults)}; expected {layout}.")
-    check_values(state, own, name)
+    check_values(state, expected, name)
     module.load_state_dict(state, strict=False)
 
 
-def check_values(state: dict[str, Tensor], own: dict[str, Tensor], name: str) -> None:
+def check_values(state: dict[str, Tensor], expected: dict[str, Tensor], name: str) -> None:
     """Refuse tensors that no training can have left: they load without a word, and every map would be wrong.
 
     Args:
-        state: What is about to be loaded, with the keys and shapes of ``own``.
-        own: The module's state dict.
+        state: What is about to be loaded, with the keys and shapes of ``expected``.
+        expected: The module's state dict.
         name: The network, for the message.
 
     Raises:
@@ -110,11 +110,11 @@ def check_values(state: dict[str, Tensor], own: dict[str, Tensor], name: str) ->
     for key, value in state.items():
         if key.endswith("num_batches_tracked"):  # nothing reads them, and converted files hold them in any type
             continue
-        expected = own[key].dtype
-        if value.dtype.is_floating_point != expected.is_floating_point:
-            wrong = f"holds {value.dtype} where {expected} is expected"
-        elif not bool(torch.isfinite(value.to(expected)).all()):
-            wrong = "holds values that are NaN, infinite or too large for " + str(expected)
+        dtype = expected[key].dtype
+        if value.dtype.is_floating_point != dtype.is_floating_point:
+            wrong = f"holds {value.dtype} where {dtype} is expected"
+        elif not bool(torch.isfinite(value.to(dtype)).all()):
+            wrong = f"holds values that are NaN, infinite or too large for {dtype}"
         elif key.endswith("running_var") and bool((value < 0).any()):
             wrong = "holds negative variances"
         else:

@@ -75,8 +75,8 @@ def boxes(
     if not len(masks):  # SciPy labels nothing but something
         return [] if which == "all" else maps.new_zeros((*maps.shape[:-2], 4), dtype=torch.float32)
     if which == "all":
-        found = _all_boxes(masks)
-        return [_corners(torch.from_numpy(b).float().to(maps.device), corners, maps.shape[-2:]) for b in found]
+        rectangles = _all_boxes(masks)
+        return [_corners(torch.from_numpy(b).float().to(maps.device), corners, maps.shape[-2:]) for b in rectangles]
     best = _largest_boxes(masks) if which == "largest" else _contour_boxes(masks)
     if empty == "image":
         best[~masks.any(axis=(1, 2))] = 0, 0, maps.shape[-1], maps.shape[-2]
@@ -123,12 +123,12 @@ def _check(maps: Tensor, which: str, corners: str, empty: str) -> None:
         raise ValueError(f"maps have {maps.dim()} dimensions, expected (N, h, w) or (N, K, h, w): add or index one")
 
 
-def _corners(found: Tensor, corners: Corners, size: tuple[int, ...]) -> Tensor:
+def _corners(rectangles: Tensor, corners: Corners, size: tuple[int, ...]) -> Tensor:
     if corners == "exclusive":
-        return found
+        return rectangles
     height, width = size
-    last = torch.tensor([width, height, width - 1, height - 1], dtype=found.dtype, device=found.device)
-    return torch.minimum(found, last)
+    last = torch.tensor([width, height, width - 1, height - 1], dtype=rectangles.dtype, device=rectangles.device)
+    return torch.minimum(rectangles, last)
 
 
 def _slices(masks: NDArray[np.bool_], structure: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -183,10 +183,10 @@ def multi_scale(
 
     total: Tensor | None = None
     for scale in scales:
-        seen = _scaled(images, scale)  # (N, 3, s·H, s·W)
-        maps = fn(seen).relu()  # (N, K, h', w')
+        view = _scaled(images, scale)  # (N, 3, s·H, s·W)
+        maps = fn(view).relu()  # (N, K, h', w')
         if flip:
-            maps = maps + fn(seen.flip(-1)).relu().flip(-1)
+            maps = maps + fn(view.flip(-1)).relu().flip(-1)
         maps = resize(maps, size)  # (N, K, height, width)
         total = maps if total is None else total + maps
     assert total is not None  # scales is not empty

@@ -39,11 +39,12 @@ class _Eigenvector(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gram: Tensor, component: int, solver: Solver) -> Tensor:
         n = gram.shape[-1]
-        found = None
+        vector = None
         # A block of a few vectors pays only where the matrix is much larger than the block.
         if solver == "subspace" or (solver == "auto" and n >= 64 and component < n // 8):
-            found = _subspace_iteration(gram, component)
-        vector = _eigh(gram)[1][..., n - 1 - component] if found is None else found
+            vector = _subspace_iteration(gram, component)
+        if vector is None:
+            vector = _eigh(gram)[1][..., n - 1 - component]
         ctx.save_for_backward(gram, vector)
         ctx.component = component
         return vector
@@ -53,8 +54,8 @@ class _Eigenvector(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         gram, vector = ctx.saved_tensors
         values, vectors = _eigh(gram)  # ascending
-        own = gram.shape[-1] - 1 - ctx.component
-        gap = values[:, own, None] - values  # (N, n)
+        place = gram.shape[-1] - 1 - ctx.component
+        gap = values[:, place, None] - values  # (N, n)
         # Equal eigenvalues leave the eigenvector undetermined; there is no derivative in their directions: 0, not NaN.
         apart = gap.abs() > values[:, -1:].abs() * gram.shape[-1] * torch.finfo(gram.dtype).eps
         inverse = torch.where(apart, 1 / torch.where(apart, gap, 1), 0)

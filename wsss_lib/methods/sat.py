@@ -82,7 +82,7 @@ class SATConfig(Settings):
         return cls(prior=0.25, blocks=3, loss="softmax", drop_path=0.1)
 
 
-class Seen(NamedTuple):
+class GatedPass(NamedTuple):
     """What one forward pass of :class:`SAT` gives.
 
     Attributes:
@@ -239,7 +239,7 @@ class SAT(Method):
             for block, rate in zip(backbone.layers, rates, strict=True):
                 block.drop_path1, block.drop_path2 = DropPath(rate), DropPath(rate)
 
-    def see(self, images: Tensor) -> Seen:
+    def see(self, images: Tensor) -> GatedPass:
         """One pass over images (N, 3, H, W) in [0, 1]: logits, map, gates and patch scores."""
         sequence, size = self.backbone.embed(self.backbone.normalise(whole_patches(images, self.backbone.patch)))
         token = (self.spatial + self.position).expand(len(images), -1, -1)
@@ -253,26 +253,26 @@ class SAT(Method):
         maps = torch.stack(gates).mean(dim=0)[:, None, 1:-1].unflatten(2, size)  # (N, 1, h, w)
         patches = self.backbone.last_norm(sequence)[:, 1:-1]  # (N, hw, D): neither class nor spatial token
         scores = self.head(self.backbone.grid(patches, size))  # (N, K, h, w)
-        return Seen(global_average_pool(scores), maps, gates, scores)
+        return GatedPass(global_average_pool(scores), maps, gates, scores)
 
     def predict(self, images: Tensor) -> Prediction:
         """M (N, 1, h, w) in (0, 1), which knows no class, and logits (N, K).
 
         Sides that are no multiples of the patch are stretched to the nearest ones.
         """
-        seen = self.see(images)
-        return Prediction(seen.maps, seen.logits)
+        gated = self.see(images)
+        return Prediction(gated.maps, gated.logits)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``classification``, ``area`` and ``normalisation``, weighted, of a batch with ``images`` and ``labels``."""
         images, labels = self.supervision(batch)
-        c, seen = self.config, self.see(images)
+        c, gated = self.config, self.see(images)
         classify = multilabel_soft_margin if c.loss == "multilabel" else softmax_cross_entropy
         area = batch_area_loss if c.area == "batch" else image_area_loss
         return {
-            "classification": classify(seen.logits, labels),
-            "area": c.area_weight * area(seen.maps, c.prior),
-            "normalisation": c.norm_weight * normalisation_loss(seen.maps),
+            "classification": classify(gated.logits, labels),
+            "area": c.area_weight * area(gated.maps, c.prior),
+            "normalisation": c.norm_weight * normalisation_loss(gated.maps),
         }
 
     @torch.no_grad()
