@@ -9,6 +9,7 @@ import pytest
 import yaml
 from book_kit import ALTS, ROOT
 
+from press import cells
 from press.check import site
 from press.project import ProjectError, repository
 from press.publish.build import build, pages, stage
@@ -62,6 +63,43 @@ def test_a_warning_fails_the_build_again_and_again(built, sample):
             assert any("book/glossary.md" in line and "nowhere.md" in line for line in told)
     finally:
         path.write_text(good)
+    assert build(sample, tell=lambda line: None)
+
+
+DEAD = {
+    "a link": ("[lost](nowhere.md)", "nowhere.md"),
+    "a label": ("[lost](#nowhere)", "'nowhere'"),
+    "a picture": ("![A map, lit left](../assets/none.png)", "none.png"),
+    "a figure": ("```{figure} absent.png\n:alt: A map, lit left\n```", "absent.png"),
+    "a citation": ("{cite:t}`nobody`", "nobody"),
+    "a term": ("{term}`unheard of`", "unheard of"),
+    "an equation": ("{eq}`unnumbered`", "unnumbered"),
+    "a reference": ("{ref}`unlabelled`", "unlabelled"),
+    "a document": ("{doc}`unwritten`", "unwritten"),
+    "a label twice": ("(twice)=\n### One\n\n(twice)=\n### Two", "twice"),
+}
+"""What leads nowhere, and what the build says of it."""
+
+
+def test_the_build_names_everything_that_leads_nowhere(built, sample):
+    text = "\n\n".join(text for text, _ in DEAD.values())
+    chapter = sample / "_build" / "run" / "book" / "01_cam.ipynb"
+    page = sample / "book" / "glossary.md"
+    good = chapter.read_text(), page.read_text()
+    made = cells.read(chapter)
+    made.cells[-1].source += f"\n\n{text}"
+    told: list[str] = []
+    try:
+        cells.write(made, chapter)
+        page.write_text(f"{good[1]}\n{text}\n")
+        assert build(sample, tell=told.append) is None
+    finally:
+        chapter.write_text(good[0])
+        page.write_text(good[1])
+    for where in ("book/chapters/01_cam.ipynb", "book/glossary.md"):
+        here = [line for line in told if where in line]
+        for what, (_, words) in DEAD.items():
+            assert any(words in line for line in here), f"{what} in {where}: {here}"
     assert build(sample, tell=lambda line: None)
 
 

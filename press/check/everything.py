@@ -7,7 +7,7 @@ from pathlib import Path
 
 from press import cells, freshness, stamps
 from press.chapter import Chapter, Problem
-from press.check import addresses, checks, compare, drift, prose, references, site, whole
+from press.check import addresses, checks, compare, drift, prose, site, whole
 from press.check.requirements import requirements
 from press.editions import exercises
 from press.project import ProjectError, chapters
@@ -25,7 +25,6 @@ OF_A_CHAPTER = (
 )
 OF_THE_PROJECT: tuple[Callable[[Path], Iterator[Problem]], ...] = (
     requirements,
-    references.references,
     prose.typed_pages,
     addresses.sources,
     site.links,
