@@ -17,6 +17,7 @@ from press import cells
 from press.editions import exercises
 from press.editions.exercises import Exercise
 from press.project import ProjectError, chapters
+from wsss_lib.files import write_atomically
 
 SHOWN = ("hide-input", "hide-cell", "hide-output")
 """Tags that fold a cell in the page; Jupyter does not know them."""
@@ -26,15 +27,54 @@ SCHEMA = 3
 
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 
-CONFIGURATION = '''\
-"""Settings of nbgrader for this course folder; `wsss edition --nbgrader` wrote it."""
+KERNEL = "labels-to-masks"
+"""Name under which the students' environment is registered as a kernel for grading."""
+
+CONFIGURATION = f'''\
+"""Settings of nbgrader for this course folder; `wsss edition --nbgrader` wrote it, README.md says how to use it."""
+
+import subprocess
+
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
 c = get_config()  # noqa: F821
 
+KERNEL = "{KERNEL}"
+REMEDY = f"in the environment in which wsss-lib works: python -m ipykernel install --user --name {{KERNEL}}"
+try:
+    python = KernelSpecManager().get_kernel_spec(KERNEL).argv[0]
+except NoSuchKernel:
+    raise SystemExit(f"nothing was graded, because there is no kernel {{KERNEL}}: register it, {{REMEDY}}") from None
+if subprocess.run([python, "-c", "import wsss_lib"], capture_output=True).returncode:
+    raise SystemExit(f"nothing was graded, because {{python}} cannot import wsss_lib: register another, {{REMEDY}}")
+
 c.CourseDirectory.course_id = "labels-to-masks"
-c.ClearSolutions.code_stub = {"python": "..."}  # what stands in a stub where the answer is missing
+c.ClearSolutions.code_stub = {{"python": "..."}}  # what stands in a stub where the answer is missing
+c.Execute.kernel_name = KERNEL  # the students', and not the one that nbgrader was installed with
 c.Execute.timeout = 600  # seconds a cell may take: training a small network on a slow machine
+c.OverwriteCells.add_missing_cells = True  # a check that a student deleted is put back
 '''
+
+INSTRUCTIONS = f"""\
+# Grading this course
+
+nbgrader lives in an environment of its own and executes answers with the kernel `{KERNEL}`. Register it once, in the
+environment in which `wsss-lib` works:
+
+    python -m ipykernel install --user --name {KERNEL}
+
+Every `nbgrader` command in this folder first asks whether that kernel imports `wsss_lib`, and stops with a sentence if
+it does not, because right answers would get no points. Then:
+
+    nbgrader generate_assignment 01_cam
+    nbgrader autograde 01_cam
+    nbgrader generate_feedback 01_cam
+
+A check that a student deleted is put back before grading. Of several copies of a check or an answer nbgrader grades
+the last and warns ("exists multiple times"): tell students to edit cells, never to copy them.
+"""
+
+GRADED = "# Graded: leave this cell where it is, and do not copy it."
 
 
 def write(root: Path, kind: str, out: Path, names: Sequence[str] = (), *, force: bool = False) -> list[Path]:
@@ -58,17 +98,16 @@ def write(root: Path, kind: str, out: Path, names: Sequence[str] = (), *, force:
     read = {path: cells.read(path) for path in chapters(root, names)}
     wanted = {path: notebook for path, notebook in read.items() if names or exercises.find(notebook)}
     targets = {path: out / place.format(name=path.stem) for path in wanted}
-    settings = out / "nbgrader_config.py"
-    present = [target for target in (*targets.values(), settings) if target.exists()]
+    around = {out / "nbgrader_config.py": CONFIGURATION, out / "README.md": INSTRUCTIONS} if kind == "nbgrader" else {}
+    present = [target for target in (*targets.values(), *around) if target.exists()]
     if present and not force:
         raise ProjectError(f"{present[0]} is there already: name another folder, or give --force to replace it")
     made = {target: cut(wanted[path]) for path, target in targets.items()}  # all, before any is written
     for target, notebook in made.items():
         cells.write(notebook, target)
-    if kind == "nbgrader":
-        settings.write_text(CONFIGURATION, encoding="utf-8")
-        return [*made, settings]
-    return list(made)
+    for target, text in around.items():
+        write_atomically(target, text)
+    return [*made, *around]
 
 
 def student(notebook: cells.Notebook) -> cells.Notebook:
@@ -117,7 +156,7 @@ def nbgrader(notebook: cells.Notebook) -> cells.Notebook:
         identifier = f"exercise-{exercise.number}"
         exercise.stub.source = merged
         exercise.stub.metadata["nbgrader"] = _metadata(identifier, solution=True)
-        exercise.check.source = hide(exercise)
+        exercise.check.source = f"{GRADED}\n{hide(exercise)}"
         exercise.check.metadata = {"nbgrader": _metadata(f"{identifier}-check", grade=True, points=1)}
         result.cells.remove(exercise.solution)
     for cell in result.cells:

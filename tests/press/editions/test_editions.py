@@ -1,6 +1,7 @@
 """Editions for a course, cut from the stored chapters."""
 
 import re
+import sys
 from pathlib import Path
 
 import nbclient
@@ -103,13 +104,13 @@ def test_clearing_nbgraders_regions_gives_the_stub_back(stored):
 def test_nbgrader_shows_the_first_assertion_and_hides_the_rest(stored):
     checks = [c for c in cells.code_cells(editions.nbgrader(stored)) if c.metadata["nbgrader"]["grade"]]
     for one, exercise in zip(checks, exercises.find(stored), strict=True):
-        shown, _, hidden = one.source.partition(editions.BEGIN_HIDDEN)
+        assert one.source.startswith(f"{editions.GRADED}\n")
+        source = one.source.removeprefix(f"{editions.GRADED}\n")
+        shown, _, hidden = source.partition(editions.BEGIN_HIDDEN)
         assert "assert " in shown
         assert "assert " in hidden
         assert hidden.rstrip().endswith(editions.END_HIDDEN)
-        assert (
-            cleared_of(one.source, editions.BEGIN_HIDDEN, editions.END_HIDDEN).split() == exercise.check.source.split()
-        )
+        assert cleared_of(source, editions.BEGIN_HIDDEN, editions.END_HIDDEN).split() == exercise.check.source.split()
 
 
 def cleared_of(source, begin, end, stub=None):
@@ -139,6 +140,36 @@ def test_the_command_writes_all_chapters_or_those_named(tmp_path, capsys):
     assert (tmp_path / "course" / "source" / "01_cam" / "01_cam.ipynb").is_file()
     compile((tmp_path / "course" / "nbgrader_config.py").read_text(), "nbgrader_config.py", "exec")
     assert "01_cam.ipynb" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kernel", "program", "refusal"),
+    [
+        (None, "", "there is no kernel labels-to-masks: register it"),
+        (editions.KERNEL, "/bin/false", "/bin/false cannot import wsss_lib: register another"),
+        (editions.KERNEL, sys.executable, ""),
+    ],
+)
+def test_nbgrader_grades_with_the_students_kernel_or_not_at_all(tmp_path, monkeypatch, kernel, program, refusal):
+    """The settings as nbgrader loads them, before it does anything."""
+    from traitlets.config import Config
+
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "none"))
+    if kernel:
+        folder = tmp_path / "kernels" / kernel
+        folder.mkdir(parents=True)
+        (folder / "kernel.json").write_text(f'{{"argv": ["{program}"], "display_name": "x", "language": "python"}}')
+    c = Config()
+    code = compile(editions.CONFIGURATION, "nbgrader_config.py", "exec")
+    if refusal:
+        with pytest.raises(SystemExit, match="nothing was graded") as stop:
+            exec(code, {"get_config": lambda: c})
+        assert refusal in str(stop.value)
+    else:
+        exec(code, {"get_config": lambda: c})
+        assert c.Execute.kernel_name == editions.KERNEL
+        assert c.OverwriteCells.add_missing_cells is True
 
 
 def test_somebodys_work_is_not_overwritten(tmp_path, capsys):
