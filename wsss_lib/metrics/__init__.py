@@ -6,6 +6,7 @@ published conventions. Everything adds up over chunks and processes (:class:`Acc
 
 from wsss_lib.metrics.accumulate import Accumulator, threshold_grid
 from wsss_lib.metrics.boxes import box_iou, centre_crop_boxes, resize_boxes
+from wsss_lib.metrics.boxes3d import Boxes3D, CentreDistance, spnds
 from wsss_lib.metrics.classification import accuracy, average_precision, mean_average_precision, top_k_correct
 from wsss_lib.metrics.equivariance import equivariance_error
 from wsss_lib.metrics.foreground import (
@@ -16,6 +17,7 @@ from wsss_lib.metrics.foreground import (
     foreground_iou,
     mass_share,
 )
+from wsss_lib.metrics.grounding import GroundingAccuracy
 from wsss_lib.metrics.localisation import (
     CLASSIC,
     HALF_OPEN,
@@ -49,9 +51,12 @@ __all__ = [
     "Accumulator",
     "BoxProtocol",
     "BoxSweep",
+    "Boxes3D",
+    "CentreDistance",
     "ConfusionMatrix",
     "Curve",
     "ForegroundSweep",
+    "GroundingAccuracy",
     "MassShare",
     "PixelAveragePrecision",
     "Report",
@@ -78,6 +83,7 @@ __all__ = [
     "mean_iou",
     "report",
     "resize_boxes",
+    "spnds",
     "threshold_curve",
     "threshold_grid",
     "top_k_correct",

@@ -20,36 +20,42 @@ class Accumulator:
     with Hugging Face Accelerate, or ``merge`` where the objects are at hand. Beware of samplers that repeat images to
     make the shares equal: repeated images are counted twice.
 
-    Subclasses list the sums in ``_sums`` and what must agree between two objects in ``_settings``.
+    A ranking has no sums. Metrics that rank keep rows, one a prediction, which are joined, not added: several processes
+    exchange the objects (``accelerate.utils.gather_object``) and merge them.
+
+    Subclasses list the sums in ``_sums``, the rows in ``_rows``, and what must agree between two objects in
+    ``_settings``.
     """
 
     _sums: ClassVar[tuple[str, ...]] = ()
+    _rows: ClassVar[tuple[str, ...]] = ()
     _settings: ClassVar[tuple[str, ...]] = ()
 
     def state(self) -> dict[str, Tensor]:
-        """The sums, as tensors by name; copies, so that later updates do not change them."""
-        return {name: getattr(self, name).clone() for name in self._sums}
+        """The sums and rows, as tensors by name; copies, so that later updates do not change them."""
+        return {name: getattr(self, name).clone() for name in (*self._sums, *self._rows)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> Self:
-        """Replace the sums by those of ``state``, for example after an all-reduce.
+        """Replace the sums and rows by those of ``state``, for example after an all-reduce.
 
         Raises:
             ValueError: Other names or shapes than this metric's.
         """
-        for name in self._sums:
-            shape = tuple(getattr(self, name).shape)
-            if name not in state or tuple(state[name].shape) != shape:
-                found = tuple(state[name].shape) if name in state else "nothing"
+        for name in (*self._sums, *self._rows):
+            skip = 1 if name in self._rows else 0  # there may be any number of rows
+            shape = tuple(getattr(self, name).shape)[skip:]
+            if name not in state or tuple(state[name].shape)[skip:] != shape:
+                given = tuple(state[name].shape) if name in state else "nothing"
                 raise ValueError(
-                    f"the state's {name} is {found}, expected a tensor of shape {shape}: "
+                    f"the state's {name} is {given}, expected a tensor of shape {shape}: "
                     "load the state of a metric with the same settings"
                 )
-        for name in self._sums:
+        for name in (*self._sums, *self._rows):
             setattr(self, name, state[name].clone())
         return self
 
     def merge(self, other: Self) -> Self:
-        """Add the other's sums to these.
+        """Add the other's sums to these, and its rows.
 
         Raises:
             ValueError: The other measures something else, or on another grid.
@@ -64,11 +70,16 @@ class Accumulator:
         for name in self._sums:
             mine = getattr(self, name)
             setattr(self, name, mine + getattr(other, name).to(mine.device))
+        for name in self._rows:
+            self._append(name, getattr(other, name))
         return self
 
     def _add(self, name: str, value: Tensor) -> None:
         # The sums live where the first batch lives.
         setattr(self, name, getattr(self, name).to(value.device) + value)
+
+    def _append(self, name: str, rows: Tensor) -> None:
+        setattr(self, name, torch.cat([getattr(self, name).to(rows.device), rows]))
 
 
 def threshold_grid(thresholds: int | Tensor) -> Tensor:
