@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wsss_lib.data import Batch, Records, Sample, batches, collate, to_device
-from wsss_lib.data.records import FIELDS, Field, register_field, unpadded_batches
+from wsss_lib.data.records import FIELDS, Field, check_same_classes, register_field, unpadded_batches
 from wsss_lib.data.transforms import RandomFlip
 
 
@@ -243,3 +243,14 @@ def test_the_base_class_promises_only() -> None:
         len(Records())
     with pytest.raises(NotImplementedError):
         Records()[0]
+
+
+def test_one_list_of_classes_for_all() -> None:
+    check_same_classes({"train": ("cat", "dog"), "val": ["cat", "dog"], "model": ("cat", "dog")})
+    for other, how in (
+        (("dog", "cat"), r"another order \(class 0 is 'cat', or 'dog'\)"),
+        (("cat", "cow"), r"train alone has \['dog'\], val alone \['cow'\]"),
+        (("cat",), r"train alone has \['dog'\], val alone \[\]"),
+    ):
+        with pytest.raises(ValueError, match=how + ".*load both with one list"):
+            check_same_classes({"train": ("cat", "dog"), "val": other})

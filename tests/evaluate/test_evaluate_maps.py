@@ -6,31 +6,42 @@ import pytest
 import torch
 from torch import nn
 
-from wsss_lib.data.worlds.critters import Critters, World
+from wsss_lib.data.records import Records, Sample
+from wsss_lib.data.worlds.critters import NURSERY, Critters, World
 from wsss_lib.evaluate import measure, scores
+from wsss_lib.methods.contract import Method, Prediction
 from wsss_lib.metrics import SameSplitError
 
 
 class Oracle(nn.Module):
-    """Knows every mask; ``error`` moves its maps one pixel to the right as often."""
+    """Knows every mask; ``error`` moves its maps so many pixels to the right."""
 
-    def __init__(self, records: Critters, error: int = 0, classifier: bool = False) -> None:
+    def __init__(self, records: Critters, error: int = 0) -> None:
         super().__init__()
         self.records, self.error, self.at = records, error, 0
-        if classifier:
-            self.forward = self._logits  # type: ignore[method-assign]
 
-    def localize(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+    def truth(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         batch = self.records.batch(range(self.at, self.at + len(images)))
         self.at = (self.at + len(images)) % len(self.records)
         classes = torch.arange(1, len(self.records.classes) + 1)[None, :, None, None]
-        return (batch["masks"][:, None] == classes).float().roll(self.error, -1)
+        return (batch["masks"][:, None] == classes).float().roll(self.error, -1), batch["labels"]
+
+    def localize(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        return self.truth(images)[0]
 
 
-class Classifier(Oracle):
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        start = (self.at - len(images)) % len(self.records)
-        return self.records.labels[start : start + len(images)] * 2 - 1
+class Classifier(Method):
+    """An oracle that knows what as well as where."""
+
+    def __init__(self, records: Critters) -> None:
+        super().__init__(num_classes=len(records.classes))
+        self.oracle, self.passes = Oracle(records), 0
+
+    def predict(self, images: torch.Tensor) -> Prediction:
+        self.passes += 1
+        assert not self.training
+        maps, labels = self.oracle.truth(images)
+        return Prediction(maps, labels * 2 - 1)
 
 
 @pytest.fixture(scope="module")
@@ -60,19 +71,24 @@ def test_boxes_alone_are_enough_and_nothing_at_all_is_refused(
         monkeypatch.setattr(Critters, "batch", batch)
 
     class Remembering(Classifier):
-        def localize(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        def predict(self, images: torch.Tensor) -> Prediction:
             monkeypatch.setattr(Critters, "batch", whole)
-            found = super().localize(images, labels)
+            prediction = super().predict(images)
             without("masks", "parts")
-            return found
+            return prediction
 
     without("masks", "parts")
     row = scores(*(measure(Remembering(r), r, batch_size=5) for r in pair))
     assert row["box_accuracy"] == full["box_accuracy"] == 1
     assert not {"miou", "iou", "pxap", "inside"} & set(row)
+
+    class Everywhere(nn.Module):
+        def localize(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+            return torch.ones(len(images), 6, 4, 4)
+
     without("masks", "boxes")
     with pytest.raises(ValueError, match="neither masks nor boxes"):
-        measure(Classifier(pair[0]), pair[0])
+        measure(Everywhere(), pair[0])
 
 
 def test_a_shifted_truth_scores_less_and_no_classifier_is_no_accuracy(pair: tuple[Critters, Critters]) -> None:
@@ -137,8 +153,72 @@ def test_a_map_of_heads_lies_on_the_head(pair: tuple[Critters, Critters], part: 
 
 
 def test_several_scales_need_raw_maps(pair: tuple[Critters, Critters]) -> None:
-    with pytest.raises(ValueError, match="raw_maps"):
+    with pytest.raises(ValueError, match="no method with raw maps"):
         measure(Oracle(pair[0]), pair[0], flip=True)
+
+
+def test_one_forward_pass_a_batch_and_view(pair: tuple[Critters, Critters]) -> None:
+    for options, passes in (({}, 3), ({"scales": (1.0, 0.5)}, 6), ({"flip": True}, 6), ({"scales": (0.5,)}, 6)):
+        method = Classifier(pair[0])
+        measurement = measure(method, pair[0], batch_size=4, **options)
+        assert method.passes == passes, "three batches; the logits are those of the image as it is"
+        assert measurement.logits.shape == (12, 6)
+
+
+def test_the_logits_are_of_the_unscaled_image(pair: tuple[Critters, Critters]) -> None:
+    class Means(Method):
+        def predict(self, images: torch.Tensor) -> Prediction:
+            return Prediction(torch.ones(len(images), 1, 4, 4), images.mean((2, 3)).repeat(1, 2))
+
+    for options in ({}, {"scales": (0.5, 1.0), "flip": True}, {"scales": (0.5,), "flip": True}):
+        measurement = measure(Means(num_classes=6), pair[0], **options)
+        images = pair[0].batch(range(12))["images"]
+        assert torch.equal(measurement.logits, images.mean((2, 3)).repeat(1, 2)), options
+        assert measurement.seeds.confusions()[50, :, 1:].sum() == 12 * 32 * 32, "a map without classes is copied"
+
+
+def test_class_lists_must_agree(pair: tuple[Critters, Critters]) -> None:
+    names = pair[0].classes
+    turned, others = (Critters(World(size=32, species=s), "test", 3) for s in (names[::-1], (*names[:5], NURSERY[0])))
+    val = measure(Oracle(pair[0]), pair[0])
+    for records, how in ((turned, "in another order"), (others, f"alone has .'{names[5]}'.")):
+        with pytest.raises(ValueError, match=how + r".*load both with one list"):
+            scores(val, measure(Oracle(records), records))
+        method = Classifier(records)
+        method.classes = pair[0].classes
+        with pytest.raises(ValueError, match="load both with one list"):
+            measure(method, records)
+    method.classes = others.classes
+    assert measure(method, others).images == 3
+
+
+def test_both_splits_are_measured_alike(pair: tuple[Critters, Critters]) -> None:
+    with pytest.raises(ValueError, match=r"labels_given.*in the same way"):
+        scores(measure(Classifier(pair[0]), pair[0]), measure(Classifier(pair[1]), pair[1], labels_given=False))
+    with pytest.raises(ValueError, match=r"miou, iou, box_accuracy of critters/test depend on a threshold"):
+        scores(None, measure(Classifier(pair[1]), pair[1]))
+    with pytest.raises(ValueError, match="no localize"):
+        measure(nn.Conv2d(1, 1, 1), pair[0])
+
+
+def test_images_without_a_mask_count_by_their_boxes(pair: tuple[Critters, Critters]) -> None:
+    class Partly(Records):
+        name, split, classes, fingerprint = "partly", "val", pair[0].classes, "f"
+
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, index: int) -> Sample:
+            sample = pair[0][index]
+            return sample if index % 2 else Sample(**{k: v for k, v in sample.items() if k not in ("mask", "parts")})  # type: ignore[typeddict-item]
+
+    class Unparted(Partly):
+        def __getitem__(self, index: int) -> Sample:
+            return Sample(**{k: v for k, v in super().__getitem__(index).items() if k != "parts"})  # type: ignore[typeddict-item]
+
+    measurement = measure(Oracle(pair[0]), Unparted())
+    assert (measurement.images, measurement.masked, int(measurement.boxes.images)) == (4, 2, 4)
+    assert measurement.miou().values[50] == 1
 
 
 def test_the_mode_is_restored(pair: tuple[Critters, Critters]) -> None:
@@ -162,13 +242,13 @@ def test_one_map_for_all_classes_needs_the_labels(pair: tuple[Critters, Critters
 def test_images_of_unlike_size_are_taken_one_by_one(pair: tuple[Critters, Critters]) -> None:
     small = Critters(World(size=24), "val", 3)
 
-    class Mixed(type(pair[0]).__mro__[1]):  # type: ignore[misc]
+    class Mixed(Records):
         name, split, classes, fingerprint = "mixed", "val", pair[0].classes, "f"
 
         def __len__(self) -> int:
             return 6
 
-        def __getitem__(self, index: int) -> dict:
+        def __getitem__(self, index: int) -> Sample:
             return pair[0][index] if index < 3 else small[index - 3]
 
     sizes = []

@@ -77,7 +77,9 @@ def aligned_iou(a, b):
 
 def f1(scenes, labels, threshold):
     """Of the boxes whose score exceeds the threshold, within 2 m."""
-    kept = [([p for p in predicted if p["score"] > threshold], truth) for predicted, truth in scenes]
+    kept = [
+        ([p for p in predicted if np.float32(p["score"]) > np.float32(threshold)], truth) for predicted, truth in scenes
+    ]
     rows = [row for label in labels for row in matches(kept, label, 2.0)]
     right = sum(found is not None for _, found, _ in rows)
     objects = sum(o["label"] in labels for _, truth in scenes for o in truth)

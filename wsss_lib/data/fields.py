@@ -31,6 +31,7 @@ class Sample(TypedDict, total=False):
     objects: list[dict[str, Any]]  # an entry a drawn object: its attributes by name
     sentences: list[str]  # Q sentences, each about one thing in the image
     sentence_boxes: Tensor  # (Q, 4) float32 xyxy pixels: what each sentence means
+    sentence_kinds: list[str]  # Q names of what tells the meant thing from others, such as "relation"
     points: Tensor  # (P, 3 + C) float32: x, y, z in metres, and C measurements
     boxes3d: Tensor  # (M, 7) float32: centre x, y, z, length, width, height in metres, yaw in radians
     box3d_labels: Tensor  # (M,) int64, 0-based class
@@ -50,6 +51,7 @@ class Batch(TypedDict, total=False):
     objects: list[list[dict[str, Any]]]
     sentences: list[list[str]]
     sentence_boxes: list[Tensor]
+    sentence_kinds: list[list[str]]
     points: list[Tensor]
     boxes3d: list[Tensor]
     box3d_labels: list[Tensor]
@@ -90,6 +92,7 @@ FIELDS: dict[str, Field] = {
     "objects": Field("objects", "listed", moves="drop"),
     "sentences": Field("sentences", "listed", moves="drop"),
     "sentence_boxes": Field("sentence_boxes", "listed", moves="drop"),
+    "sentence_kinds": Field("sentence_kinds", "listed", moves="drop"),
     "points": Field("points", "listed", moves="drop"),
     "boxes3d": Field("boxes3d", "listed", moves="drop"),
     "box3d_labels": Field("box3d_labels", "listed", moves="drop"),

@@ -5,7 +5,7 @@ A record is a dictionary of fields; :mod:`~wsss_lib.data.fields` says what each 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -15,8 +15,8 @@ from wsss_lib.data.fields import FIELDS, IGNORE, Batch, Field, Sample, collate, 
 from wsss_lib.files import sha256_of_text
 
 __all__ = [
-    "FIELDS", "IGNORE", "Batch", "Field", "Records", "Sample", "batches", "collate", "positions", "register_field",
-    "to_device", "unpadded_batches",
+    "FIELDS", "IGNORE", "Batch", "Field", "Records", "Sample", "batches", "check_same_classes", "collate", "positions",
+    "register_field", "to_device", "unpadded_batches",
 ]  # fmt: skip
 
 
@@ -115,6 +115,31 @@ def positions(indices: Iterable[int] | Tensor, count: int) -> list[int]:
     if outside:
         raise IndexError(f"indices {outside[:5]} are outside 0..{count - 1}: choose indices of these {count} records")
     return chosen
+
+
+def check_same_classes(lists: Mapping[str, Sequence[str]]) -> None:
+    """Refuse class lists that differ: classes are compared by their numbers.
+
+    Args:
+        lists: By the name of what each belongs to, for example ``{"voc2012/train": records.classes, …}``.
+
+    Raises:
+        ValueError: Two lists differ, in their names or in the order of them.
+    """
+    (first, expected), *others = ((name, tuple(classes)) for name, classes in lists.items())
+    for name, classes in others:
+        if classes == expected:
+            continue
+        only = [sorted(set(a) - set(b))[:5] for a, b in ((expected, classes), (classes, expected))]
+        if any(only):
+            how = f"other classes ({first} alone has {only[0]}, {name} alone {only[1]})"
+        else:
+            i = next(i for i, pair in enumerate(zip(expected, classes, strict=False)) if pair[0] != pair[1])
+            how = f"the same classes in another order (class {i} is {expected[i]!r}, or {classes[i]!r})"
+        raise ValueError(
+            f"{first} and {name} have {how}, and classes are compared by number: load both with one list, "
+            "load(…, classes=[…]), or build the method on that list"
+        )
 
 
 def batches(

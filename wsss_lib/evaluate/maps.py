@@ -1,4 +1,4 @@
-"""One protocol for every method: measure two splits in the same way, choose on one, report the other.
+"""Maps: measure two splits in the same way, choose thresholds on one, report the other.
 
     val, test = (measure(method, load("critters", split=s)) for s in ("val", "test"))
     row = scores(choose=val, report_on=test)
@@ -8,58 +8,78 @@ Baseline and method go through these two functions and no others, so that they d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from wsss_lib import maps, metrics
-from wsss_lib.data.records import Batch, Records, to_device, unpadded_batches
-from wsss_lib.methods.contract import Method
-from wsss_lib.modes import evaluating
+from wsss_lib.data.records import IGNORE, Batch, Records, check_same_classes
+from wsss_lib.evaluate.protocol import Measurement, count
+from wsss_lib.methods.contract import Method, Prediction
 
 THRESHOLDS = 100
 """Steps of every threshold sweep: 0, 0.01, …, 0.99."""
 
 
-@dataclass
-class Measured:
-    """What one pass over a split counted; nothing is chosen yet. Used in chapter 1.
+class Localiser(Protocol):
+    """The least that can be measured: something that says where, such as a fixed map. Methods say what as well."""
+
+    def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Maps (N, K, h, w) in [0, 1] of images (N, 3, H, W)."""
+        ...
+
+
+class MapMeasurement(Measurement):
+    """What one pass over a split counted of maps; nothing is chosen yet. Used in chapter 1.
+
+    Args:
+        records: With masks or boxes.
+        labels_given: Whether absent classes were removed by the image labels, as the field does for seeds.
+        scales, flip: At which sizes, and whether mirrored too.
 
     Attributes:
         split, fingerprint, classes: Of the records.
         images: How many were seen.
-        masked: How many of them have a mask; the others are measured by their boxes alone.
-        scales, flip: At which sizes, and whether mirrored too.
-        labels_given: Whether absent classes were removed by the image labels, as the field does for seeds.
         seeds: Pixels by threshold, class and target: the mIoU at every threshold.
         foreground: The same without classes: the IoU of object against background.
         boxes: Box hits by threshold, over images with exactly one object.
         pixels: Pixel scores, for PxAP.
-        logits, labels: (N, K), or None for a method without a classifier.
         on_head, head_area, inside: Per image: share of the object's map mass that lies on the head, the head's share of
             the object's area, and the share of all mass that lies on the object. Empty where parts are unknown.
     """
 
-    split: str
-    fingerprint: str
-    classes: tuple[str, ...]
-    labels_given: bool
-    seeds: metrics.ThresholdSweep
-    foreground: metrics.ForegroundSweep
-    boxes: metrics.BoxSweep
-    pixels: metrics.PixelAveragePrecision
-    images: int = 0
-    masked: int = 0
-    scales: tuple[float, ...] = (1.0,)
-    flip: bool = False
-    logits: Tensor | None = None
-    labels: Tensor | None = None
-    on_head: list[Tensor] = field(default_factory=list)
-    head_area: list[Tensor] = field(default_factory=list)
-    inside: list[Tensor] = field(default_factory=list)
+    def __init__(
+        self, records: Records, *, labels_given: bool = True, scales: Sequence[float] = (1.0,), flip: bool = False
+    ) -> None:
+        super().__init__(records)
+        self.labels_given, self.scales, self.flip = labels_given, tuple(scales), flip
+        self.seeds = metrics.ThresholdSweep(len(self.classes), THRESHOLDS)
+        self.foreground = metrics.ForegroundSweep(THRESHOLDS)
+        self.boxes = metrics.BoxSweep(THRESHOLDS)
+        self.pixels = metrics.PixelAveragePrecision()
+        self.on_head: list[Tensor] = []
+        self.head_area: list[Tensor] = []
+        self.inside: list[Tensor] = []
+        self._masked = torch.zeros((), dtype=torch.int64)
+        self._logits: list[Tensor] = []
+        self._labels: list[Tensor] = []
+
+    @property
+    def masked(self) -> int:
+        """How many images have a mask; the others are measured by their boxes alone."""
+        return int(self._masked)
+
+    @property
+    def logits(self) -> Tensor | None:
+        """(N, K) on the CPU, or None for a method without a classifier."""
+        return torch.cat([part.cpu() for part in self._logits]) if self._logits else None
+
+    @property
+    def labels(self) -> Tensor:
+        """(N, K) multi-hot, of the images with logits."""
+        return torch.cat([part.cpu() for part in self._labels])
 
     def miou(self) -> metrics.Curve:
         """Seed mIoU over the threshold."""
@@ -73,10 +93,71 @@ class Measured:
         """Box accuracy over the threshold, on images with one object."""
         return self.boxes.curve(delta, self.split, self.fingerprint)
 
+    def update(self, batch: Batch, prediction: Prediction) -> None:
+        """Count maps (N, K, H, W) in [0, 1] at the images' size, and logits, if there are some.
 
-@torch.no_grad()
+        Raises:
+            ValueError: A batch without masks and boxes.
+        """
+        if "masks" not in batch and "boxes" not in batch:
+            raise ValueError(f"{self.split} has neither masks nor boxes to measure against: choose another")
+        each, logits = prediction
+        highest = each.amax(dim=1)  # (N, H, W)
+        if "masks" in batch:
+            known = (batch["masks"] != IGNORE).flatten(1).any(1)
+            self._masked = self._masked.to(known.device) + known.sum()
+            self.seeds.update(each, batch["masks"])
+            self.foreground.update(highest, batch["masks"])
+            self.pixels.update(highest, batch["masks"])
+        single = [i for i, boxes in enumerate(batch.get("boxes", [])) if len(boxes) == 1]
+        if single:
+            of_class = torch.cat([batch["box_labels"][i] for i in single])
+            self.boxes.update(each[single, of_class], [batch["boxes"][i] for i in single])
+        if "parts" in batch:
+            present = batch["labels"].sum(1) > 0
+            heat, parts = highest[present], batch["parts"][present]
+            head = metrics.mass_share(heat, parts == 2, parts > 0)
+            self.on_head.append(head.mass)
+            self.head_area.append(head.area)
+            self.inside.append(metrics.mass_share(heat, parts > 0).mass)
+        if logits is not None:
+            self._logits.append(logits)
+            self._labels.append(batch["labels"])
+
+    def curves(self) -> dict[str, metrics.Curve]:
+        """``miou`` (seeds), ``iou`` (object against background), and ``box_accuracy``.
+
+        Of boxes IoU ≥ 0.5 counts, on images with one object; any contour's box may be the one, as in MaxBoxAccV2.
+        """
+        curves = {"miou": self.miou(), "iou": self.iou()} if self.masked else {}
+        return curves | ({"box_accuracy": self.box_accuracy()} if int(self.boxes.images) else {})
+
+    def numbers(self, chosen: Mapping[str, float]) -> dict[str, float]:
+        """``pxap`` (no threshold); ``max_box_acc_v2`` (by its definition the best threshold of the reported data);
+        ``mean_ap`` and ``accuracy`` of the classifier; ``on_head``, ``head_area``, ``inside``.
+        """
+        row: dict[str, float] = {}
+        if self.masked:
+            row["pxap"] = self.pixels.value()
+        if int(self.boxes.images):
+            row["max_box_acc_v2"] = float(self.boxes.maximum().mean())
+        if (logits := self.logits) is not None:
+            row["mean_ap"] = metrics.mean_average_precision(logits, self.labels)
+            if bool((self.labels.sum(1) == 1).all()):
+                row["accuracy"] = metrics.accuracy(logits, self.labels.argmax(1))
+        for name in ("on_head", "head_area", "inside"):
+            values = getattr(self, name)
+            if values:
+                row[name] = float(torch.cat(values).nanmean())
+        return row
+
+    def conditions(self) -> dict[str, Any]:
+        """``labels_given``, ``scales`` and ``flip``."""
+        return {"labels_given": self.labels_given, "scales": list(self.scales), "flip": self.flip}
+
+
 def measure(
-    method: nn.Module,
+    method: nn.Module | Localiser,
     records: Records,
     *,
     labels_given: bool = True,
@@ -84,15 +165,14 @@ def measure(
     flip: bool = False,
     batch_size: int = 50,
     device: str | torch.device | None = None,
-) -> Measured:
-    """Localise every image of a split and count.
+) -> MapMeasurement:
+    """Localise every image of a split and count, at one forward pass a batch and view.
 
     Args:
-        method: A module with ``localize(images, labels)``; with ``raw_maps(images)`` as well where more than one scale
-            is asked for. A method whose forward pass gives logits is also scored as a classifier.
+        method: A method; one with a classifier is also scored as such. Or anything with ``localize(images, labels)``.
         records: With masks or boxes. Images of unlike size are taken one by one, so that no padding enters a map.
         labels_given: Whether to keep the maps of the image's own classes only (trap S2: say so beside the number).
-        scales: Of the image; see :func:`wsss_lib.maps.multi_scale`.
+        scales: Of the image; see :func:`wsss_lib.maps.multi_scale`. The classifier sees the image as it is.
         flip: Whether to add the mirror image's map.
         batch_size: Images at once, where their sizes agree.
         device: Where to compute; None: where the method is.
@@ -101,130 +181,55 @@ def measure(
         The counts. The method runs in evaluation mode, and each of its modules returns to the mode it was in.
 
     Raises:
-        ValueError: Records without masks and boxes, several scales for a method without ``raw_maps``, or a method whose
-            maps are not one a class.
+        ValueError: Records without masks and boxes or of other classes than the method's, nothing that localises,
+            several scales of what is no method, or maps that are not one a class.
     """
     several = tuple(scales) != (1.0,) or flip
-    if several and not hasattr(method, "raw_maps"):
-        raise ValueError(
-            f"{type(method).__name__} has no raw_maps, which several scales need: leave scales and flip out"
-        )
-    where = device if device is not None else next((p.device for p in method.parameters()), torch.device("cpu"))
-    count = len(records.classes)
-    done = Measured(
-        split=f"{records.name}/{records.split}",
-        fingerprint=records.fingerprint,
-        classes=records.classes,
-        labels_given=labels_given,
-        seeds=metrics.ThresholdSweep(count, THRESHOLDS),
-        foreground=metrics.ForegroundSweep(THRESHOLDS),
-        boxes=metrics.BoxSweep(THRESHOLDS),
-        pixels=metrics.PixelAveragePrecision(),
-        scales=tuple(scales),
-        flip=flip,
-    )
-    logits: list[Tensor] = []
-    with evaluating(method):
-        for batch in unpadded_batches(records, batch_size):
-            batch = to_device(batch, where)
-            if "masks" not in batch and "boxes" not in batch:
-                raise ValueError(f"{done.split} has neither masks nor boxes to measure against: choose another")
-            images, size = batch["images"], batch["images"].shape[-2:]
-            labels = batch["labels"] if labels_given else None
-            prediction = method.infer(images, labels) if isinstance(method, Method) and not several else None
-            if several:
-                found = maps.multi_scale(method.raw_maps, images, scales, flip, labels)  # type: ignore[arg-type]
-            else:
-                low = method.localize(images, labels) if prediction is None else prediction.maps  # type: ignore[operator]
-                found = maps.resize(low, (size[0], size[1]))
-            if found.shape[1] != count:
-                raise ValueError(
-                    f"{type(method).__name__} gave {found.shape[1]} map(s) an image for the {count} classes of "
-                    f"{done.split}: give it the labels (labels_given=True), or a method built on these classes"
-                )
-            _count(done, batch, found)
-            score = _logits(method, images, count) if prediction is None else prediction.logits
-            if score is not None:
-                logits.append(score.cpu())
-    if logits:
-        done.logits, done.labels = torch.cat(logits), records.labels
-    return done
+    name, number = type(method).__name__, len(records.classes)
+    if not callable(getattr(method, "localize", None)):
+        raise ValueError(f"{name} has no localize(images, labels): give it one, or build a method on it")
+    if several and not isinstance(method, Method):
+        raise ValueError(f"{name} is no method with raw maps, which several scales need: leave scales and flip out")
+    names = getattr(method, "classes", None)
+    if names is not None:
+        check_same_classes({name: names, f"{records.name}/{records.split}": records.classes})
+
+    def predict(batch: Batch) -> Prediction:
+        images, labels = batch["images"], batch["labels"] if labels_given else None
+        if several:
+            each, logits = _views(cast(Method, method), images, labels, scales, flip)
+        elif isinstance(method, Method):
+            each, logits = method.infer(images, labels)
+        else:
+            each, logits = cast(Localiser, method).localize(images, labels), None
+        if each.shape[1] != number:
+            raise ValueError(
+                f"{name} gave {each.shape[1]} map(s) an image for the {number} classes of "
+                f"{records.name}/{records.split}: give it the labels (labels_given=True), or a method built on these "
+                "classes"
+            )
+        if logits is not None and logits.shape != (len(images), number):
+            logits = None  # of other classes than the maps'
+        height, width = images.shape[-2:]
+        return Prediction(maps.resize(each, (height, width)), logits)
+
+    measurement = MapMeasurement(records, labels_given=labels_given, scales=scales, flip=flip)
+    network = method if isinstance(method, nn.Module) else None
+    return count(measurement, records, predict, network=network, batch_size=batch_size, device=device)
 
 
-def _logits(method: nn.Module, images: Tensor, classes: int) -> Tensor | None:
-    """The classifier's scores, where the method is one."""
-    if type(method).forward is nn.Module.forward:  # a method without a forward pass of its own
-        return None
-    out = method(images)
-    return out if isinstance(out, Tensor) and out.shape == (len(images), classes) else None
+def _views(
+    method: Method, images: Tensor, labels: Tensor | None, scales: Sequence[float], flip: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Maps summed over the scales and mirror images, and the logits of the image as it is."""
+    logits: list[Tensor | None] = []
 
+    def raw(view: Tensor) -> Tensor:
+        prediction = method.predict(view)
+        if view is images:
+            logits.append(prediction.logits)
+        each = prediction.maps
+        return each if labels is None or each.shape[1] > 1 else each.expand(-1, labels.shape[1], -1, -1)
 
-def _count(done: Measured, batch: Batch, found: Tensor) -> None:
-    done.images += len(found)
-    highest = found.amax(dim=1)  # (N, H, W)
-    if "masks" in batch:
-        done.masked += len(found)
-        done.seeds.update(found, batch["masks"])
-        done.foreground.update(highest, batch["masks"])
-        done.pixels.update(highest, batch["masks"])
-    single = [i for i, boxes in enumerate(batch.get("boxes", [])) if len(boxes) == 1]
-    if single:
-        own = torch.stack([found[i, int(batch["box_labels"][i][0])] for i in single])
-        done.boxes.update(own, [batch["boxes"][i] for i in single])
-    if "parts" in batch:
-        present = batch["labels"].sum(1) > 0
-        heat, parts = highest[present], batch["parts"][present]
-        head = metrics.mass_share(heat, parts == 2, parts > 0)
-        done.on_head.append(head.mass)
-        done.head_area.append(head.area)
-        done.inside.append(metrics.mass_share(heat, parts > 0).mass)
-
-
-def scores(choose: Measured, report_on: Measured) -> dict[str, Any]:
-    """One honest row: thresholds from one split, numbers from the other.
-
-    Args:
-        choose: The split that picks the thresholds.
-        report_on: The split that is reported.
-
-    Returns:
-        Numbers in [0, 1] by name: ``miou`` (seeds), ``iou`` (object against background), ``box_accuracy`` (IoU ≥ 0.5 on
-        images with one object; any contour's box counts, as in MaxBoxAccV2), each at the threshold chosen on
-        ``choose``; ``max_box_acc_v2`` (by its definition the best threshold of the reported data), ``pxap`` (no
-        threshold); ``mean_ap`` and ``accuracy`` of the classifier; ``on_head``, ``head_area``, ``inside``. Names
-        without a number are left out. Then how: ``thresholds``, ``images``, ``labels_given``, ``scales``, ``flip``,
-        ``choose`` and ``split``.
-
-    Raises:
-        SameSplitError: Both are the same images.
-    """
-    row: dict[str, Any] = {}
-    thresholds: dict[str, float] = {}
-    curves = []
-    if choose.masked and report_on.masked:
-        curves += [("miou", choose.miou(), report_on.miou()), ("iou", choose.iou(), report_on.iou())]
-        row["pxap"] = report_on.pixels.value()
-    if int(report_on.boxes.images) and int(choose.boxes.images):
-        curves.append(("box_accuracy", choose.box_accuracy(), report_on.box_accuracy()))
-        row["max_box_acc_v2"] = float(report_on.boxes.maximum().mean())
-    for name, choosing, reporting in curves:
-        picked = metrics.choose_threshold(choosing)
-        row[name] = metrics.report(reporting, picked).value
-        thresholds[name] = picked.value
-    if report_on.logits is not None and report_on.labels is not None:
-        row["mean_ap"] = metrics.mean_average_precision(report_on.logits, report_on.labels)
-        if bool((report_on.labels.sum(1) == 1).all()):
-            row["accuracy"] = metrics.accuracy(report_on.logits, report_on.labels.argmax(1))
-    for name in ("on_head", "head_area", "inside"):
-        values = getattr(report_on, name)
-        if values:
-            row[name] = float(torch.cat(values).nanmean())
-    return row | {
-        "thresholds": thresholds,
-        "images": report_on.images,
-        "labels_given": report_on.labels_given,
-        "scales": list(report_on.scales),
-        "flip": report_on.flip,
-        "choose": choose.split,
-        "split": report_on.split,
-    }
+    each = maps.multi_scale(raw, images, scales, flip, labels)
+    return each, logits[0] if logits else method.predict(images).logits

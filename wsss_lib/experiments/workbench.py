@@ -29,7 +29,7 @@ from wsss_lib.data import load, splits
 from wsss_lib.data.records import Batch, Records, collate
 from wsss_lib.data.transforms import Compose, RandomFlip, Resize
 from wsss_lib.data.worlds.critters import Critters, World, cache_folder
-from wsss_lib.evaluate import Measured, measure, scores
+from wsss_lib.evaluate import MapMeasurement, measure, scores
 from wsss_lib.experiments import profiles, recipes
 from wsss_lib.files import sha256_of_text
 from wsss_lib.methods import registry
@@ -205,7 +205,9 @@ class Workbench:
             self._begun[method] = run, name
         return self.out_dir / name
 
-    def measure(self, method: nn.Module, which: Literal["choose", "report"] = "report", **options: Any) -> Measured:
+    def measure(
+        self, method: nn.Module, which: Literal["choose", "report"] = "report", **options: Any
+    ) -> MapMeasurement:
         """One pass over the split that chooses, or the one that is reported."""
         records = self.choose_on if which == "choose" else self.report_on
         return measure(method, records, device=self.device, **options)

@@ -34,7 +34,10 @@ MIN_RECALL = MIN_PRECISION = 0.1
 
 
 class Boxes3D(NamedTuple):
-    """Boxes of one scene: ``boxes`` (P, 7), ``labels`` (P,) int64 0-based, ``scores`` (P,) in [0, 1]; None of truth."""
+    """Boxes of one scene: ``boxes`` (P, 7), ``labels`` (P,) int64 0-based, ``scores`` (P,) in [0, 1]; None of truth.
+
+    Scores are compared in float32, as networks give them.
+    """
 
     boxes: Tensor
     labels: Tensor
@@ -66,7 +69,7 @@ class CentreDistance(Accumulator):
             )
         self.num_classes, self.distances = num_classes, tuple(distances)
         self.objects = torch.zeros(num_classes, dtype=torch.int64)
-        self.scores = torch.zeros(0, dtype=torch.float64)
+        self.scores = torch.zeros(0)
         self.labels = torch.zeros(0, dtype=torch.int64)
         self.hits = torch.zeros(0, len(self.distances), dtype=torch.bool)
         self.differences = torch.zeros(0, 3, dtype=torch.float64)  # NaN where nothing is matched within 2 m
@@ -198,7 +201,7 @@ def spnds(mean_average_precision: float, translation: float, scale: float, orien
 class _Stacked(NamedTuple):
     boxes: Tensor  # (B, P, 7) float64
     labels: Tensor  # (B, P) int64
-    scores: Tensor  # (B, P) float64, falling
+    scores: Tensor  # (B, P) float32, falling
     real: Tensor  # (B, P) bool: whether this is a box and not padding
 
 
@@ -211,7 +214,7 @@ def _stacked(scenes: Sequence[Boxes3D], scored: bool) -> _Stacked:
     most = max(1, *(len(scene.boxes) for scene in scenes))
     boxes = exact(scenes[0].boxes).new_zeros(len(scenes), most, 7)
     labels = torch.zeros(len(scenes), most, dtype=torch.int64, device=boxes.device)
-    scores, real = boxes.new_zeros(len(scenes), most), torch.zeros_like(labels, dtype=torch.bool)
+    scores, real = torch.zeros(len(scenes), most, device=boxes.device), torch.zeros_like(labels, dtype=torch.bool)
     for i, scene in enumerate(scenes):
         count = len(scene.boxes)
         shapes = [None if part is None else tuple(part.shape) for part in scene]
@@ -219,7 +222,7 @@ def _stacked(scenes: Sequence[Boxes3D], scored: bool) -> _Stacked:
             raise ValueError(f"boxes, labels and scores are {shapes}, expected (P, 7), (P,) and, if predicted, (P,)")
         order = torch.arange(count, device=scene.boxes.device)
         if scored and scene.scores is not None:
-            ranked, order = scene.scores.sort(descending=True, stable=True)
+            ranked, order = scene.scores.float().sort(descending=True, stable=True)
             scores[i, :count] = ranked
         boxes[i, :count], labels[i, :count] = exact(scene.boxes)[order], scene.labels[order].to(boxes.device)
         real[i, :count] = True

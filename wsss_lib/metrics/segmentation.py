@@ -11,7 +11,7 @@ none of the three, whatever is predicted there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -76,6 +76,54 @@ def mean_iou(matrix: Tensor, absent: Absent = "skip") -> Tensor:
     """
     per_class = iou(matrix)
     return _mean_over(per_class, _exists(matrix.sum(-1), per_class, absent))
+
+
+class MaskScores(NamedTuple):
+    """Of each class, (..., C) float64 in [0, 1]; NaN where there is nothing to divide by.
+
+    With TP, T and P as above and the union U = T + P − TP: ``iou`` TP/U, ``precision`` TP/P, ``recall`` TP/T,
+    ``false_positives`` (P − TP)/U: what is taken too much, ``false_negatives`` (T − TP)/U: what is missed. IoU, false
+    positives and false negatives sum to 1.
+    """
+
+    iou: Tensor
+    precision: Tensor
+    recall: Tensor
+    false_positives: Tensor
+    false_negatives: Tensor
+
+
+def mask_scores(matrix: Tensor) -> MaskScores:
+    """What kind of error each class suffers from, from a confusion matrix (..., C, C).
+
+    Source of the last two: released evaluation code of psa (Ahn & Kwak 2018).
+    """
+    both = matrix.diagonal(dim1=-2, dim2=-1)
+    true, predicted = matrix.sum(-1), matrix.sum(-2)
+    union = true + predicted - both
+    return MaskScores(
+        iou=_divide(both, union),
+        precision=_divide(both, predicted),
+        recall=_divide(both, true),
+        false_positives=_divide(predicted - both, union),
+        false_negatives=_divide(true - both, union),
+    )
+
+
+def mean_mask_scores(matrix: Tensor) -> dict[str, float]:
+    """Means over the classes that occur, the background included; a class that is never predicted has no precision.
+
+    Args:
+        matrix: (C, C), counts over the *whole* data set.
+
+    Returns:
+        ``miou``, ``precision``, ``recall``, ``false_positives`` and ``false_negatives``, each in [0, 1]; NaN where no
+        class has one.
+    """
+    exists = matrix.sum(-1).cpu() > 0
+    means = {name: float(values[exists].nanmean()) for name, values in mask_scores(matrix)._asdict().items()}
+    means.pop("iou")
+    return {"miou": float(mean_iou(matrix)), **means}
 
 
 class ConfusionMatrix(Accumulator):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from wsss_lib import metrics
 from wsss_lib.data.records import Batch, Records, to_device
-from wsss_lib.evaluate import Measured, measure, scores
+from wsss_lib.evaluate import MapMeasurement, measure, scores
 from wsss_lib.experiments.recipes import SEAM_EPOCHS
 from wsss_lib.experiments.studies.common import SEEDS, Study, fitted, say
 from wsss_lib.experiments.studies.cost import step_costs
@@ -134,7 +134,7 @@ def single_scales(lab: Workbench, method: nn.Module, images: int = 60) -> dict[s
     return found
 
 
-def turned(val: Measured, tests: list[Measured]) -> dict[str, list[float]]:
+def turned(val: MapMeasurement, tests: list[MapMeasurement]) -> dict[str, list[float]]:
     """mIoU at each setting of the dial: at the one threshold of the default world, and at the setting's own best."""
     picked = metrics.choose_threshold(val.miou())
     curves = [test.miou() for test in tests]
