@@ -1,6 +1,6 @@
 """The honest rows of all recorded results: what was measured, on what, by which rule, over how many seeds.
 
-A row is what :func:`wsss_lib.evaluate.maps.scores` gives, once per seed, wherever a study put it in its file.
+A row is what :func:`wsss_lib.evaluate.scores` gives, once per seed, wherever a study put it in its file.
 """
 
 from __future__ import annotations

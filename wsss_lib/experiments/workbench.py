@@ -213,7 +213,7 @@ class Workbench:
         return measure(method, records, device=self.device, **options)
 
     def scores(self, method: nn.Module, **options: Any) -> dict[str, Any]:
-        """The honest row of a method: see :func:`wsss_lib.evaluate.maps.scores`."""
+        """The honest row of a method: see :func:`wsss_lib.evaluate.scores`."""
         return scores(self.measure(method, "choose", **options), self.measure(method, "report", **options))
 
     def examples(self, count: int, start: int = 0) -> Batch:
