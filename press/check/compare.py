@@ -16,7 +16,6 @@ exactly. nbval compares through
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -134,7 +133,9 @@ def tolerances(chapter: Chapter) -> Iterator[Problem]:
 def _around(new: str, old: str, within: Tolerance) -> str:
     lines = zip(new.splitlines(), old.splitlines(), strict=False)
     pair = next(((a, b) for a, b in lines if not agree(a, b, within)), (new[-60:], old[-60:]))
-    start = max(0, len(os.path.commonprefix(pair)) - 40)  # a long line is shown from where it begins to differ
+    # A long line is shown from a little before the place where it begins to differ.
+    same = next((at for at, (a, b) in enumerate(zip(*pair, strict=False)) if a != b), 0)
+    start = max(0, same - 40)
     return f"`{pair[0][start:].strip()[:80]}` where `{pair[1][start:].strip()[:80]}` is stored"
 
 
