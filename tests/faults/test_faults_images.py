@@ -12,6 +12,7 @@ import torch
 from fault_kit import encoded, load_rows, photo, ramp, refusal, value_or_refusal
 from PIL import Image, ImageOps
 
+from wsss_lib.data import load
 from wsss_lib.data.photos.convert import open_image
 
 CLEAR_RED = np.zeros((8, 8, 4), np.uint8)
@@ -139,9 +140,10 @@ def test_a_camera_s_orientation_never_parts_image_and_mask(
     if drawn_on == "upright":
         with Image.open(io.BytesIO(turned(np.repeat(mask[..., None], 3, 2) * 255, orientation))) as image:
             mask = (np.asarray(ImageOps.exif_transpose(image).convert("L")) > 127).astype(np.uint8)
-    records = load_rows(tmp_path, [{"image": file, "mask": encoded(mask), "label": "leaf"}])
-    sample = value_or_refusal(lambda: records[0])
-    assert sample is None or overlap(sample) > 0.95
+    one_file = load_rows(tmp_path / "birds", [{"image": file, "mask": encoded(mask), "label": "leaf"}])
+    for records in (one_file, load(tmp_path / "birds", split="birds")):
+        sample = value_or_refusal(lambda records=records: records[0])
+        assert sample is None or overlap(sample) > 0.95
 
 
 def test_an_upright_photo_in_a_table_without_masks(tmp_path: Path) -> None:

@@ -83,7 +83,6 @@ def _load_folder(folder: Path, split: str | None, options: dict[str, Any]) -> Ta
             "their class, or a CSV with the columns image and label"
         )  # fmt: skip
         raise FileNotFoundError(f"{folder} has no split {split or 'train'!r}; {held}")
-    options.setdefault("drawn_on", "stored")  # publishers count the pixels of their files
     siblings = {other: files for other in others if (files := _files_of(folder, other, whole=True))}
     return Table(chosen, name=folder.resolve().name, split=split or "train", siblings=siblings, **options)
 
