@@ -212,6 +212,18 @@ def test_a_console_that_cannot_print_a_name(
     assert reports(tmp_path / "out") == ["鳥.jpg"]
 
 
+def test_weights_that_are_no_numbers_stop_before_a_picture(tmp_path: Path, weights: Path, localize: Localize) -> None:
+    state = mobilenet_v2().state_dict()
+    state["features.0.0.weight"][0] = float("nan")
+    save_file(state, tmp_path / "mobilenet_v2.safetensors")
+    (tmp_path / "photo.jpg").write_bytes(GOOD)
+    localize.weights = tmp_path
+    code, text = localize(tmp_path / "photo.jpg", out=tmp_path / "out")
+    assert code == 1
+    assert "features.0.0.weight" in text
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
 def test_nothing_to_do_is_said(tmp_path: Path, localize: Localize) -> None:
     (tmp_path / "notes.txt").write_text("no photo")
     code, text = localize(tmp_path, out=tmp_path / "out")

@@ -98,7 +98,14 @@ class _Subset(Records):
 
 def positions(indices: Iterable[int] | Tensor, count: int) -> list[int]:
     """Which of ``count`` records are meant by whole numbers from 0, or by one Boolean each; see ``Records.subset``."""
-    at = torch.as_tensor(indices if hasattr(indices, "shape") else list(indices))
+    listed = indices if hasattr(indices, "shape") else list(indices)
+    try:
+        at = torch.as_tensor(listed)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"indices are {listed!r:.80}, expected a list of whole numbers, or one Boolean for each record: look up "
+            "the positions of what you mean first"
+        ) from error
     if at.dim() == 1 and not at.numel():
         return []
     if at.dim() != 1 or at.is_floating_point() or at.is_complex():
