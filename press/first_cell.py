@@ -6,11 +6,12 @@ TAGS = ("hide-input", "nbval-ignore-output")
 """Tags of the cell: folded in the page; its output names versions, which differ between machines."""
 
 _TEMPLATE = """\
-# Where wsss_lib is absent (Colab), install it; torch and NumPy of a running kernel are never replaced.
-import importlib.util
+# Where wsss_lib is absent (Colab), install it.
+# torch and NumPy of a running kernel are never replaced.
+from importlib.util import find_spec
 
-if importlib.util.find_spec("wsss_lib") is None:
-    if importlib.util.find_spec("torch") and importlib.util.find_spec("numpy"):
+if find_spec("wsss_lib") is None:
+    if find_spec("torch") and find_spec("numpy"):
         %pip install -q --no-deps wsss-lib
         from wsss_lib.notebook import install_missing
 

@@ -256,19 +256,28 @@ def _faults(exercise: Exercise) -> Iterator[tuple[Any, str]]:
     for node in _body(exercise.solution.source):
         if not isinstance(node, allowed) and not _is_text(node):
             yield exercise.solution, f"does more than define (line {node.lineno}): move it into the check"
-    asserts = [node for node in ast.walk(ast.Module(_body(exercise.check.source), [])) if isinstance(node, ast.Assert)]
-    if not asserts:
+    hints = list(_hints(exercise.check.source))
+    if not hints:
         yield exercise.check, "asserts nothing, so no answer can fail it: assert what a right answer does"
-    for node in asserts:
-        text = ast.unparse(node.msg) if node.msg else ""
-        if len(text.split()) < WORDS and not isinstance(node.msg, ast.Name):
-            yield exercise.check, f"has an assertion without a hint (line {node.lineno}): say what to look at"
+    for line, hint in hints:
+        text = ast.unparse(hint) if hint else ""
+        if len(text.split()) < WORDS and not isinstance(hint, ast.Name):
+            yield exercise.check, f"has an assertion without a hint (line {line}): say what to look at"
     again = set(exercise.names) & set(defined(exercise.check.source))
     if again:
         yield exercise.check, f"defines {', '.join(sorted(again))} again: check the reader's"
     for answer in [*exercise.wrong[1:], *exercise.right]:
         if not set(defined(answer)) & set(exercise.names):
             yield exercise.check, f"has an answer to try that does not define {' or '.join(exercise.names)}: mend it"
+
+
+def _hints(source: str) -> Iterator[tuple[int, ast.expr | None]]:
+    """Line and message of each ``assert``, and of each call of ``agrees(answer, expected, hint)``."""
+    for node in ast.walk(ast.Module(_body(source), [])):
+        if isinstance(node, ast.Assert):
+            yield node.lineno, node.msg
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "agrees":
+            yield node.lineno, node.args[2] if len(node.args) > 2 else None
 
 
 def _body(source: str) -> list[ast.stmt]:
