@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from wsss_lib.backbones import StagedBackbone, backbone
 from wsss_lib.methods import BAS, BASConfig
-from wsss_lib.methods.bas import activation, sample_class, of_class, suppression_loss
+from wsss_lib.methods.bas import activation, of_class, sample_class, suppression_loss
 from wsss_lib.methods.losses import classification_loss
 
 TERMS = ("classification", "suppression", "area", "foreground")
