@@ -36,6 +36,8 @@ CONFIGURATION = f'''\
 import subprocess
 
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from nbgrader.converters import Autograde
+from nbgrader.preprocessors import DeduplicateIds
 
 c = get_config()  # noqa: F821
 
@@ -53,6 +55,21 @@ c.ClearSolutions.code_stub = {{"python": "..."}}  # what stands in a stub where 
 c.Execute.kernel_name = KERNEL  # the students', and not the one that nbgrader was installed with
 c.Execute.timeout = 600  # seconds a cell may take: training a small network on a slow machine
 c.OverwriteCells.add_missing_cells = True  # a check that a student deleted is put back
+
+
+class DropCopies(DeduplicateIds):
+    """nbgrader warns of copies and empties their metadata, at which putting cells back stumbles: take it away."""
+
+    def preprocess(self, nb, resources):
+        nb, resources = super().preprocess(nb, resources)
+        for cell in nb.cells:
+            if cell.metadata.get("nbgrader") == {{}}:
+                del cell.metadata["nbgrader"]
+        return nb, resources
+
+
+steps = Autograde.sanitize_preprocessors.default()
+c.Autograde.sanitize_preprocessors = [DropCopies if step is DeduplicateIds else step for step in steps]
 '''
 
 INSTRUCTIONS = f"""\

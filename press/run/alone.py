@@ -22,6 +22,7 @@ from press.check.requirements import find_uv
 from press.project import ProjectError, chapters, find_root
 from press.run import execute
 from press.watch import watched
+from wsss_lib.cli.common import stop_cleanly
 
 CHAPTER = "00"
 """The one that ``make test`` runs alone: it draws, trains, reads recorded results and shows figures."""
@@ -91,7 +92,7 @@ def run(python: Path, path: Path, work: Path, *, profile: str = "smoke") -> str:
 def main(root: Path, names: Sequence[str], *, profile: str = "smoke") -> int:
     """Run chapters alone, one after the other; 0 if each gets to its end."""
     failed = 0
-    with tempfile.TemporaryDirectory(prefix="wsss-alone-") as name:
+    with tempfile.TemporaryDirectory(prefix="wsss-alone-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
         python = install(build(root, folder), folder / "environment")
         for path in chapters(root, names):
@@ -110,6 +111,7 @@ if __name__ == "__main__":
     parser.add_argument("--all", action="store_true", help="every chapter")
     parser.add_argument("--profile", default="smoke", help="how much to do (default: smoke)")
     options = parser.parse_args()
+    stop_cleanly()
     wanted = [] if options.all else options.chapters or [CHAPTER]
     try:
         sys.exit(main(find_root(), wanted, profile=options.profile))

@@ -193,7 +193,7 @@ def _execute(
     running: list[subprocess.Popen[str]],
 ) -> None:
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="wsss-run-") as name:
+    with tempfile.TemporaryDirectory(prefix="wsss-run-", ignore_cleanup_errors=True) as name:
         work = Path(name).resolve()
         (work / "empty").mkdir()
         execute.specify_kernel(work)

@@ -28,6 +28,7 @@ from press.project import ProjectError, chapters, find_root
 from press.run import execute, run
 from press.run.kernels import START, watch_nbval
 from press.watch import watched
+from wsss_lib.cli.common import stop_cleanly
 
 CELL_TIMEOUT = 300
 EXECUTED = ".executed.ipynb"
@@ -76,7 +77,7 @@ def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2, sanitize: Path
     command += [f"--nbval-sanitize-with={sanitize or root / 'tests' / 'sanitize.cfg'}"]
     command += ["-n", str(jobs), "--dist", "loadscope"] if jobs > 1 else []
     command += [f"{job.name}/{job.source.name}" for job in due]
-    with tempfile.TemporaryDirectory(prefix="wsss-nbval-") as work:
+    with tempfile.TemporaryDirectory(prefix="wsss-nbval-", ignore_cleanup_errors=True) as work:
         environment = execute.environment(Path(work), root / "_build" / "cache", one_thread=True, offline=True)
         watch = CELL_TIMEOUT * (len(due) + 1)
         code = watched(command, f"nbval of {len(due)} chapters", seconds=watch, cwd=stage, env=environment).returncode
@@ -139,6 +140,7 @@ def _snapped(cell: Any, test: Any, ref: Any, within: Tolerance) -> Any:
 
 
 if __name__ == "__main__":
+    stop_cleanly()
     try:
         raise SystemExit(main(find_root(), sys.argv[1:]))
     except ProjectError as error:

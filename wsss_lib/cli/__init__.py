@@ -16,7 +16,7 @@ from typing import Any
 
 from wsss_lib import __version__
 from wsss_lib.cli import data, images
-from wsss_lib.cli.common import FAILED, OK, USAGE, Parser
+from wsss_lib.cli.common import FAILED, OK, USAGE, Parser, stop_cleanly
 
 GROUP = "wsss.commands"
 """Entry points of this group add commands: each is a function that takes argparse's subparsers."""
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return USAGE
     action: Callable[[argparse.Namespace], int] = options.action
+    stop_cleanly()
     try:
         return action(options)
     except KeyboardInterrupt:

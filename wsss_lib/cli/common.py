@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import signal
+import sys
+import threading
 from typing import Any, NoReturn
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -21,6 +24,12 @@ class Parser(argparse.ArgumentParser):
         choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         near = difflib.get_close_matches(choice[1], re.findall(r"[\w-]+", choice[2]), 1) if choice else []
         super().error(f"{message}: did you mean {near[0]!r}?" if near else message)
+
+
+def stop_cleanly() -> None:
+    """Let a request to end (SIGTERM) unwind the program as an exception does, so that temporary folders go with it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def command(commands: Any, name: str, summary: str, details: str) -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbclient
 import nbformat
@@ -151,8 +152,19 @@ def test_the_command_writes_all_chapters_or_those_named(tmp_path, capsys):
     ],
 )
 def test_nbgrader_grades_with_the_students_kernel_or_not_at_all(tmp_path, monkeypatch, kernel, program, refusal):
-    """The settings as nbgrader loads them, before it does anything."""
+    """The settings as nbgrader loads them, before it does anything; nbgrader's own classes stand in as small ones."""
+    from traitlets import HasTraits, List
     from traitlets.config import Config
+
+    class Deduplicate:
+        def preprocess(self, nb, resources):
+            nb.cells[0].metadata["nbgrader"] = {}
+            return nb, resources
+
+    converter = type("Autograde", (HasTraits,), {"sanitize_preprocessors": List(["ClearOutput", Deduplicate])})
+    monkeypatch.setitem(sys.modules, "nbgrader", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "nbgrader.converters", SimpleNamespace(Autograde=converter))
+    monkeypatch.setitem(sys.modules, "nbgrader.preprocessors", SimpleNamespace(DeduplicateIds=Deduplicate))
 
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "none"))
@@ -170,6 +182,10 @@ def test_nbgrader_grades_with_the_students_kernel_or_not_at_all(tmp_path, monkey
         exec(code, {"get_config": lambda: c})
         assert c.Execute.kernel_name == editions.KERNEL
         assert c.OverwriteCells.add_missing_cells is True
+        first, second = c.Autograde.sanitize_preprocessors
+        assert first == "ClearOutput"
+        cleaned, _ = second().preprocess(chapter(), {})
+        assert "nbgrader" not in cleaned.cells[0].metadata
 
 
 def test_somebodys_work_is_not_overwritten(tmp_path, capsys):

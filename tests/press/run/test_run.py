@@ -1,6 +1,9 @@
 """The runner with real kernels: each chapter here takes about two seconds, so they share few runs."""
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -114,6 +117,25 @@ def test_an_exception_in_what_a_button_calls_fails_the_chapter(ran):
 def test_a_cell_that_hangs_fails_the_chapter(ran):
     _, jobs, _ = ran
     assert "cell 2/2: it did not finish within 1 s" in jobs["04_slow"].failure
+
+
+def test_a_request_to_end_leaves_no_temporary_folder(clone, tmp_path):
+    started, places = tmp_path / "started", tmp_path / "temporary"
+    places.mkdir()
+    put(clone, "01_slow", f"import time\nopen({str(started)!r}, 'w').close()\ntime.sleep(60)", begin=False)
+    program = "import sys; from wsss_lib.cli import main; sys.exit(main(['run']))"
+    environment = os.environ | {"TMPDIR": str(places)}
+    running = subprocess.Popen([sys.executable, "-c", program], cwd=clone, env=environment, stdout=subprocess.PIPE)
+    try:
+        end = time.monotonic() + 60
+        while not started.exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert list(places.glob("wsss-run-*"))
+        running.terminate()
+        assert running.wait(30) == 143
+    finally:
+        running.kill()
+    assert list(places.glob("wsss-run-*")) == []
 
 
 def test_only_what_changed_runs_again(tmp_path):
