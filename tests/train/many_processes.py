@@ -43,7 +43,7 @@ class Staged(Plain):
 
     def after_step(self, progress: Progress) -> bool:
         last = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 1
-        return last and (progress.phase, progress.phase_step) == ("b", 1)
+        return last and (progress.phase, progress.phase_step) == ("b", 0)
 
 
 METHODS = {"unused": Unused, "phases": Staged}

@@ -52,7 +52,7 @@ def masked_responses(
     classes = batch["labels"].argmax(dim=1)
     truth = ((batch["masks"] > 0) & (batch["masks"] < 255)).float()  # (N, H, W)
     masks = [torch.zeros_like(truth), *(resized(truth, radius) for radius in radii), torch.ones_like(truth)]
-    found: dict[str, list[Tensor]] = {"area": [], "cross_entropy": [], "foreground": [], "background": []}
+    responses: dict[str, list[Tensor]] = {"area": [], "cross_entropy": [], "foreground": [], "background": []}
     with evaluating(cam):
         features = cam.backbone(batch["images"], stages=(stage,))[stage]
 
@@ -62,8 +62,8 @@ def masked_responses(
 
         for mask in masks:
             inside, outside = maps(mask), maps(1 - mask)
-            found["area"].append(mask.sum(dim=(1, 2)) / truth.sum(dim=(1, 2)))
-            found["cross_entropy"].append(F.cross_entropy(inside.mean(dim=(2, 3)), classes, reduction="none"))
-            found["foreground"].append(activation(of_class(inside, classes), rectify))
-            found["background"].append(activation(of_class(outside, classes), rectify))
-    return {name: torch.stack(values, dim=1) for name, values in found.items()}
+            responses["area"].append(mask.sum(dim=(1, 2)) / truth.sum(dim=(1, 2)))
+            responses["cross_entropy"].append(F.cross_entropy(inside.mean(dim=(2, 3)), classes, reduction="none"))
+            responses["foreground"].append(activation(of_class(inside, classes), rectify))
+            responses["background"].append(activation(of_class(outside, classes), rectify))
+    return {name: torch.stack(values, dim=1) for name, values in responses.items()}

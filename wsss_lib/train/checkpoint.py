@@ -81,8 +81,8 @@ def root_of(out_dir: str | Path) -> Path:
 
 def steps(root: Path) -> list[int]:
     """The steps of which there are checkpoints, intact or not, the newest first."""
-    found = (path.name.removeprefix("step_") for path in root.glob("step_*"))
-    return sorted((int(step) for step in found if step.isdigit()), reverse=True)
+    numbers = (path.name.removeprefix("step_") for path in root.glob("step_*"))
+    return sorted((int(step) for step in numbers if step.isdigit()), reverse=True)
 
 
 def newest(root: Path) -> Checkpoint | None:

@@ -28,16 +28,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     for name in given.names:
         began = time.monotonic()
-        found = STUDIES[name](given.profile)
+        measured = STUDIES[name](given.profile)
         if given.profile == "book":
             results.record(
                 name,
-                found["data"],
+                measured["data"],
                 command=f"python -m wsss_lib.experiments.studies {name}",
-                fingerprint=found["fingerprint"],
+                fingerprint=measured["fingerprint"],
                 seeds=SEEDS,
                 wall_seconds=time.monotonic() - began,
-                note=found.get("note", NOTE),
+                note=measured.get("note", NOTE),
             )
     return 0
 

@@ -103,8 +103,8 @@ def _rows(profile: str, kinds: dict[str, tuple[type[BAS], dict[str, Any]]]) -> d
         for name, (kind, changes) in kinds.items():
             method = trained_bas(lab, kind, **changes)
             yield name, lab.scores(method) | {"mask_area": mask_area(method, lab.report_on)}
-            seen = measure(method, few, device=lab.device)
-            boxes, pixels = float(seen.boxes.maximum().mean()), seen.pixels.value()
+            few_measured = measure(method, few, device=lab.device)
+            boxes, pixels = float(few_measured.boxes.maximum().mean()), few_measured.pixels.value()
             chosen[name].append({"max_box_acc_v2": boxes, "pxap": pixels})
             say("bas, choosing", lab.seed, {name: chosen[name]})
 
@@ -148,14 +148,14 @@ def cost(rounds: int = 5) -> dict[str, dict[str, float]]:
         "tiny_cnn, 96 px": ("tiny_cnn", 96, None, BASConfig()),
         "ResNet-18, 64 px": ("resnet18", 64, 8, BASConfig(stage="layer3", head=512, pool=2)),
     }
-    found: dict[str, dict[str, float]] = {}
+    ratios: dict[str, dict[str, float]] = {}
     for name, (network, side, stride, config) in cases.items():
         method = BAS(backbone(network, output_stride=stride), 6, config).train()
         batch: Batch = {"images": torch.rand(16, 3, side, side), "labels": torch.eye(6)[torch.arange(16) % 6]}
         kinds = {"plain": OnlyClassifying(method), "bas": method}
         plain, bas = step_costs(kinds, batch, rounds, flops=True).values()
-        found[name] = {key: bas[key] / plain[key] for key in ("time", "flops", "memory")}
-    return found
+        ratios[name] = {key: bas[key] / plain[key] for key in ("time", "flops", "memory")}
+    return ratios
 
 
 STUDIES: dict[str, Study] = {

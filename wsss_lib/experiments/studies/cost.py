@@ -28,7 +28,7 @@ def step_costs(
         By name: ``time`` (the median, seconds of processor time), ``memory`` (bytes, see :func:`saved`) and ``flops``.
         No gradients are left behind.
     """
-    found = {name: {"memory": float(saved(method, batch))} for name, method in methods.items()}
+    costs = {name: {"memory": float(saved(method, batch))} for name, method in methods.items()}
     spent: dict[str, list[float]] = {name: [] for name in methods}
     for number in range(rounds + 1):
         for name, method in methods.items():
@@ -38,14 +38,14 @@ def step_costs(
             if number:
                 spent[name].append(time.process_time() - began)
     for name, method in methods.items():
-        found[name]["time"] = statistics.median(spent[name])
+        costs[name]["time"] = statistics.median(spent[name])
         method.zero_grad()
         if flops:
             with FlopCounterMode(display=False) as counter:
                 _total(method, batch).backward()
-            found[name]["flops"] = float(counter.get_total_flops())
+            costs[name]["flops"] = float(counter.get_total_flops())
             method.zero_grad()
-    return found
+    return costs
 
 
 def saved(method: nn.Module, batch: Any) -> int:

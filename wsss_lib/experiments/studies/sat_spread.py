@@ -57,8 +57,8 @@ def case(profile: str, name: str, world: int, start: int) -> Row:
 def untrained(profile: str, seed: int) -> Row:
     """The class token's attention as pretraining left it, on one seed's world; nothing needs a threshold."""
     lab = bench(profile, seed, seed)
-    found = lab.measure(lab.build(ClassToken, TSCAMConfig()))
-    return {"max_box_acc_v2": float(found.boxes.maximum().mean()), "pxap": found.pixels.value()}
+    result = lab.measure(lab.build(ClassToken, TSCAMConfig()))
+    return {"max_box_acc_v2": float(result.boxes.maximum().mean()), "pxap": result.pixels.value()}
 
 
 def sat_maps(profile: str) -> dict[str, Any]:
@@ -67,8 +67,10 @@ def sat_maps(profile: str) -> dict[str, Any]:
     method = fitted(lab, lab.build(TSCAM, TSCAMConfig()))
     shown = lab.examples(8)
     with torch.no_grad():
-        found = method.localize(shown["images"].to(lab.device), shown["labels"].to(lab.device)).amax(dim=1)  # (8, h, w)
-    data = {"maps": (found * 1000).round().div(1000), "pxap": lab.measure(method).pixels.value()}
+        result = method.localize(shown["images"].to(lab.device), shown["labels"].to(lab.device)).amax(
+            dim=1
+        )  # (8, h, w)
+    data = {"maps": (result * 1000).round().div(1000), "pxap": lab.measure(method).pixels.value()}
     return {"data": data | {"settings": settings()}, "fingerprint": {"test-0": lab.report_on.fingerprint}}
 
 

@@ -46,16 +46,16 @@ def one_seed(profile: str, seed: int) -> dict[str, Any]:
     """What :func:`seam` measures of one seed: by kind of measurement, then by name of the method."""
     lab = Workbench(profile, seed=seed)
     sizes = [lab.split("test", scale=extent).subset(range(min(150, len(lab.report_on)))) for extent in EXTENTS]
-    found: dict[str, dict[str, Any]] = {"rows": {}, "equivariance": {}, "views": {}, "dial": {}}
+    numbers: dict[str, dict[str, Any]] = {"rows": {}, "equivariance": {}, "views": {}, "dial": {}}
     for name, method in ablation(lab).items():
         val, test = lab.measure(method, "choose"), lab.measure(method)
-        found["rows"][name] = scores(val, test)
-        found["equivariance"][name] = equivariance(lab, method)
+        numbers["rows"][name] = scores(val, test)
+        numbers["equivariance"][name] = equivariance(lab, method)
         if name in ("CAM", "SEAM"):
-            found["views"][name] = single_scales(lab, method)
-            found["dial"][name] = turned(val, [measure(method, size) for size in sizes])
-    say("seam", seed, {name: [row] for name, row in found["rows"].items()})
-    return found | {"steps": steps(lab), "fingerprint": lab.report_on.fingerprint}
+            numbers["views"][name] = single_scales(lab, method)
+            numbers["dial"][name] = turned(val, [measure(method, size) for size in sizes])
+    say("seam", seed, {name: [row] for name, row in numbers["rows"].items()})
+    return numbers | {"steps": steps(lab), "fingerprint": lab.report_on.fingerprint}
 
 
 def merged(seeds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -127,11 +127,11 @@ def examples(lab: Workbench, count: int) -> Batch:
 def single_scales(lab: Workbench, method: nn.Module, images: int = 60) -> dict[str, float]:
     """Seeds' mIoU with maps read at one size of the image, and at all of them."""
     choose, report_on = (part.subset(range(min(images, len(part)))) for part in (lab.choose_on, lab.report_on))
-    found = {}
+    numbers = {}
     for name, options in VIEWS.items():
         row = scores(*(measure(method, part, batch_size=10, **options) for part in (choose, report_on)))
-        found[name] = row["miou"]
-    return found
+        numbers[name] = row["miou"]
+    return numbers
 
 
 def turned(val: MapMeasurement, tests: list[MapMeasurement]) -> dict[str, list[float]]:
@@ -150,26 +150,31 @@ def seam_settings(profile: str) -> dict[str, Any]:
         "weights": [replace(TWO_VIEWS, equivariance=weight) for weight in WEIGHTS],
         "rates": [replace(chosen, module_lr=rate) for rate in RATES],
     }
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in scans}
+    numbers: dict[str, list[dict[str, float]]] = {name: [] for name in scans}
     for name, settings in scans.items():
         for config in settings:
             method = fitted(lab, channels_last(lab.build(SEAM, config)), epochs=passes(lab))
-            found[name].append(on_val(lab, method))
-            print(f"seam_settings, {name}:", {k: round(v, 3) for k, v in found[name][-1].items()}, flush=True)
-    data = {"tried": {"weights": WEIGHTS, "rates": RATES}, "found": found, "cost": costs(lab), "config": repr(chosen)}
+            numbers[name].append(on_val(lab, method))
+            print(f"seam_settings, {name}:", {k: round(v, 3) for k, v in numbers[name][-1].items()}, flush=True)
+    data = {
+        "tried": {"weights": WEIGHTS, "rates": RATES},
+        "numbers": numbers,
+        "cost": costs(lab),
+        "config": repr(chosen),
+    }
     note = "best mIoU over thresholds and E(0.5), both on val, one seed; times relative to a training step of CAM"
     return {"data": data, "fingerprint": {"val-0": lab.choose_on.fingerprint}, "note": note}
 
 
 def on_val(lab: Workbench, method: SEAM) -> dict[str, float]:
     """Best mIoU over thresholds, and relative and absolute E(0.5), of class maps and of refined maps."""
-    found = {}
+    numbers = {}
     for name, read in (("class maps", "cam"), ("refined maps", "pcm")):
         one = reading(method, read)
         error = equivariance(lab, one, records=lab.choose_on)
-        found[f"{name}: mIoU"] = float(lab.measure(one, "choose").miou().values.max())
-        found |= {f"{name}: {kind} error": values[SCALES.index(0.5)] for kind, values in error.items()}
-    return found
+        numbers[f"{name}: mIoU"] = float(lab.measure(one, "choose").miou().values.max())
+        numbers |= {f"{name}: {kind} error": values[SCALES.index(0.5)] for kind, values in error.items()}
+    return numbers
 
 
 def costs(lab: Workbench, rounds: int = 7) -> dict[str, dict[str, float]]:
@@ -180,8 +185,8 @@ def costs(lab: Workbench, rounds: int = 7) -> dict[str, dict[str, float]]:
         "two sizes": lab.build(SEAM, TWO_VIEWS),
         "SEAM": lab.build(SEAM, SEAMConfig()),
     }
-    found = step_costs(methods, batch, rounds)
-    return {name: {key: found[name][key] / found["CAM"][key] for key in ("time", "memory")} for name in methods}
+    numbers = step_costs(methods, batch, rounds)
+    return {name: {key: numbers[name][key] / numbers["CAM"][key] for key in ("time", "memory")} for name in methods}
 
 
 def steps(lab: Workbench) -> int:

@@ -30,9 +30,9 @@ def world(profile: str) -> dict[str, Any]:
         lab = Workbench(profile, seed=seed)
         rows["cam"].append(lab.scores(trained(lab)))
         torch.manual_seed(seed)
-        told = Supervised(lab.backbone(), len(lab.classes))
+        supervised = Supervised(lab.backbone(), len(lab.classes))
         # Masks are a harder thing to learn than labels: twice the epochs, so that the bound is not too low.
-        rows["supervised"].append(lab.scores(fitted(lab, told, epochs=2 * (lab.recipe().epochs or 1))))
+        rows["supervised"].append(lab.scores(fitted(lab, supervised, epochs=2 * (lab.recipe().epochs or 1))))
         crowd = Workbench(profile, seed=seed, world=World(critters=(1, 3)))
         # Several small critters instead of a large one: twice the epochs as well.
         rows["several"].append(crowd.scores(trained(crowd, epochs=2 * (crowd.recipe().epochs or 1))))

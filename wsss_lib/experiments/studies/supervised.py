@@ -43,8 +43,8 @@ class Supervised(nn.Module):
 
     def localize(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Probabilities (N, K, H, W); absent classes are zero where labels are given."""
-        found = self.scores(images).sigmoid()
-        return found if labels is None else found * labels[:, :, None, None]
+        probabilities = self.scores(images).sigmoid()
+        return probabilities if labels is None else probabilities * labels[:, :, None, None]
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Backbone and head apart, as the classifier has them."""

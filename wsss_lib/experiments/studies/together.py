@@ -42,15 +42,15 @@ def together(profile: str) -> dict[str, Any]:
         ("TS-CAM", other, fitted(other, other.build(TSCAM, TSCAMConfig()))),
         ("SAT", other, fitted(other, other.build(SAT, SATConfig()))),
     ]
-    found: dict[str, Any] = {}
+    kept: dict[str, Any] = {}
     for name, bench, method in candidates:
         batch = bench.examples(SHOWN)
         with torch.no_grad():
             heat = method.localize(batch["images"], batch["labels"]).amax(dim=1)  # type: ignore[operator]
         chosen = metrics.choose_threshold(bench.measure(method, "choose").iou())
-        found[name] = {"threshold": chosen.value, "maps": packed(maps.resize(heat, (SIDE, SIDE)))}
+        kept[name] = {"threshold": chosen.value, "maps": packed(maps.resize(heat, (SIDE, SIDE)))}
         print(f"together, {name}: threshold {chosen.value:.2f}", flush=True)
-    return {"data": {"images": SHOWN, "side": SIDE, "methods": found}, "fingerprint": lab.report_on.fingerprint}
+    return {"data": {"images": SHOWN, "side": SIDE, "methods": kept}, "fingerprint": lab.report_on.fingerprint}
 
 
 STUDIES: dict[str, Study] = {"together": together}
