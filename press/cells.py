@@ -20,6 +20,8 @@ Notebook = Any
 
 MAX_BYTES = 100_000_000
 """A notebook beyond this size is not opened: it holds something else than a chapter."""
+WIDGETS = "application/vnd.jupyter.widget-state+json"
+"""Under which name a notebook's metadata hold the saved widgets."""
 OURS: dict[str, tuple[type, ...]] = {"mirror": (str, list), "derives": (str, list), "wrong": (list,)}
 """Cell metadata of this project that hold texts, and their types."""
 
@@ -78,6 +80,20 @@ def _fault(data: Any) -> str:
                     isinstance(about, dict) and isinstance(about.get("alt", ""), str)
                 ):
                     return f"cell {place} says {about!r} about its picture, expected its alternative text"
+    return _widget_fault(data["metadata"].get("widgets", {}))
+
+
+def _widget_fault(widgets: Any) -> str:
+    """What keeps the saved widgets from being read; the format itself says nothing of them."""
+    models = widgets
+    for name in (WIDGETS, "state"):
+        models = models.get(name, {}) if isinstance(models, dict) else None
+    if not isinstance(models, dict):
+        return "its metadata hold no proper state of widgets"
+    for name, model in models.items():
+        state = model.get("state", {}) if isinstance(model, dict) else None
+        if not isinstance(state, dict) or not isinstance(state.get("outputs") or [], list):
+            return f"the state of its widget {name} is no object"
     return ""
 
 
@@ -147,5 +163,4 @@ def errors(notebook: Notebook) -> Iterator[tuple[str, str]]:
 
 def widget_state(notebook: Notebook) -> dict[str, Any]:
     """Saved widget models by id; empty where there are none."""
-    widgets = notebook.metadata.get("widgets", {})
-    return dict(widgets.get("application/vnd.jupyter.widget-state+json", {}).get("state", {}))
+    return dict(notebook.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {}))

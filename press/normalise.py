@@ -26,7 +26,6 @@ SHOWN = ("alt", "shows")
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 KERNEL_FILE = re.compile(r"(?<![\w./\\~-])(?:[A-Za-z]:)?[\w./\\~-]*ipykernel_\d+[/\\]\d+\.py")
 STYLER = re.compile(r"\bT_[0-9a-f]{5}(?=[\s_\"'#{,.])")
-WIDGETS = "application/vnd.jupyter.widget-state+json"
 
 
 def normalise(notebook: cells.Notebook, paths: Iterable[str] = ()) -> cells.Notebook:
@@ -82,8 +81,8 @@ def _metadata(notebook: cells.Notebook) -> None:
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python", "pygments_lexer": "ipython3"},
     }
-    if widgets and widgets.get(WIDGETS, {}).get("state"):
-        notebook.metadata["widgets"] = {WIDGETS: widgets[WIDGETS]}
+    if widgets and widgets.get(cells.WIDGETS, {}).get("state"):
+        notebook.metadata["widgets"] = {cells.WIDGETS: widgets[cells.WIDGETS]}
 
 
 def _ids(notebook: cells.Notebook) -> None:
@@ -153,14 +152,14 @@ def _widget_ids(notebook: cells.Notebook) -> cells.Notebook:
     order = _mentioned(json.dumps(notebook.cells), state)
     for name in order:  # grows: a model's own children follow those that are displayed
         order += [i for i in _mentioned(json.dumps(state[name]), state) if i not in order]
-    rest = [name for name in state if name not in order]
+    rest = [name for name in state if name not in order and re.fullmatch("[0-9a-f]{32}", name)]
     order += sorted(rest, key=lambda name: re.sub(r"[0-9a-f]{32}", "", json.dumps(state[name])))
     for k, old in enumerate(order):  # by way of a mark: a numbered id must not be taken for a later one
         text = text.replace(old, f"@@widget{k}@@")
     text = re.sub(r"@@widget(\d+)@@", lambda m: f"{int(m.group(1)):032x}", text)
     data = json.loads(text)
-    models = data["metadata"]["widgets"][WIDGETS]["state"]
-    data["metadata"]["widgets"][WIDGETS]["state"] = dict(sorted(models.items()))
+    models = data["metadata"]["widgets"][cells.WIDGETS]["state"]
+    data["metadata"]["widgets"][cells.WIDGETS]["state"] = dict(sorted(models.items()))
     return cells.nbformat.from_dict(data)
 
 

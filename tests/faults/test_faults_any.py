@@ -19,7 +19,7 @@ from fault_kit import check_refusal, read_all, value_or_refusal
 from hypothesis import given
 from test_faults_checkpoints import CONFIG, Noise, Small, trained
 
-from press import parameters
+from press import cells, parameters
 from wsss_lib.data import load
 from wsss_lib.train import fit, restore
 
@@ -59,6 +59,24 @@ def test_any_table(tmp_path: Path, made: tuple[pa.Table, dict[str, Any]]) -> Non
         if sample is not None:
             check_sample(sample, len(records.classes))
     value_or_refusal(lambda: read_all(records))
+
+
+@strategies.few
+@given(text=strategies.notebooks())
+def test_any_notebook(tmp_path: Path, text: str) -> None:
+    from press.normalise import normalise
+
+    path = tmp_path / "01_birds.ipynb"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    notebook = value_or_refusal(lambda: cells.read(path))
+    if notebook is None:
+        return
+    assert all(isinstance(tag, str) for cell in notebook.cells for tag in cells.tags(cell))
+    list(cells.errors(notebook))
+    [cells.label(notebook, cell) for cell in cells.code_cells(notebook)]
+    value_or_named(lambda: parameters.declared(notebook, "01_birds"))
+    cells.write(normalise(notebook), tmp_path / "again.ipynb")
+    assert cells.read(tmp_path / "again.ipynb").nbformat == 4
 
 
 def value_or_named(action: Callable[[], Any]) -> Any:

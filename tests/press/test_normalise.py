@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from notebook_kit import notebook
 
 from press import cells
-from press.normalise import WIDGETS, normalise
+from press.cells import WIDGETS
+from press.normalise import normalise
 
 v4 = nbformat.v4
 
