@@ -69,7 +69,7 @@ quick: env
 	@JOBS=$(JOBS) .ci/quick
 
 alone: env
-	@$(BIN)/python -m press.run.alone --all
+	@$(BIN)/python -m press.run.without_clone --all
 
 # Every page in headless Chromium, from file:// and without a network: complete, quiet, accessible; controls move.
 test-pages: env

@@ -11,7 +11,7 @@ from book_kit import RESULT, ROOT, STAMP
 from test_book import serving
 
 from press import cells
-from press.publish.build import build, config, dress
+from press.publish.build import build, config, forget_outdated
 from wsss_lib import cli
 
 NOTEBOOK = ROOT / "book" / "chapters" / "90_troubleshooting.ipynb"
@@ -120,7 +120,7 @@ def test_a_changed_style_or_extension_makes_all_anew(tmp_path):
     def built_again() -> bool:
         """Whether Sphinx begins with nothing."""
         kept.mkdir(exist_ok=True)
-        dress(tmp_path, [tmp_path / "stage/press/sphinx", tmp_path / "stage/book/assets"])
+        forget_outdated(tmp_path, [tmp_path / "stage/press/sphinx", tmp_path / "stage/book/assets"])
         return not kept.is_dir()
 
     style.write_text("a {}")

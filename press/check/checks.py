@@ -135,10 +135,13 @@ def _described(chapter: Chapter, cell: Any, text: str) -> Iterator[Problem]:
 
 
 def is_description(alt: str) -> bool:
-    """Whether text has three different words of letters, and is no file name, hash, default or promise."""
-    words = re.findall(r"[^\W\d_]{2,}|\b[aAI]\b", alt)
-    nothing = r"\.(png|svg|jpe?g|gif|webp|pdf)\b|[0-9a-f]{16,}|^<Figure size|\bTODO\b|\bFIXME\b|^alt(ernative)? text\b"
-    return len({word.casefold() for word in words}) >= 3 and not re.search(nothing, alt, re.I)
+    """Whether a text can stand in for a figure, by the library's own rule."""
+    from wsss_lib.figures import check_alt
+
+    try:
+        return bool(check_alt(alt))
+    except ValueError:
+        return False
 
 
 def tags_known(chapter: Chapter) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from press import cells, freshness, stamps
 from press.chapter import Chapter, Problem
-from press.check import addresses, checks, compare, drift, prose, site, whole
+from press.check import addresses, checks, compare, completeness, drift, prose, site
 from press.check.requirements import requirements
 from press.editions import exercises
 from press.project import ProjectError, chapters
@@ -16,7 +16,7 @@ OF_A_CHAPTER = (
     *checks.CHECKS,
     *drift.CHECKS,
     *exercises.CHECKS,
-    *whole.CHECKS,
+    *completeness.CHECKS,
     *compare.CHECKS,
     *prose.CHECKS,
     *addresses.CHECKS,

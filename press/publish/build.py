@@ -45,7 +45,7 @@ def build(
     staged = stage(root, profile, stored=stored)
     tell(f"Building {len(pages(root))} pages ...")
     output = root / "_build"
-    dress(output, [PRESS / "sphinx", staged / "book" / "assets"])
+    forget_outdated(output, [PRESS / "sphinx", staged / "book" / "assets"])
     page = output / "html" / "index.html"
     page.unlink(missing_ok=True)
     program = "from jupyter_book.cli.main import main; main()"  # `jupyter-book` itself need not be on the path
@@ -68,10 +68,10 @@ def build(
     return page
 
 
-def dress(output: Path, sources: Sequence[Path]) -> None:
+def forget_outdated(output: Path, sources: Sequence[Path]) -> None:
     """Forget what Sphinx remembers when extensions or assets have changed, which it does not look at."""
     now = files_digest(sources)
-    kept = output / "dress.txt"
+    kept = output / "sources.txt"
     if not kept.is_file() or kept.read_text(encoding="utf-8") != now:
         shutil.rmtree(output / ".doctrees", ignore_errors=True)
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx import addnodes
 
-from press.publish import honest
+from press.publish import recorded_rows
 from wsss_lib.experiments import results
 
 
@@ -93,12 +93,12 @@ class ResultsTable(Directive):
     def run(self):
         env = self.state.document.settings.env
         documents = read(root(env.app))
-        heads = ["method", "result", "data / split", *honest.METRICS.values(), "seeds", "images", "threshold"]
+        heads = ["method", "result", "data / split", *recorded_rows.METRICS.values(), "seeds", "images", "threshold"]
         heads += ["labels at test time", "CRF", "multi-scale"]
         body = []
         for document in documents:
-            for row in honest.rows(document):
-                numbers = [row.metric(name) for name in honest.METRICS]
+            for row in recorded_rows.rows(document):
+                numbers = [row.metric(name) for name in recorded_rows.METRICS]
                 setting = [row.seeds, row.images, row.rule, row.labels, row.crf, row.scales]
                 body.append([row.method, self.anchor(row.result), row.split, *numbers, *setting])
         made = [table(heads, body, ["sortable", "wide-table"], "Honest rows of all recorded results")]
@@ -111,7 +111,7 @@ class ResultsTable(Directive):
     def origins(self, documents):
         listed = nodes.definition_list(classes=["result-origins"])
         for document in documents:
-            said, count = document["provenance"], len(honest.rows(document))
+            said, count = document["provenance"], len(recorded_rows.rows(document))
             term = nodes.term("", document["name"], ids=[f"result-{document['name'].replace('_', '-')}"])
             kind = (
                 f"{count} rows above."

@@ -2,7 +2,7 @@
 
 Through the front door, so that a guard that is taken off the list fails here. What only a run can see is in
 ``test_run`` (misspelt parameters, callbacks), ``test_compare`` and ``test_tolerance`` (numbers, figures),
-``test_alone`` (chapters that need the clone), what the build sees (dead links, citations, terms) in ``test_book``.
+``test_without_clone`` (chapters that need the clone); what the build sees (dead links, citations) in ``test_book``.
 """
 
 from __future__ import annotations

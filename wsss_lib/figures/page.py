@@ -54,14 +54,21 @@ def canvas(rows: int = 1, columns: int = 1, *, size: tuple[float, float] | None 
         return fig, fig.subplots(rows, columns)
 
 
+NO_DESCRIPTION = re.compile(
+    r"\.(png|svg|jpe?g|gif|webp|pdf)\b|[0-9a-f]{16,}|^<Figure size|\bTODO\b|\bFIXME\b|^alt(ernative)? text\b", re.I
+)
+"""What stands in an alternative text that nobody wrote."""
+
+
 def check_alt(alt: str) -> str:
     """The text without stray white space, if it can stand in for a figure.
 
     Raises:
-        ValueError: Fewer than three words, or a file name or hash among them.
+        ValueError: Fewer than three different words, or a file name, a hash, a default or a promise among them.
     """
     text = " ".join(str(alt).split())
-    if len(re.findall(r"[^\W\d_]{2,}", text)) < 3 or re.search(r"\b[0-9a-f]{16,}\b|\.(png|svg|jpe?g)\b", text):
+    words = {word.casefold() for word in re.findall(r"[^\W\d_]{2,}|\b[aAI]\b", text)}
+    if len(words) < 3 or NO_DESCRIPTION.search(text):
         raise ValueError(f"alt={alt!r} does not describe the figure: say in a sentence or two what a reader would see")
     return text
 

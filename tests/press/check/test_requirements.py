@@ -65,7 +65,7 @@ def steps(tmp_path):
 CALLS = [
     "ruff check .", "ruff format --check .", "mypy ", "lint-imports --no-logo", "wsss check --only requirements",
     "python -m pytest -n 2 -m not browser", "python -m pytest tests/pages -n 2 -rs",
-    "python -m press.run.validate", "python -m press.run.alone", "wsss check",
+    "python -m press.run.validate", "python -m press.run.without_clone", "wsss check",
 ]  # fmt: skip
 
 

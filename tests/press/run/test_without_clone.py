@@ -6,7 +6,7 @@ import pytest
 from notebook_kit import put
 
 from press.project import ProjectError
-from press.run import alone
+from press.run import without_clone
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -16,10 +16,10 @@ def python(tmp_path_factory):
     """An environment with this clone's wheel."""
     folder = tmp_path_factory.mktemp("wheel")
     try:
-        wheel = alone.build(ROOT, folder)
+        wheel = without_clone.build(ROOT, folder)
     except ProjectError as error:
         pytest.skip(str(error))
-    return alone.install(wheel, folder / "environment")
+    return without_clone.install(wheel, folder / "environment")
 
 
 GOOD = """\
@@ -44,18 +44,18 @@ assert profile == "smoke"
 )
 def test_a_chapter_that_needs_the_clone_fails_alone(python, clone, tmp_path, code, what):
     path = put(clone, "01_cam", code, begin=False)
-    told = alone.run(python, path, tmp_path / "work")
+    told = without_clone.run(python, path, tmp_path / "work")
     assert (what in told) if what else told == ""
     assert told.startswith("cell 2/2: ") or not what
 
 
 def test_the_verdict_names_the_remedy(clone, monkeypatch, capsys):
     put(clone, "01_cam", "x = 1", begin=False)
-    monkeypatch.setattr(alone, "build", lambda root, folder: folder / "a.whl")
-    monkeypatch.setattr(alone, "install", lambda wheel, folder: Path("python"))
+    monkeypatch.setattr(without_clone, "build", lambda root, folder: folder / "a.whl")
+    monkeypatch.setattr(without_clone, "install", lambda wheel, folder: Path("python"))
     for told, code in (("cell 1/2: X", 1), ("", 0)):
-        monkeypatch.setattr(alone, "run", lambda *a, told=told, **k: told)
-        assert alone.main(clone, []) == code
+        monkeypatch.setattr(without_clone, "run", lambda *a, told=told, **k: told)
+        assert without_clone.main(clone, []) == code
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("01_cam: fails without the clone in cell 1/2: X: import what it needs from wsss_lib")
     assert second == "01_cam: runs alone"

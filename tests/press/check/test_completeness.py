@@ -4,7 +4,7 @@ from notebook_kit import executed, notebook, told
 
 from press import cells
 from press.chapter import Chapter
-from press.check import whole
+from press.check import completeness
 
 
 def problems(tmp_path, check, *codes: str, output: str = "") -> str:
@@ -16,11 +16,11 @@ def problems(tmp_path, check, *codes: str, output: str = "") -> str:
 
 @pytest.mark.parametrize("code", ["print(1)", "x = 1\nsay('a')", "figures.show(fig, alt=a)", "figures.table(rows)"])
 def test_a_cell_that_was_stripped_is_found(tmp_path, code):
-    told = problems(tmp_path, whole.outputs_kept, code)
+    told = problems(tmp_path, completeness.outputs_kept, code)
     assert "cell 4 (code-0" in told
     assert "no output is stored" in told
     assert "wsss run 01_cam --in-place" in told
-    assert problems(tmp_path, whole.outputs_kept, code, output="1") == ""
+    assert problems(tmp_path, completeness.outputs_kept, code, output="1") == ""
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_cell_that_was_stripped_is_found(tmp_path, code):
     ["x = 1", "if x:\n    print(1)", "def f():\n    print(1)", "x = figures.table(rows)", "table(rows);", "pass"],
 )
 def test_a_cell_that_need_not_show_anything_may_be_silent(tmp_path, code):
-    assert problems(tmp_path, whole.outputs_kept, code) == ""
+    assert problems(tmp_path, completeness.outputs_kept, code) == ""
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_cell_that_need_not_show_anything_may_be_silent(tmp_path, code):
     ["seed = 1", "for seed in (0, 1): pass", "if x:\n    data = 'b'", "a, device = 1, 'cpu'", "import x as data"],
 )
 def test_a_parameter_that_is_overwritten_is_found(tmp_path, code):
-    told = problems(tmp_path, whole.parameters_kept, code)
+    told = problems(tmp_path, completeness.parameters_kept, code)
     assert "overwrites the parameter" in told
     assert "wsss run -p" in told
 
@@ -52,7 +52,7 @@ def test_a_parameter_that_is_overwritten_is_found(tmp_path, code):
     ],
 )
 def test_a_parameter_that_is_used_is_not(tmp_path, code):
-    assert problems(tmp_path, whole.parameters_kept, code) == ""
+    assert problems(tmp_path, completeness.parameters_kept, code) == ""
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_a_parameter_that_is_used_is_not(tmp_path, code):
     ],
 )
 def test_a_callback_that_nobody_calls_is_found(tmp_path, code, what):
-    told = problems(tmp_path, whole.callbacks_called, "def draw(x):\n    pass", code)
+    told = problems(tmp_path, completeness.callbacks_called, "def draw(x):\n    pass", code)
     assert f"gives a control {what}, which no cell calls" in told
     if "lambda" not in code:
-        assert problems(tmp_path, whole.callbacks_called, "def draw(x):\n    pass", code, "draw(1)") == ""
+        assert problems(tmp_path, completeness.callbacks_called, "def draw(x):\n    pass", code, "draw(1)") == ""
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_callback_that_nobody_calls_is_found(tmp_path, code, what):
     ],
 )
 def test_an_error_that_nobody_hears_is_found(tmp_path, code):
-    told = problems(tmp_path, whole.errors_heard, code)
+    told = problems(tmp_path, completeness.errors_heard, code)
     assert "cell 4 (code-0" in told
     assert "catches every error and drops it" in told
 
@@ -99,7 +99,7 @@ def test_an_error_that_nobody_hears_is_found(tmp_path, code):
     ],
 )
 def test_an_error_that_is_expected_or_told_is_not(tmp_path, code):
-    assert problems(tmp_path, whole.errors_heard, code) == ""
+    assert problems(tmp_path, completeness.errors_heard, code) == ""
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_an_error_that_is_expected_or_told_is_not(tmp_path, code):
     ],
 )
 def test_what_only_the_clone_has_is_found(tmp_path, code, what):
-    told = problems(tmp_path, whole.stands_alone, code)
+    told = problems(tmp_path, completeness.stands_alone, code)
     assert "cell 4 (code-0" in told
     assert what in told
 
@@ -131,4 +131,4 @@ def test_what_only_the_clone_has_is_found(tmp_path, code, what):
     ],
 )
 def test_what_every_reader_has_is_not(tmp_path, code):
-    assert problems(tmp_path, whole.stands_alone, code) == ""
+    assert problems(tmp_path, completeness.stands_alone, code) == ""

@@ -1,4 +1,4 @@
-"""Does a chapter run away from the clone? ``python -m press.run.alone [CHAPTER …] [--all]``.
+"""Does a chapter run away from the clone? ``python -m press.run.without_clone [CHAPTER …] [--all]``.
 
 A reader on Colab has the notebook and the installed package, nothing else. Here the wheel is built and unpacked into an
 environment of its own, which borrows the other packages of this one but not the clone (an editable installation is not

@@ -1,4 +1,4 @@
-from press.publish.honest import rows
+from press.publish.recorded_rows import rows
 
 RUN = {"choose": "critters/val", "split": "critters/test", "images": 40, "labels_given": False}
 
