@@ -122,6 +122,9 @@ def loss_curve(history: Any, *, log: bool = False) -> tuple[Figure, str]:
         ax.set(xlabel="update", ylabel="loss")
         if log:
             ax.set_yscale("log")
+            largest = max(float(np.nanmax(v)) for v in means.values())
+            smallest = min((float(v[v > 0].min()) for v in means.values() if (v > 0).any()), default=largest)
+            ax.set_ylim(bottom=max(smallest, 1e-4 * largest))  # a loss of zero has no place on this scale
         else:
             ax.set_ylim(bottom=min(0.0, *(float(np.nanmin(v)) for v in losses.values())))
     ends = [f"{name} {values[0]:.2f} to {values[-1]:.2f}" for name, values in means.items()]

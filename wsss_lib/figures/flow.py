@@ -98,8 +98,12 @@ class Flow:
 
     def _repr_html_(self) -> str:
         reasons = "".join(f"<li>{escape(arrow.stop)}</li>" for arrow in self.arrows if arrow.stop)
-        caption = f"<figcaption>{escape(self.title)}"
-        caption += f' Stop signs: no gradient flows back.<ol style="margin: 0.3em 0">{reasons}</ol>' if reasons else ""
+        caption = f'<figcaption style="text-align: left; color: inherit">{escape(self.title)}'
+        caption += (
+            f' Stop signs: no gradient flows back.<ol style="margin: 0.3em 0; text-align: left">{reasons}</ol>'
+            if reasons
+            else ""
+        )
         return f'<figure class="flow" style="margin: 0">{self.svg()}{caption}</figcaption></figure>'
 
     def __repr__(self) -> str:
