@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -23,6 +22,7 @@ KEPT_METADATA = {
 SHOWN = ("alt", "shows")
 """Metadata of a picture: what ``wsss_lib.figures.show`` says beside it."""
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 KERNEL_FILE = re.compile(r"(?<![\w./\\~-])(?:[A-Za-z]:)?[\w./\\~-]*ipykernel_\d+[/\\]\d+\.py")
 STYLER = re.compile(r"\bT_[0-9a-f]{5}(?=[\s_\"'#{,.])")
@@ -32,8 +32,8 @@ def normalise(notebook: cells.Notebook, paths: Iterable[str] = ()) -> cells.Note
     """A normalised copy.
 
     Cell ids are kept where valid and unique, else made from the cell's text; execution counts run from 1;
-    neighbouring streams are joined; memory addresses, the kernel's temporary file names, widget ids and given path
-    prefixes are replaced; metadata is reduced to what an author means.
+    neighbouring streams are joined; memory addresses, the kernel's temporary file names and given path prefixes are
+    replaced; the state of widgets goes, because pages have no kernel; metadata is reduced to what an author means.
 
     Args:
         notebook: Any version 4 notebook.
@@ -62,7 +62,7 @@ def normalise(notebook: cells.Notebook, paths: Iterable[str] = ()) -> cells.Note
             cell.outputs = [_output(o, cell.execution_count, hidden) for o in _joined(cell.outputs)]
         cell.pop("attachments", None) if cell.get("attachments") == {} else None
     result.nbformat, result.nbformat_minor = 4, 5
-    return _widget_ids(result)
+    return result
 
 
 def _fold(cell: Any) -> None:
@@ -75,14 +75,11 @@ def _fold(cell: Any) -> None:
 
 def _metadata(notebook: cells.Notebook) -> None:
     """One kernel name for everybody; a GPU on Colab, because a reader who forgets it waits ten times longer."""
-    widgets = notebook.metadata.get("widgets")
     notebook.metadata = {
         "accelerator": "GPU",
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python", "pygments_lexer": "ipython3"},
     }
-    if widgets and widgets.get(cells.WIDGETS, {}).get("state"):
-        notebook.metadata["widgets"] = {cells.WIDGETS: widgets[cells.WIDGETS]}
 
 
 def _ids(notebook: cells.Notebook) -> None:
@@ -113,6 +110,8 @@ def _output(output: Any, count: int | None, hidden: list[str]) -> Any:
     if output.output_type == "stream":
         output.text = _text(_overwritten(output.text), hidden)
     elif output.output_type in ("display_data", "execute_result"):
+        if WIDGET in output.data:  # its state is not kept, so its random name leads nowhere
+            output.data[WIDGET] = {"model_id": ""}
         for mime, data in output.data.items():
             if mime.startswith("text/") and isinstance(data, str):
                 output.data[mime] = _text(data, hidden)
@@ -141,27 +140,3 @@ def _text(text: str, hidden: list[str]) -> str:
         text = text.replace(prefix, "…")
     text = ADDRESS.sub("0x…", text)
     return STYLER.sub("T_table", text)
-
-
-def _widget_ids(notebook: cells.Notebook) -> cells.Notebook:
-    """Number the widget models in the order of their first mention; random ids are all that differs between runs."""
-    state = cells.widget_state(notebook)
-    if not state:
-        return notebook
-    text = json.dumps(notebook, ensure_ascii=False)
-    order = _mentioned(json.dumps(notebook.cells), state)
-    for name in order:  # grows: a model's own children follow those that are displayed
-        order += [i for i in _mentioned(json.dumps(state[name]), state) if i not in order]
-    rest = [name for name in state if name not in order and re.fullmatch("[0-9a-f]{32}", name)]
-    order += sorted(rest, key=lambda name: re.sub(r"[0-9a-f]{32}", "", json.dumps(state[name])))
-    for k, old in enumerate(order):  # by way of a mark: a numbered id must not be taken for a later one
-        text = text.replace(old, f"@@widget{k}@@")
-    text = re.sub(r"@@widget(\d+)@@", lambda m: f"{int(m.group(1)):032x}", text)
-    data = json.loads(text)
-    models = data["metadata"]["widgets"][cells.WIDGETS]["state"]
-    data["metadata"]["widgets"][cells.WIDGETS]["state"] = dict(sorted(models.items()))
-    return cells.nbformat.from_dict(data)
-
-
-def _mentioned(text: str, state: dict[str, Any]) -> list[str]:
-    return list(dict.fromkeys(i for i in re.findall(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", text) if i in state))

@@ -1,16 +1,14 @@
-"""Show how far several chapters are: one line that is rewritten on a terminal, plain lines elsewhere."""
+"""Show how far several chapters are: a line when one starts and ends, and now and then one about all."""
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TextIO
 
 EVERY = 15.0
-"""Seconds between two lines where nothing can be rewritten, as in a CI log."""
+"""Seconds between two lines about the chapters under way."""
 
 
 def clock(seconds: float) -> str:
@@ -21,9 +19,8 @@ def clock(seconds: float) -> str:
 class Progress:
     """Chapters under way, each with cell k/n and elapsed time."""
 
-    def __init__(self, tell: Callable[[str], None] = print, stream: TextIO | None = None) -> None:
-        self._tell, self._stream = tell, stream or sys.stderr
-        self._rewrites = self._stream.isatty()
+    def __init__(self, tell: Callable[[str], None] = print) -> None:
+        self._tell = tell
         self._state: dict[str, tuple[float, int, int]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -38,13 +35,11 @@ class Progress:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        self._clear()
 
     def start(self, name: str) -> None:
         """A chapter's kernel is about to start."""
         with self._lock:
             self._state[name] = (time.monotonic(), 0, 0)
-        if not self._rewrites:
             self._tell(f"{name}: started")
 
     def at(self, name: str, cell: int, of: int) -> None:
@@ -56,28 +51,12 @@ class Progress:
         """The chapter is over; ``line`` says how."""
         with self._lock:
             self._state.pop(name, None)
-            self._clear()
             self._tell(line)
 
-    def line(self) -> str:
-        """All chapters under way in one line."""
-        now = time.monotonic()
-        parts = [
-            f"{name} cell {cell}/{of} {clock(now - since)}" if of else f"{name} kernel {clock(now - since)}"
-            for name, (since, cell, of) in self._state.items()
-        ]
-        return "   ".join(parts)
-
     def _tick(self) -> None:
-        while not self._stop.wait(0.5 if self._rewrites else EVERY):
+        while not self._stop.wait(EVERY):
+            now = time.monotonic()
             with self._lock:
-                if self._rewrites:
-                    self._stream.write(f"\r\x1b[K{self.line()}")
-                    self._stream.flush()
-                elif self._state:
-                    self._tell(self.line())
-
-    def _clear(self) -> None:
-        if self._rewrites:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+                parts = [f"{name} cell {k}/{n} {clock(now - since)}" for name, (since, k, n) in self._state.items()]
+                if parts:
+                    self._tell("   ".join(parts))

@@ -114,17 +114,11 @@ def prose(text: str) -> Callable[[Any], None]:
     return lambda made: made.cells.append(v4.new_markdown_cell(text, id="prose"))
 
 
-def widget_error(made: Any) -> None:
-    error = {"output_type": "error", "ename": "ZeroDivisionError", "evalue": "division by zero"}
-    made.metadata["widgets"] = {WIDGETS: {"state": {"a" * 32: {"state": {"outputs": [error]}}}}}
-
-
 IN_THE_CHAPTER = {
     "a misspelt parameter": (source("parameters", "seed = 0", "sed = 0"), "sets profile, sed, data"),
     "a missing parameter": (source("parameters", "seed = 0\n", ""), "expected exactly profile, seed"),
     "no parameters cell": (lambda nb: cell(nb, "parameters").metadata.pop("tags"), "no cell tagged 'parameters'"),
     "a parameter overruled": (source("code-5", "print", "seed = 3\nprint"), "overwrites the parameter seed"),
-    "an exception in a callback": (widget_error, "stores an error (ZeroDivisionError: division by zero)"),
     "a callback that nothing calls": (source("code-5", "print", "interact(draw)\nprint"), "which no cell calls"),
     "a cell never executed": (lambda nb: cell(nb, "code-5").update(execution_count=None, outputs=[]), "never been ex"),
     "outputs stripped": (lambda nb: [c.update(outputs=[]) for c in nb.cells if "outputs" in c], "no output is stored"),
@@ -183,6 +177,13 @@ def test_a_number_or_figure_changed_by_hand_is_found(book):
     changed = "stores other outputs than its last run made"
     assert changed in book(stored=lambda nb: cell(nb, "code-5").outputs[0].update(text="0.6\n"))
     assert changed in book(stored=lambda nb: cell(nb, "code-0").outputs[0].data.update({"image/png": "aGkh"}))
+
+
+def test_an_exception_in_a_callback_is_found(book):
+    error = {"output_type": "error", "ename": "ZeroDivisionError", "evalue": "division by zero"}
+    state = {"widgets": {WIDGETS: {"state": {"a" * 32: {"state": {"outputs": [error]}}}}}}
+    told = book(raw=lambda text: json.dumps(json.loads(text) | {"metadata": state}, indent=1))
+    assert "stores an error (ZeroDivisionError: division by zero)" in told
 
 
 def test_a_file_that_is_not_normalised_is_found(book):

@@ -69,7 +69,7 @@ def test_a_stored_error_is_found_in_cells_and_widgets(chapter):
     assert "KeyError: x" in messages(checks.executed, chapter(outputs=[error]))
     state = {"a" * 32: {"state": {"outputs": [{"output_type": "error", "ename": "E", "evalue": "y"}]}}}
     widgets = {"application/vnd.jupyter.widget-state+json": {"state": state}}
-    bad = chapter(change=lambda nb: nb.metadata.update(widgets=widgets))
+    bad = chapter(change=lambda nb: nb.metadata.update(widgets=widgets), raw=True)
     assert "a widget's callback: stores an error (E: y)" in messages(checks.executed, bad)
 
 
