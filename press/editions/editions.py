@@ -187,7 +187,7 @@ def hide(exercise: Exercise) -> str:
     """The check's source with all that follows its first assertion between nbgrader's marks of hidden tests."""
     source = exercise.check.source
     body = ast.parse(cells.python(source)).body
-    first = next(node for node in body if any(isinstance(inner, ast.Assert) for inner in ast.walk(node)))
+    first = next(node for node in body if any(map(exercises.asserts, ast.walk(node))))
     lines = source.splitlines()
     shown, rest = lines[: first.end_lineno], lines[first.end_lineno or 0 :]
     while rest and not rest[0].strip():

@@ -276,8 +276,14 @@ def _hints(source: str) -> Iterator[tuple[int, ast.expr | None]]:
     for node in ast.walk(ast.Module(_body(source), [])):
         if isinstance(node, ast.Assert):
             yield node.lineno, node.msg
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "agrees":
+        elif asserts(node):
+            assert isinstance(node, ast.Call)
             yield node.lineno, node.args[2] if len(node.args) > 2 else None
+
+
+def asserts(node: ast.AST) -> bool:
+    """Whether a node of a check can refuse an answer: an ``assert``, or a call of ``agrees``."""
+    return isinstance(node, ast.Assert) or (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "agrees")
 
 
 def _body(source: str) -> list[ast.stmt]:
