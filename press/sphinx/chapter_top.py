@@ -1,8 +1,9 @@
-"""The head of every chapter: what it needs, its budget, when it was last verified, buttons, neighbours, how to cite it.
+"""The head of every chapter: what it needs, what a run takes, when it was verified, buttons, neighbours, how to cite it.
 
 Nothing of this stands in the notebooks: needs come from the chapter's own paragraph *What you need*, which moves up
-here; the budget from ``wsss_lib``; the stamp from ``book/stamps.json``, which ``wsss run --in-place`` writes; the
-address from ``pyproject.toml`` by way of the theme's options. Without an address there is no button that needs one.
+here; time, memory and machine from ``book/stamps.json``, which ``wsss run --in-place`` writes; the limits of the other
+profiles from ``wsss_lib``; the address from ``pyproject.toml`` by way of the theme's options. Without an address there
+is no button that needs one.
 """
 
 import json
@@ -14,6 +15,8 @@ from docutils import nodes
 
 NEEDS = re.compile(r"<p><strong>What you need\.?</strong>\.?\s*(.*?)</p>", re.S)
 CHAPTER = re.compile(r"(?:^|/)chapters/(\d\d_\w+)$")
+LIMIT = re.compile(r"^Budget: .*\n", re.M)
+"""What the first cell prints for every chapter alike; the page says what this one took."""
 MAIN = ("wsss-lib", "torch", "numpy")
 
 
@@ -43,26 +46,29 @@ def colab(app, pagename):
     return f"{start}/github/{found[1]}/blob/{branch}/{pagename}.ipynb"
 
 
-def budget():
-    """What a run may cost, by profile."""
+def takes(stamp):
+    """What the stored run took and on what, and what another profile may take."""
     from wsss_lib.experiments.profiles import PROFILES
 
     book, smoke, colab = (PROFILES[name] for name in ("book", "smoke", "colab"))
+    if "seconds" in stamp:
+        took = f"{stamp['seconds']} s and {stamp['memory_mb'] / 1000:.1f} GB of memory · {escape(stamp['machine'])}"
+    else:
+        took = f"not recorded yet; at most {book.budget_words} on {book.machine}"
     return (
-        f"{book.budget_words} on {book.machine} ({smoke.budget_words} with profile <code>smoke</code>, "
-        f"{colab.budget_words} on {colab.machine} with <code>colab</code>)"
+        f"{took} (at most {smoke.budget_words} with profile <code>smoke</code>, "
+        f"at most {colab.budget_words} on {colab.machine} with <code>colab</code>)"
     )
 
 
 def verified(stamp):
-    """The stamp in words."""
+    """When, and with which versions."""
     if not stamp:
         return "not recorded yet: no stamp has been written since these outputs were stored"
     versions = stamp.get("versions", {})
     told = [f"{name} {versions[name]}" for name in MAIN if name in versions]
     told += [f"Python {versions['python']}"] if "python" in versions else []
-    took = f", in {stamp['seconds']} s" if "seconds" in stamp else ""
-    return f"<time>{escape(stamp['date'])}</time> on {escape(stamp['machine'])}{took} · {escape(' · '.join(told))}"
+    return f"<time>{escape(stamp['date'])}</time> · {escape(' · '.join(told))}"
 
 
 def citation(app, title):
@@ -103,8 +109,9 @@ def neighbours(context):
 def head(app, pagename, context, needs):
     """The HTML of a chapter's head."""
     name = CHAPTER.search(pagename)[1]
+    stamp = stamps(app).get(name, {})
     rows = [("Needs", needs)] if needs else []
-    rows += [("Budget", budget()), ("Last verified", verified(stamps(app).get(name)))]
+    rows += [("A run takes", takes(stamp)), ("Last verified", verified(stamp))]
     listed = "".join(f"<div><dt>{term}</dt><dd>{text}</dd></div>" for term, text in rows)
     buttons = []
     if where := colab(app, pagename):
@@ -133,6 +140,7 @@ def place(app, pagename, templatename, context, doctree):
     found = NEEDS.search(body)
     if found:
         body = body[: found.start()] + body[found.end() :]
+    body = LIMIT.sub("", body, count=1)
     needs = found[1] if found else ""
     needs = needs[:1].upper() + needs[1:]
     context["body"] = body.replace("</h1>", "</h1>\n" + head(app, pagename, context, needs), 1)
