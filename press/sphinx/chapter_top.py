@@ -1,4 +1,4 @@
-"""The head of every chapter: what it needs, what a run takes, when it was verified, buttons, neighbours, how to cite it.
+"""The head of every chapter: what it needs and takes, when it was verified, buttons, neighbours, how to cite it.
 
 Nothing of this stands in the notebooks: needs come from the chapter's own paragraph *What you need*, which moves up
 here; time, memory and machine from ``book/stamps.json``, which ``wsss run --in-place`` writes; the limits of the other
