@@ -30,6 +30,13 @@ def test_settled_is_more_than_two_standard_deviations_in_either_direction(values
     assert str(difference).endswith("(settled)" if settled else "(not settled)")
 
 
+def test_a_difference_is_told_with_as_many_decimals_as_are_asked_for():
+    difference = gap([0.001, 0.002, 0.003], [0.0, 0.0, 0.0])
+    assert difference.text(3) == "+0.002 ± 0.001 (not settled)"
+    assert str(difference) == "+0.00 ± 0.00 (not settled)"
+    assert str(gap([-0.001], [0.0])) == "+0.00 (one seed)"  # no minus before a zero
+
+
 def test_one_seed_settles_nothing():
     assert not gap([0.9], [0.1]).settled
     assert str(gap([0.9], [0.1])) == "+0.80 (one seed)"

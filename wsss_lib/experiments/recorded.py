@@ -54,10 +54,14 @@ class Gap:
         """Whether the mean exceeds :data:`SETTLED` standard deviations; never for one seed."""
         return self.seeds > 1 and abs(self.mean) > SETTLED * self.sd
 
-    def __str__(self) -> str:
+    def text(self, digits: int = 2) -> str:
+        """Mean and standard deviation with so many decimals, and whether the difference is settled."""
         if self.seeds == 1:
-            return f"{self.mean:+.2f} (one seed)"
-        return f"{self.mean:+.2f} ± {self.sd:.2f} ({'settled' if self.settled else 'not settled'})"
+            return f"{self.mean:+z.{digits}f} (one seed)"
+        return f"{self.mean:+z.{digits}f} ± {self.sd:.{digits}f} ({'settled' if self.settled else 'not settled'})"
+
+    def __str__(self) -> str:
+        return self.text()
 
 
 class Rows(Mapping[str, Sequence[Row]]):
