@@ -32,13 +32,13 @@ def cell(notebook: cells.Notebook, name: str) -> Any:
     Raises:
         ParameterError: There is none, or more than one.
     """
-    found = [c for c in notebook.cells if c.cell_type == "code" and "parameters" in cells.tags(c)]
-    if len(found) != 1:
+    tagged = [c for c in notebook.cells if c.cell_type == "code" and "parameters" in cells.tags(c)]
+    if len(tagged) != 1:
         raise ParameterError(
-            f"{name} has {len(found) or 'no'} cell{'s' if len(found) > 1 else ''} tagged 'parameters', expected one: "
+            f"{name} has {len(tagged) or 'no'} cell{'s' if len(tagged) > 1 else ''} tagged 'parameters', expected one: "
             "tag the cell that sets " + ", ".join(NAMES)
         )
-    return found[0]
+    return tagged[0]
 
 
 def declared(notebook: cells.Notebook, name: str) -> dict[str, Any]:

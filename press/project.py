@@ -45,11 +45,11 @@ def chapters(root: Path, names: Sequence[str] = ()) -> list[Path]:
     chosen = []
     for name in names:
         stem = Path(name).stem if name.endswith(".ipynb") else name
-        found = [p for p in every if stem in (p.stem, p.stem[3:]) or (stem.isdigit() and int(stem) == int(p.stem[:2]))]
-        if not found:
+        hits = [p for p in every if stem in (p.stem, p.stem[3:]) or (stem.isdigit() and int(stem) == int(p.stem[:2]))]
+        if not hits:
             known = ", ".join(p.stem for p in every)
             raise ProjectError(f"there is no chapter {name!r}: choose from {known}")
-        chosen += [p for p in found if p not in chosen]
+        chosen += [p for p in hits if p not in chosen]
     return sorted(chosen)
 
 

@@ -51,8 +51,8 @@ def hosts(chapter: Chapter) -> Iterator[Problem]:
         texts = [(cell.source, "")] if cell.cell_type == "markdown" else []
         for output in cell.get("outputs", []):
             texts += [("".join(data), mime) for mime, data in output.get("data", {}).items() if mime in CONTENT]
-        found = [address for text, kind in texts for address in (*needed(text), *_scripted(text, kind))]
-        for address in dict.fromkeys(found):
+        outside = [address for text, kind in texts for address in (*needed(text), *_scripted(text, kind))]
+        for address in dict.fromkeys(outside):
             remedy = "put the file into book/assets, or the data into the output"
             yield chapter.problem(cell, f"needs {address} when the page is read: {remedy}")
 

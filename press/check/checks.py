@@ -129,8 +129,8 @@ def _described(chapter: Chapter, cell: Any, text: str) -> Iterator[Problem]:
         if not is_description(alt):
             yield chapter.problem(cell, f"has an <img> whose alt is {alt!r}: describe what it shows")
     for _, body in re.findall(r"^(```+|:::+)\{(?:image|figure)\}[^\n]*\n(.*?)^\1", text, re.M | re.S):
-        found = re.search(r"^:alt:[ \t]*(.*)$", body, re.M)
-        if not is_description(found[1] if found else ""):
+        match = re.search(r"^:alt:[ \t]*(.*)$", body, re.M)
+        if not is_description(match[1] if match else ""):
             yield chapter.problem(cell, "has a picture without a description: add a line `:alt: what it shows`")
 
 
@@ -159,12 +159,12 @@ def places_and_times(chapter: Chapter) -> Iterator[Problem]:
     """Outputs name no place of this machine, and no time unless nbval is told to ignore the cell."""
     for cell in chapter.code:
         text = _output_text(cell)
-        found = PLACE.search(text) or SITE.search(text)
-        if found:
-            yield chapter.problem(cell, f"prints a path of this machine ({found.group()[:60]}): print its name only")
-        found = TIME.search(re.sub(r"<[^<>]*>", " ", text))
-        if found and "nbval-ignore-output" not in cells.tags(cell):
-            message = f"prints a time or a date ({found.group()}), which differs at each run"
+        match = PLACE.search(text) or SITE.search(text)
+        if match:
+            yield chapter.problem(cell, f"prints a path of this machine ({match.group()[:60]}): print its name only")
+        match = TIME.search(re.sub(r"<[^<>]*>", " ", text))
+        if match and "nbval-ignore-output" not in cells.tags(cell):
+            message = f"prints a time or a date ({match.group()}), which differs at each run"
             yield chapter.problem(cell, f"{message}: leave it out, or tag the cell nbval-ignore-output")
 
 

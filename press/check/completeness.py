@@ -97,8 +97,8 @@ def _installed() -> frozenset[str]:
     """Modules that come with Python, a notebook, or what the package depends on."""
     lines = importlib.metadata.requires("wsss-lib") or []
     wanted = {_plain(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in lines if "extra ==" not in line}
-    found = importlib.metadata.packages_distributions()
-    brought = {module for module, names in found.items() if wanted & set(map(_plain, names))}
+    distributions = importlib.metadata.packages_distributions()
+    brought = {module for module, names in distributions.items() if wanted & set(map(_plain, names))}
     return frozenset(sys.stdlib_module_names | brought | {"wsss_lib", "IPython", "nbformat", "google"})
 
 

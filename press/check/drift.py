@@ -238,12 +238,12 @@ def _modules() -> tuple[tuple[str, ast.Module], ...]:
 
 @lru_cache(maxsize=1)
 def _public() -> dict[str, str]:
-    found: dict[str, str] = {}
+    definitions_by_name: dict[str, str] = {}
     for module, tree in _modules():
         for node in tree.body:
             if isinstance(node, Definition) and not node.name.startswith("_"):
-                found.setdefault(node.name, f"{module}.{node.name}")
-    return found
+                definitions_by_name.setdefault(node.name, f"{module}.{node.name}")
+    return definitions_by_name
 
 
 CHECKS = (mirrors, derivations, namesakes, built_here)

@@ -61,10 +61,10 @@ def aliases(code: Iterable[Any], name: str) -> set[str]:
     """Names under which the chapter imported the library's object (or the class that holds it)."""
     module, _, last = name.rpartition(".")
     wanted = {last, module.rsplit(".", 1)[-1]} if module.rsplit(".", 1)[-1][:1].isupper() else {last}
-    found = set()
+    names_of_it = set()
     for cell in code:
         tree = cells.parse(cell.source)
         for node in ast.walk(tree) if tree else []:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wsss_lib"):
-                found |= {alias.asname or alias.name for alias in node.names if alias.name in wanted}
-    return found
+                names_of_it |= {alias.asname or alias.name for alias in node.names if alias.name in wanted}
+    return names_of_it

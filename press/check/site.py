@@ -48,10 +48,10 @@ def links(root: Path) -> Iterator[Problem]:
 def externals(root: Path) -> Iterator[Problem]:
     """No page fetches a script, style, font, picture or data from another host."""
     base = root / HTML
-    found = [(path, source) for path, page in _pages(base) for source in page.needed]
+    requests = [(path, source) for path, page in _pages(base) for source in page.needed]
     styles = sorted((base / "_static").rglob("*.css"))
-    found += [(path, source) for path in styles for source in addresses.needed(path.read_text(encoding="utf-8"))]
-    for path, source in found:
+    requests += [(path, source) for path in styles for source in addresses.needed(path.read_text(encoding="utf-8"))]
+    for path, source in requests:
         yield Problem(str(path.relative_to(base)), f"fetches {source} from another host: serve it from book/assets")
 
 

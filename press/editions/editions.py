@@ -204,8 +204,8 @@ def _copy(notebook: cells.Notebook) -> cells.Notebook:
     return cells.nbformat.reads(cells.dumps(notebook), as_version=4)
 
 
-def _clear(*found: Any) -> None:
-    for cell in found:
+def _clear(*cleared: Any) -> None:
+    for cell in cleared:
         cell.outputs, cell.execution_count = [], None
 
 

@@ -230,11 +230,11 @@ def _quiet() -> Iterator[None]:
 def exercises(chapter: Chapter) -> Iterator[Problem]:
     """Each exercise has task, stub, solution and check; the stub fits, the solution only defines, the check hints."""
     try:
-        found = find(chapter.notebook)
+        present = find(chapter.notebook)
     except ExerciseError as error:
         yield Problem(chapter.name, str(error))
         return
-    for exercise in found:
+    for exercise in present:
         for cell, message in _faults(exercise):
             yield chapter.problem(cell, message)
 

@@ -134,11 +134,11 @@ def config(root: Path) -> dict[str, Any]:
 
 def pages(root: Path) -> list[str]:
     """Pages of the table of contents, without suffix, in order."""
-    found: list[str] = []
+    names: list[str] = []
 
     def walk(node: Any) -> None:
         if isinstance(node, dict):
-            found.extend(str(node[name]) for name in ("root", "file") if name in node)
+            names.extend(str(node[name]) for name in ("root", "file") if name in node)
             for value in node.values():
                 walk(value)
         elif isinstance(node, list):
@@ -146,7 +146,7 @@ def pages(root: Path) -> list[str]:
                 walk(value)
 
     walk(load_yaml((root / "_toc.yml").read_text(encoding="utf-8")))
-    return [re.sub(r"\.(md|ipynb)$", "", page) for page in found]
+    return [re.sub(r"\.(md|ipynb)$", "", page) for page in names]
 
 
 def load_yaml(text: str) -> Any:

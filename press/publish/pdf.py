@@ -41,13 +41,13 @@ def browser() -> str:
         ProjectError: There is none.
     """
     named = os.environ.get("WSSS_CHROMIUM")
-    found = next((path for name in ([named] if named else BROWSERS) if (path := shutil.which(name))), None)
-    if found is None:
+    browser = next((path for name in ([named] if named else BROWSERS) if (path := shutil.which(name))), None)
+    if browser is None:
         where = f"at WSSS_CHROMIUM={named}" if named else "on the path"
         raise ProjectError(
             f"the PDF is printed by Chromium, and there is none {where}: install it, or name another one"
         )
-    return found
+    return browser
 
 
 def write(root: Path, target: Path | None = None) -> Path:
@@ -80,9 +80,9 @@ def write(root: Path, target: Path | None = None) -> Path:
             if missing:
                 raise ProjectError(f"{len(missing)} pictures are missing (first {missing[0]}): build the book again")
             printed = tab.pdf(**PRINT)
-            found = numbers(printed)
-            if found:  # known only once the book has been printed; written into lines that are there already
-                tab.evaluate(NUMBER, found)
+            page_numbers = numbers(printed)
+            if page_numbers:  # known only once the book has been printed; written into lines that are there already
+                tab.evaluate(NUMBER, page_numbers)
                 printed = tab.pdf(**PRINT)
             partial = target.with_suffix(".partial")
             partial.write_bytes(printed)
@@ -94,8 +94,8 @@ def write(root: Path, target: Path | None = None) -> Path:
 
 def numbers(pdf: bytes) -> dict[str, int]:
     """Page numbers of the places that links lead to, from 1; empty where the PDF is not laid out as Chromium does."""
-    found = re.findall(rb"\n(\d+) 0 obj\s*<</Type /Page\s", pdf)
-    order = {int(page): number for number, page in enumerate(sorted(found, key=int), 1)}
+    pages = re.findall(rb"\n(\d+) 0 obj\s*<</Type /Page\s", pdf)
+    order = {int(page): number for number, page in enumerate(sorted(pages, key=int), 1)}
     places = re.findall(rb"/([\w-]+) \[(\d+) 0 R /XYZ", pdf)
     return {name.decode(): order[int(page)] for name, page in places if int(page) in order}
 

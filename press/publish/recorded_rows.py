@@ -51,8 +51,8 @@ class Row:
 
     def metric(self, name: str) -> str:
         """Mean ± standard deviation, or a dash where it was not measured."""
-        found = self.values.get(name)
-        return results.mean_sd(found) if found else "–"
+        measured = self.values.get(name)
+        return results.mean_sd(measured) if measured else "–"
 
 
 def rows(document: Mapping[str, Any]) -> list[Row]:

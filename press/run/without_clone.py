@@ -62,11 +62,11 @@ def install(wheel: Path, folder: Path) -> Path:
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     python = folder / ("bin" if (folder / "bin").is_dir() else "Scripts") / "python"
     asked = [str(python), "-c", "import wsss_lib; print(wsss_lib.__file__)"]
-    found = watched(
+    imported = watched(
         asked, "importing wsss_lib", seconds=TIMEOUT, cwd=folder, capture_output=True, env={}
     ).stdout.strip()
-    if not Path(found).resolve().is_relative_to(site.resolve()):
-        raise ProjectError(f"the wheel was unpacked, but Python imports {found}: take that copy off its path")
+    if not Path(imported).resolve().is_relative_to(site.resolve()):
+        raise ProjectError(f"the wheel was unpacked, but Python imports {imported}: take that copy off its path")
     return python
 
 

@@ -39,11 +39,11 @@ def address(app):
 def colab(app, pagename):
     """Where Colab opens the chapter, or nothing: it takes notebooks from GitHub only."""
     start = app.config.html_theme_options.get("launch_buttons", {}).get("colab_url", "").rstrip("/")
-    found = re.match(r"https://github\.com/([\w.-]+/[\w.-]+)$", address(app))
-    if not (start and found):
+    match = re.match(r"https://github\.com/([\w.-]+/[\w.-]+)$", address(app))
+    if not (start and match):
         return ""
     branch = app.config.html_theme_options.get("repository_branch") or "main"
-    return f"{start}/github/{found[1]}/blob/{branch}/{pagename}.ipynb"
+    return f"{start}/github/{match[1]}/blob/{branch}/{pagename}.ipynb"
 
 
 def takes(stamp):
@@ -137,11 +137,11 @@ def place(app, pagename, templatename, context, doctree):
     if not CHAPTER.search(pagename) or "body" not in context:
         return
     body = context["body"]
-    found = NEEDS.search(body)
-    if found:
-        body = body[: found.start()] + body[found.end() :]
+    match = NEEDS.search(body)
+    if match:
+        body = body[: match.start()] + body[match.end() :]
     body = LIMIT.sub("", body, count=1)
-    needs = found[1] if found else ""
+    needs = match[1] if match else ""
     needs = needs[:1].upper() + needs[1:]
     context["body"] = body.replace("</h1>", "</h1>\n" + head(app, pagename, context, needs), 1)
 
@@ -168,7 +168,7 @@ def outdated(app, env, added, changed, removed):
     """Chapters whose stamp is another than at the last build."""
     now = stamps(app)
     before, env.wsss_stamps = getattr(env, "wsss_stamps", {}), now
-    names = {doc: found[1] for doc in env.found_docs if (found := CHAPTER.search(doc))}
+    names = {doc: match[1] for doc in env.found_docs if (match := CHAPTER.search(doc))}
     return [doc for doc, name in names.items() if now.get(name) != before.get(name)]
 
 

@@ -17,8 +17,8 @@ def serve(app, config):
 
 def once(app, pagename, templatename, context, doctree):
     """Take the copies out of a page with controls, and link the files instead."""
-    body, found = INLINE.subn("", context.get("body", ""))
-    if found:
+    body, removed = INLINE.subn("", context.get("body", ""))
+    if removed:
         context["body"] = body
         app.add_css_file("explore.css")
         app.add_js_file("explore.js", loading_method="defer")

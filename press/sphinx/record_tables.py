@@ -62,10 +62,10 @@ class StatusTable(Directive):
 
     def run(self):
         env = self.state.document.settings.env
-        found = sorted((m[1], doc) for doc in env.found_docs if (m := CHAPTER.search(doc)))
+        documents = sorted((m[1], doc) for doc in env.found_docs if (m := CHAPTER.search(doc)))
         known = stamps(env.app)
         runs, details = [], nodes.definition_list(classes=["status-details"])
-        for name, doc in found:
+        for name, doc in documents:
             stamp = known.get(name)
             chapter = link(env, doc, name)
             if not stamp:
@@ -80,9 +80,9 @@ class StatusTable(Directive):
             details += nodes.definition_list_item("", nodes.term("", name), body)
         heads = ["chapter", "last run", "profile", "time in s", "memory in MB", "machine"]
         made = [table(heads, runs, ["sortable"], "Last runs of the chapters")]
-        absent = [name for name, _ in found if name not in known]
+        absent = [name for name, _ in documents if name not in known]
         if absent:
-            words = f"{len(absent)} of {len(found)} chapters carry no stamp yet: {', '.join(absent)}."
+            words = f"{len(absent)} of {len(documents)} chapters carry no stamp yet: {', '.join(absent)}."
             made.append(paragraph(words + " What made their stored outputs is known only to the one who stored them."))
         return [*made, details] if details.children else made
 

@@ -68,13 +68,13 @@ def cuts(heat: Any, truth: Any, thresholds: Tensor) -> list[Cut]:
     above = sweep.histogram.flip(0).cumsum(0).flip(0)  # (T + 1, 2): pixels above each threshold, by the truth
     total, object_ = int(above[0].sum()), int(above[0, 1])
     ious = sweep.curve("", "").values
-    found = []
+    made = []
     for t, threshold in enumerate(sweep.thresholds.tolist()):
         false, true = (int(n) for n in above[t + 1])
         iou = float(ious[t]) if false + object_ else None
         ratios = iou, _ratio(true, false + true), _ratio(true, object_)
-        found.append(Cut(threshold, *ratios, area=(false + true) / max(total, 1)))
-    return found
+        made.append(Cut(threshold, *ratios, area=(false + true) / max(total, 1)))
+    return made
 
 
 def threshold(
@@ -115,11 +115,11 @@ class Threshold(Control):
 
     def at(self, setting: float) -> Reading:
         """The map cut at a threshold: left the map with the contour, right the seed alone with the true outline."""
-        found = cut(self.heat, self.truth, setting)
-        return Reading(f"{setting:.2f}", self._drawn(setting), self._told(found), found.numbers)
+        one = cut(self.heat, self.truth, setting)
+        return Reading(f"{setting:.2f}", self._drawn(setting), self._told(one), one.numbers)
 
-    def _told(self, found: Cut) -> str:
-        return f"{self.alt} At {found.threshold:.2f} the seed is {found.area:.0%} of the image."
+    def _told(self, one: Cut) -> str:
+        return f"{self.alt} At {one.threshold:.2f} the seed is {one.area:.0%} of the image."
 
     def _drawn(self, setting: float) -> Picture:
         seed = self.heat > setting
@@ -138,14 +138,14 @@ class Threshold(Control):
         heights = count_exceeded(coarse, self._grid).to(torch.uint8)
         inside = ((self.truth > 0) & (self.truth != 255)).float()
         inside = inside if scale == 1 else maps.resize(inside[None], (shape[0], shape[1]))[0]
-        scores = [list(found.numbers.values()) for found in self._cuts]
+        scores = [list(one.numbers.values()) for one in self._cuts]
         colours = np.round(colormaps["viridis"](np.linspace(0, 1, HUNDREDTHS + 1))[:, :3] * 255).astype(np.uint8)
         return {
             "size": f"{shape[1]} {shape[0]}",
             "heights": packed(heights.numpy()),
             "truth": packed(np.packbits(inside.numpy() > 0.5)),
             "scores": packed(np.array([[_hundredth(n) for n in row] for row in scores], dtype=np.uint8)),
-            "areas": packed(np.array([_hundredth(found.area) for found in self._cuts], dtype=np.uint8)),
+            "areas": packed(np.array([_hundredth(one.area) for one in self._cuts], dtype=np.uint8)),
             "colours": base64.b64encode(colours.tobytes()).decode(),
             "names": "|".join(self._cuts[0].numbers),
         }

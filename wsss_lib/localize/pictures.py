@@ -27,14 +27,14 @@ def save_map(map: Tensor, path: Path) -> None:
 
 
 def save_overlay(
-    photo: Image.Image, map: Tensor, found: dict[str, Any], method: str, threshold: float, path: Path
+    photo: Image.Image, map: Tensor, entry: dict[str, Any], method: str, threshold: float, path: Path
 ) -> str:
     """Draw the map over the greyed photo, dashed contour at the threshold, boxes; return its alternative text."""
     shrink = min(1.0, LONGEST_OVERLAY / max(photo.size))
     height, width = max(1, round(photo.height * shrink)), max(1, round(photo.width * shrink))
     image = to_tensor(photo, (height, width))[0]  # (3, h, w)
-    name = "what stands out" if found["index"] is None else found["class"]
-    score = "" if found["score"] is None else f", probability {found['score']:.2f}"
+    name = "what stands out" if entry["index"] is None else entry["class"]
+    score = "" if entry["score"] is None else f", probability {entry['score']:.2f}"
     drawn_height = min(max(figures.WIDTH * height / width, 1.5), 2 * figures.WIDTH)  # inches; thin strips stay legible
     fig, ax = figures.canvas(size=(figures.WIDTH, drawn_height + 1.2))
     drawn = figures.overlay(
@@ -45,11 +45,11 @@ def save_overlay(
         title=figures.plain(f"{name}{score} ({method})"),
     )
     scale = np.array([width / photo.width, height / photo.height] * 2)
-    figures.boxes(ax, np.array(found["boxes"], dtype=float).reshape(-1, 4) * scale, predicted=True)
+    figures.boxes(ax, np.array(entry["boxes"], dtype=float).reshape(-1, 4) * scale, predicted=True)
     figures.colourbar(fig, ax, drawn, label="share of the map's maximum", threshold=threshold)
     write_atomically(path, marked(figures.png(fig, dpi=150)))
-    where = "; ".join(f"from ({x0}, {y0}) to ({x1}, {y1})" for x0, y0, x1, y1 in found["boxes"]) or "nowhere"
+    where = "; ".join(f"from ({x0}, {y0}) to ({x1}, {y1})" for x0, y0, x1, y1 in entry["boxes"]) or "nowhere"
     return (
-        f"{method} map of {name}{score} over the photo in grey; {found['coverage']:.0%} of the pixels exceed the "
+        f"{method} map of {name}{score} over the photo in grey; {entry['coverage']:.0%} of the pixels exceed the "
         f"threshold {threshold:g}, boxes in pixels: {where}."
     )

@@ -253,22 +253,22 @@ def _overlaps(maps: Tensor, boxes: Sequence[Tensor], grid: Tensor, protocol: Box
     truth = torch.stack([torch.cat([b, b[:1].expand(most - len(b), 4)]).double().cpu() for b in boxes]) if n else None
     if truth is None:
         return torch.zeros(0, t, dtype=torch.float64)
-    found = box_intervals(_levels(maps, grid, protocol.eight_bit), protocol.which)
-    found = BoxIntervals(*(column.cpu() for column in found))
-    predicted = found.boxes.double()
+    intervals = box_intervals(_levels(maps, grid, protocol.eight_bit), protocol.which)
+    intervals = BoxIntervals(*(column.cpu() for column in intervals))
+    predicted = intervals.boxes.double()
     if protocol.corners == "clipped":
         predicted = torch.minimum(predicted, predicted.new_tensor([w, h, w - 1, h - 1]))
 
     def overlap(candidates: Tensor, image: Tensor) -> Tensor:  # (M, 4), (M,) → (M,)
         return box_iou(candidates[:, None], truth[image], protocol.iou).amax(dim=(1, 2))
 
-    values = overlap(predicted, found.image)
+    values = overlap(predicted, intervals.image)
     if protocol.which == "all":
-        best = interval_max(found, values, (n, t), empty=-1.0)
+        best = interval_max(intervals, values, (n, t), empty=-1.0)
     else:  # not the best box, but the largest
-        winner = interval_max(found, found.rank, (n, t), empty=-1)
+        winner = interval_max(intervals, intervals.rank, (n, t), empty=-1)
         by_rank = torch.empty_like(values)
-        by_rank[found.rank] = values
+        by_rank[intervals.rank] = values
         best = torch.cat([by_rank, values.new_full((1,), -1.0)])[winner]  # index −1, no box, is the last: −1
     blank = torch.tensor([0, 0, w, h] if protocol.empty == "image" else [0, 0, 0, 0], dtype=torch.float64)
     fallback = overlap(blank.expand(n, 4), torch.arange(n))

@@ -193,12 +193,12 @@ def _account(
     parts = np.where(masks > 0, parts, 0).astype(np.uint8)
     objects: list[list[dict[str, Any]]] = []
     for i in range(n):
-        found = []
+        entries = []
         for j, layer in enumerate(layers):
             if not kept[i, j]:
                 continue
             left, top, right, bottom = (int(b) for b in boxes[i, j])
-            found.append(
+            entries.append(
                 {
                     "species": world.species[layer.species[i]],
                     "class": int(layer.species[i]),
@@ -213,7 +213,7 @@ def _account(
                     "visible": round(int(visible[i, j]) / max(1, int(full[i, j])), 3),
                 }
             )
-        objects.append(found)
+        objects.append(entries)
     return Scenes(pixels, masks, parts, instances, labels, objects)
 
 
