@@ -254,3 +254,11 @@ def test_one_list_of_classes_for_all() -> None:
     ):
         with pytest.raises(ValueError, match=how + ".*load both with one list"):
             check_same_classes({"train": ("cat", "dog"), "val": other})
+
+
+def test_numbers_and_booleans_are_not_mixed():
+    from wsss_lib.data.records import positions
+
+    assert positions([True, False, True], 3) == [0, 2]
+    with pytest.raises(ValueError, match="numbers and Booleans mixed"):
+        positions([True, 2], 3)

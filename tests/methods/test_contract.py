@@ -421,3 +421,9 @@ class TestBase:
     def test_any_positive_label_counts(self) -> None:
         present = check_labels(torch.tensor([[1.0, 0.0, 0.3]]), torch.zeros(1, 3, 8, 8), 3)
         assert present.tolist() == [[True, False, True]]
+
+
+@pytest.mark.parametrize("name", ["cam", "bas", "seam", "sat"])
+def test_a_plain_network_is_no_backbone_and_one_sentence_says_so(name: str) -> None:
+    with pytest.raises(ValueError, match="got Linear, expected a backbone with named stages"):
+        registry.entry(name).method(nn.Linear(1, 1))

@@ -255,3 +255,9 @@ def test_tied_weights_and_refusals(tmp_path: Path) -> None:
         tied[0].bias[1] = torch.nan
     with pytest.raises(FloatingPointError, match=r"0\.bias is not finite after update 7"):
         checkpoint.finite(tied, 7)
+
+
+def test_checkpoints_need_a_folder(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(ValueError, match="which is a file, expected a folder"):
+        checkpoint.root_of(tmp_path / "run")

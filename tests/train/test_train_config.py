@@ -80,3 +80,8 @@ def test_plan_counts_every_image_once(records: int, size: int, accumulation: int
         running += plan.images(step)
     assert running == plan.images_before(plan.steps) == epochs * plan.records
     assert plan.records == records if not drop else records - records % (size * accumulation)
+
+
+def test_a_boolean_is_no_seed():
+    with pytest.raises(ValueError, match="seed is True"):
+        TrainConfig(epochs=1, seed=True)

@@ -99,6 +99,9 @@ class _Subset(Records):
 def positions(indices: Iterable[int] | Tensor, count: int) -> list[int]:
     """Which of ``count`` records are meant by whole numbers from 0, or by one Boolean each; see ``Records.subset``."""
     listed = indices if hasattr(indices, "shape") else list(indices)
+    kinds = {isinstance(i, bool) for i in listed} if isinstance(listed, list) else set()
+    if len(kinds) > 1:
+        raise ValueError(f"indices are {listed!r:.80}, numbers and Booleans mixed: pass one or the other")
     try:
         at = torch.as_tensor(listed)
     except (TypeError, ValueError, RuntimeError) as error:

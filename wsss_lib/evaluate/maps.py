@@ -191,7 +191,7 @@ def measure(
     if several and not isinstance(method, Method):
         raise ValueError(f"{name} is no method with raw maps, which several scales need: leave scales and flip out")
     names = getattr(method, "classes", None)
-    if names is not None:
+    if isinstance(names, (tuple, list)):  # a network of somebody's may call a number so
         check_same_classes({name: names, f"{records.name}/{records.split}": records.classes})
 
     def predict(batch: Batch) -> Prediction:

@@ -10,6 +10,7 @@ A method whose training has a history (a warm-up, several phases, a teacher) ove
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -124,14 +125,17 @@ class Method(nn.Module):
     waits = False
     backbone: Backbone
 
+    def __new__(cls, *arguments: Any, **named: Any) -> Self:
+        # Before Python counts the arguments: CAM(resnet18()) lacks a class count too, but that is not what is wrong.
+        first = next(iter(inspect.signature(cls).parameters), "")
+        if arguments and first == "backbone":
+            check_backbone(cls.__name__, arguments[0])
+        return super().__new__(cls)
+
     def __init__(self, backbone: Backbone | None = None, num_classes: int | None = None) -> None:
         super().__init__()
         if backbone is not None:
-            if not isinstance(backbone, Backbone):
-                raise ValueError(
-                    f"{type(self).__name__} got {type(backbone).__name__}, expected a backbone with named stages: "
-                    "build one by wsss_lib.backbones.backbone, or look into a network as it is by GradCAM or EigenCAM"
-                )
+            check_backbone(type(self).__name__, backbone)
             self.backbone = backbone
         if num_classes is not None and not (isinstance(num_classes, Integral) and num_classes >= 1):
             raise ValueError(f"num_classes is {num_classes}, expected at least 1: count the foreground classes only")
@@ -250,6 +254,19 @@ class Method(nn.Module):
 
     def after_step(self, progress: Progress) -> bool | None:
         """Called after the optimiser's step, for example to move a teacher's average; True ends the phase early."""
+
+
+def check_backbone(method: str, network: Any) -> None:
+    """Whether a method was given a backbone.
+
+    Raises:
+        ValueError: It was given another network.
+    """
+    if not isinstance(network, Backbone):
+        raise ValueError(
+            f"{method} got {type(network).__name__}, expected a backbone with named stages: build one by "
+            "wsss_lib.backbones.backbone, or look into a network as it is by GradCAM or EigenCAM"
+        )
 
 
 def check_labels(labels: Tensor, images: Tensor, classes: int | None = None) -> Tensor:

@@ -75,7 +75,15 @@ class Checkpoint:
 
 
 def root_of(out_dir: str | Path) -> Path:
-    """The folder in which a run's checkpoints lie."""
+    """The folder in which a run's checkpoints lie.
+
+    Raises:
+        ValueError: ``out_dir`` is a file.
+    """
+    if Path(out_dir).is_file():
+        raise ValueError(
+            f"out_dir is {out_dir}, which is a file, expected a folder for checkpoints: name another place"
+        )
     return Path(out_dir) / "checkpoints"
 
 

@@ -96,7 +96,7 @@ class TrainConfig:
         for name in ("lr", "head_lr", "power") + (("clip_norm",) if self.clip_norm is not None else ()):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: pass a positive number")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 2**63:
             raise ValueError(f"seed is {self.seed!r}: pass a whole number from 0 to 2**63 - 1")
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay is {self.weight_decay!r}: pass 0 or a positive number")
