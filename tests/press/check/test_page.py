@@ -50,6 +50,7 @@ def test_a_stub_of_an_exercise_is_no_machinery():
 def test_a_chapter_without_a_method_needs_none():
     assert "before the first" in told(page.proportion(chapter(lines(60))))
     assert not told(page.proportion(chapter(lines(60), name="90_troubleshooting")))
+    assert not told(page.proportion(chapter(lines(60), name="12_together")))
 
 
 def test_a_role_that_does_not_exist_is_refused():
