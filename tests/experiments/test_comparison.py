@@ -31,6 +31,14 @@ def test_each_method_has_the_row_and_the_maps_that_it_has_alone(lab, run):
     assert run.thresholds["CAM"] == alone["thresholds"]["iou"]
 
 
+def test_the_curves_behind_a_row_are_kept(lab, run):
+    choose, report = run.measured["CAM"]
+    assert (choose.fingerprint, report.fingerprint) == (lab.choose_on.fingerprint, lab.report_on.fingerprint)
+    threshold = run.rows["CAM"]["thresholds"]["miou"]
+    assert choose.miou().values.max() == choose.miou().at(threshold)
+    assert report.miou().at(threshold) == run.rows["CAM"]["miou"]
+
+
 def test_the_table_has_a_row_a_method_and_says_the_rule(run):
     table = run.table("Twelve images")
     assert [row[0] for row in table.cells] == ["CAM", "again"]
@@ -77,3 +85,10 @@ def test_a_run_on_photographs_is_recorded_with_its_settings(run, monkeypatch, tm
     assert stored["data"]["rows"]["CAM"][0]["pxap"] == pytest.approx(run.rows["CAM"]["pxap"], abs=1e-5)
     assert stored["provenance"]["command"].startswith("wsss run 03_bas --profile smoke -p data=")
     assert [row[0] for row in table.cells] == ["CAM", "again"]
+    assert "thresholds from 12 images of train" in table.caption
+
+
+def test_a_run_that_did_not_say_how_many_chose_is_not_said_to_have(run, monkeypatch):
+    monkeypatch.setattr(results, "names", lambda: ["01_cam_voc"])
+    monkeypatch.setattr(results, "read", lambda name: {"data": {"rows": {"CAM": [{}]}, "train": 2694, "val": 300}})
+    assert "thresholds from train, numbers from 300 of val" in photographs("01_cam_voc", run).caption

@@ -9,7 +9,7 @@ run.curtain("CAM", "BAS")           # two maps of the same images, one pulled as
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from wsss_lib import explore, figures, maps
 from wsss_lib.data.records import IGNORE
+from wsss_lib.evaluate import MapMeasurement, scores
 from wsss_lib.experiments import results
 from wsss_lib.experiments.recorded import Row, honest_table
 from wsss_lib.experiments.workbench import Workbench
@@ -42,6 +43,8 @@ class Comparison:
         rows: The honest row of each method.
         images, labels, masks: (N, 3, H, W), (N, K) and (N, H, W) of the images that are shown.
         maps: By method, the map of each image's classes, (N, H, W) in [0, 1].
+        measured: By method, what was counted on the split that chooses and on the one that is reported: the curves over
+            the threshold, from which the rows follow.
     """
 
     lab: Workbench
@@ -50,6 +53,7 @@ class Comparison:
     labels: Tensor
     masks: Tensor
     maps: Mapping[str, Tensor]
+    measured: Mapping[str, tuple[MapMeasurement, MapMeasurement]] = field(default_factory=dict)
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -128,9 +132,13 @@ def compare(lab: Workbench, methods: Mapping[str, nn.Module], *, images: int = 8
     """
     batch = lab.examples(images)
     shown, labels, masks = (batch[key].to(lab.device) for key in ("images", "labels", "masks"))
-    rows = {name: lab.scores(method.eval(), **options) for name, method in methods.items()}
+    measured = {
+        name: (lab.measure(method.eval(), "choose", **options), lab.measure(method, "report", **options))
+        for name, method in methods.items()
+    }
+    rows = {name: scores(choose, report) for name, (choose, report) in measured.items()}
     heats = {name: full_size(method, shown, labels) for name, method in methods.items()}
-    return Comparison(lab, rows, shown, labels, masks, heats)
+    return Comparison(lab, rows, shown, labels, masks, heats, measured)
 
 
 def photographs(study: str, run: Comparison, *, note: str = "", **about: Any) -> figures.Table:
@@ -173,8 +181,9 @@ def photographs(study: str, run: Comparison, *, note: str = "", **about: Any) ->
         {"method": name} | {title: row.get(key) for key, title in PHOTOGRAPHS.items()}
         for name, (row, *_) in data["rows"].items()
     ]
+    # A run that did not say on how many images it trained wrote their number in place of those that choose.
+    choosing = f"{data['train']} images of train" if "trained_on" in data else "train"
     caption = (
-        f"PASCAL VOC 2012, animals and people: thresholds from {data['train']} images of train, numbers from "
-        f"{data['val']} of val; one seed"
+        f"PASCAL VOC 2012, animals and people: thresholds from {choosing}, numbers from {data['val']} of val; one seed"
     )
     return figures.table(lines, caption=caption)

@@ -27,6 +27,16 @@ class Published:
 
 
 TABLES = {
+    "cam": Published(
+        {
+            "top-5 localisation error, ILSVRC (lower is better)": {"CAM": 37.1, "trained on boxes": 34.2},
+            "GT-known localisation, CUB-200, ResNet-50": {"CAM": 57.35},
+            "GT-known localisation, ILSVRC, ResNet-50": {"CAM": 51.86},
+            "mIoU of seeds, PASCAL VOC train": {"CAM": 48.3},
+        },
+        read_in="Zhou et al. 2016 (first row), Wu et al. 2022 and Ahn et al. 2019 (last row)",
+        unlike="all classes, other networks and splits; seeds with several scales and flip",
+    ),
     "bas": Published(
         {
             "GT-known localisation, CUB-200, ResNet-50": {"CAM": 57.35, "BAS": 95.13},
