@@ -64,10 +64,11 @@ def lay_out(root: Path) -> None:
         path = Path(page)
         if path.parent.name == "chapters":
             cells.write(executed(path.name), root / "_build" / "run" / "book" / f"{path.name}.ipynb")
-        elif path.name in ("results", "status"):
-            shutil.copyfile(ROOT / "book" / f"{path.name}.md", root / "book" / f"{path.name}.md")
         else:
-            (root / "book" / f"{path.name}.md").write_text(f"# {path.name}\n\nText.\n")
+            file = root / f"{page}.md"
+            file.parent.mkdir(exist_ok=True)
+            real = page in ("book/results", "book/status", "book/api/maps")
+            file.write_text((ROOT / f"{page}.md").read_text() if real else f"# {path.name}\n\nText.\n")
     (root / "book" / "references.bib").write_text("")
     (root / "book" / "stamps.json").write_text(json.dumps({"01_cam": STAMP}))
     (root / "results").mkdir()

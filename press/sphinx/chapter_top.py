@@ -71,6 +71,19 @@ def verified(stamp):
     return f"<time>{escape(stamp['date'])}</time> · {escape(' · '.join(told))}"
 
 
+def builds(app, context, pagename):
+    """Links to what the chapter builds of the library; the extension ``reference`` has noted it."""
+    entries = app.env.domains["py"].objects
+    names = {name for page in getattr(app.env, "wsss_built", {}).values() for name in page if page[name] == pagename}
+    links = []
+    for name in (name for name in entries if name in names):
+        entry = entries[name]
+        short = name if entry.objtype == "module" else name.rpartition(".")[2]
+        link = f"{context['pathto'](entry.docname)}#{entry.node_id}"
+        links.append(f'<a href="{link}"><code>{escape(short)}</code></a>')
+    return ", ".join(links)
+
+
 def citation(app, title):
     """How to cite a page, as a sentence and as BibTeX."""
     from wsss_lib import __version__
@@ -111,6 +124,8 @@ def head(app, pagename, context, needs):
     name = CHAPTER.search(pagename)[1]
     stamp = stamps(app).get(name, {})
     rows = [("Needs", needs)] if needs else []
+    built = builds(app, context, pagename)
+    rows += [("Builds", built)] if built else []
     rows += [("A run takes", takes(stamp)), ("Last verified", verified(stamp))]
     listed = "".join(f"<div><dt>{term}</dt><dd>{text}</dd></div>" for term, text in rows)
     buttons = []

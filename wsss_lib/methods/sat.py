@@ -157,7 +157,7 @@ def gated_block(block: Block, tokens: Tensor, renormalise: bool = False) -> tupl
 
 
 def batch_area_loss(maps: Tensor, prior: float) -> Tensor:
-    """|1/N Σ_b ⟨M_b⟩ − λ|: the batch's mean area is λ, a single image may have any.
+    """``|1/N Σ_b ⟨M_b⟩ − λ|``: the batch's mean area is λ, a single image may have any.
 
     Args:
         maps: (N, 1, h, w) in [0, 1].
@@ -170,7 +170,7 @@ def batch_area_loss(maps: Tensor, prior: float) -> Tensor:
 
 
 def image_area_loss(maps: Tensor, prior: float) -> Tensor:
-    """1/N Σ_b |⟨M_b⟩ − λ|: every image has the area λ. Not in the paper. Arguments as :func:`batch_area_loss`.
+    """``1/N Σ_b |⟨M_b⟩ − λ|``: every image has the area λ. Not in the paper. Arguments as :func:`batch_area_loss`.
 
     Built in chapter 4.
     """

@@ -130,9 +130,9 @@ def competing(raw: Tensor) -> Tensor:
 
 
 def pixel_correlation(maps: Tensor, features: Tensor) -> Tensor:
-    """Each pixel takes the mean of the maps over the pixels that resemble it.
+    """Each pixel takes the mean of the maps over the pixels that resemble it:
 
-    a_ij = ReLU(f_i · f_j / |f_i||f_j|),   r(j) = Σ_i m(i) a_ij / Σ_i a_ij
+        a_ij = ReLU(f_i · f_j / |f_i||f_j|),   r(j) = Σ_i m(i) a_ij / Σ_i a_ij
 
     No softmax, no residual, no learned values: r stays within the range of m.
 

@@ -63,8 +63,8 @@ Each takes maps (N, h, w) and features (N, C, h, w), and gives (N,): a map is up
     ``perron`` would read off the direction.) Fails where the ground is the strongest thing in the image, such as
     texture or padded borders, and is noise behind a layer norm, where the mean over channels is the same everywhere.
 ``max_abs``
-    The largest value is positive: flip where |min| > |max|. A centred map has mean zero, so the smaller region has the
-    larger values: fails for objects that cover more than about half of the image.
+    The largest value is positive: flip where ``|min| > |max|``. A centred map has mean zero, so the smaller region has
+    the larger values: fails for objects that cover more than about half of the image.
 ``border``
     The rim of the grid, one cell wide, is lower on average than what it encloses. Fails for objects that are cut by the
     image's edge or surround its centre.

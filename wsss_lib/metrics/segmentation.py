@@ -21,6 +21,7 @@ from wsss_lib.metrics.accumulate import Accumulator, check_classes, count_cells,
 from wsss_lib.metrics.thresholds import Curve
 
 IGNORE = 255
+"""Value of a mask where nothing is counted."""
 Absent = Literal["skip", "penalise"]
 
 
