@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ from wsss_lib.train.order import Reader, Transform, stream
 from wsss_lib.train.phases import Course
 from wsss_lib.train.progress import Progress, Style, as_metrics
 from wsss_lib.train.resume import Run, identify, locked
+from wsss_lib.train.standstill import IMAGES, Standstill
 from wsss_lib.train.state import original
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
@@ -61,6 +63,8 @@ def fit(
     groups, the direction and the factor on the learning rate that it names. ``before_step(progress)`` is called before
     the losses of each update and ``after_step(progress)`` after the optimiser's step; where the latter returns True,
     the phase ends, and the rest of the run begins so much earlier. See :class:`wsss_lib.methods.contract.Method`.
+
+    A warning says so where a run learns nothing: a loss has stood at ln 2 for two epochs and every map is flat.
 
     Args:
         method: A module with ``losses(batch) -> dict[str, Tensor]``, scalars with the same names at each step; and
@@ -121,6 +125,7 @@ def fit(
         batches = stream(reader, config, plan, len(history), machine.index, machine.count)
         every = config.checkpoint_every or plan.steps_per_epoch
         bar = Progress(progress if machine.is_main else "none", plan, history)
+        watch = Standstill(method, lambda: reader[0, list(range(min(IMAGES, len(records))))])
         began = time.perf_counter() - history.seconds
         try:
             while (step := len(history)) < course.steps:
@@ -147,6 +152,8 @@ def fit(
                     run.save(done, history)
                 if ends_epoch:
                     bar.epoch(epoch)
+                    if machine.is_main:
+                        watch.look(history, partial(_validated, run))
         finally:
             bar.close()
             stepper.zero_grad(set_to_none=True)
