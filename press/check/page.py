@@ -18,7 +18,7 @@ WIDTH, LINES, EARLY, MACHINERY = 76, 220, 40, 0.15
 
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 ROLES = ("method", "experiment")
-FREE = ("00_", "12_", "90_", "91_")
+FREE = ("00_", "12_", "90_", "91_", "92_")
 """Chapters that build no method: their code may be what they like, in lines that fit."""
 
 
