@@ -72,7 +72,7 @@ def test_a_gallery_is_shown_with_its_text(run, monkeypatch):
 
 def test_nobody_has_measured_photographs_yet(run, capsys):
     assert photographs("03_none_voc", run).cells == [["not measured yet"]]
-    assert "on critters" in capsys.readouterr().out
+    assert "recorded" not in capsys.readouterr().out
 
 
 def test_a_run_on_photographs_is_recorded_with_its_settings(run, monkeypatch, tmp_path):
@@ -85,10 +85,32 @@ def test_a_run_on_photographs_is_recorded_with_its_settings(run, monkeypatch, tm
     assert stored["data"]["rows"]["CAM"][0]["pxap"] == pytest.approx(run.rows["CAM"]["pxap"], abs=1e-5)
     assert stored["provenance"]["command"].startswith("wsss run 03_bas --profile smoke -p data=")
     assert [row[0] for row in table.cells] == ["CAM", "again"]
-    assert "thresholds from 12 images of train" in table.caption
+    assert table.caption.startswith("This run, critters: thresholds from 12 images")
 
 
 def test_a_run_that_did_not_say_how_many_chose_is_not_said_to_have(run, monkeypatch):
     monkeypatch.setattr(results, "names", lambda: ["01_cam_voc"])
     monkeypatch.setattr(results, "read", lambda name: {"data": {"rows": {"CAM": [{}]}, "train": 2694, "val": 300}})
     assert "thresholds from train, numbers from 300 of val" in photographs("01_cam_voc", run).caption
+
+
+def test_a_run_on_photographs_shows_its_own_rows_whatever_is_recorded(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(run.lab, "drawn", False)
+    monkeypatch.setattr(run.lab, "out_dir", tmp_path)
+    monkeypatch.setattr(results, "_folders", list)
+    assert [row[0] for row in photographs("03_bas_voc", run).cells] == ["CAM", "again"]
+
+
+def test_a_recorded_method_is_shown_beside_those_of_the_run(run):
+    heats = torch.zeros(3, 12, 12)
+    heats[:, :6] = 1.0
+    row = {"thresholds": {"iou": 0.4}, "pxap": 0.5}
+    more = run.including("recorded", row, heats)
+    assert list(more.rows) == ["CAM", "again", "recorded"]
+    assert list(run.rows) == ["CAM", "again"]
+    assert more.maps["recorded"].shape == (3, 96, 96)
+    assert more.thresholds["recorded"] == 0.4
+    assert more.maps["recorded"][0, :, 0].tolist() == sorted(more.maps["recorded"][0, :, 0].tolist(), reverse=True)
+    assert more.maps["recorded"][0, [0, -1], 0].tolist() == [1.0, 0.0]
+    with pytest.raises(ValueError, match="2 maps of recorded for 3 images"):
+        run.including("recorded", row, heats[:2])

@@ -34,5 +34,5 @@ def test_the_chapter_runs_with_timms_deit(tmp_path: Path) -> None:
     )
     assert "384 new parameters for the token and its position" in printed  # 2 · 192
     assert "λ is 0.35" in printed
-    assert "this run: " in printed
-    assert "not measured here" not in printed
+    assert "This run, " in printed
+    assert "not measured yet" not in printed

@@ -9,7 +9,7 @@ run.curtain("CAM", "BAS")           # two maps of the same images, one pulled as
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -59,6 +59,22 @@ class Comparison:
     def thresholds(self) -> dict[str, float]:
         """Of each method, chosen on the split that chooses."""
         return {name: row["thresholds"][CUT] for name, row in self.rows.items() if CUT in row.get("thresholds", {})}
+
+    def including(self, name: str, row: Row, heats: Tensor) -> Comparison:
+        """The same comparison with one method more, whose row and maps were recorded elsewhere.
+
+        Args:
+            name: Of the method.
+            row: Its honest row.
+            heats: Its maps of the images that are shown, (N, h, w) in [0, 1]; they are enlarged to the images' size.
+
+        Raises:
+            ValueError: Another number of maps than of images.
+        """
+        if heats.shape[0] != self.images.shape[0]:
+            raise ValueError(f"{len(heats)} maps of {name} for {len(self.images)} images: pass a map for each image")
+        enlarged = maps.resize(heats[:, None], (self.images.shape[-2], self.images.shape[-1]))[:, 0]
+        return replace(self, rows={**self.rows, name: row}, maps={**self.maps, name: enlarged.to(self.images.device)})
 
     def gallery(self, count: int = 4, *, start: int = 0, names: Sequence[str] | None = None, dpi: int = 84) -> None:
         """Display some images: plain, then under the map of each method, cut at its own threshold."""
@@ -151,12 +167,17 @@ def photographs(study: str, run: Comparison, *, note: str = "", **about: Any) ->
         about: Settings worth recording; a dataclass is taken apart.
 
     Returns:
-        The recorded rows, one column a score, or a row that says that nobody has measured them.
+        One column a score: the rows of this run if it is on photographs, else the recorded ones; or a row that says
+        that nobody has measured them.
     """
     lab = run.lab
     if lab.drawn:
+        if study not in results.names():
+            return figures.table([{"method": "not measured yet"}], caption=f"Photographs: {study} is not recorded")
         print("This run is on critters; the table is a recorded one, of photographs.")
+        title, data = "PASCAL VOC 2012, animals and people", results.read(study)["data"]
     else:
+        title = f"This run, {lab.report_on.name}"
         data = {
             name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
             for name, value in about.items()
@@ -174,16 +195,11 @@ def photographs(study: str, run: Comparison, *, note: str = "", **about: Any) ->
             note=f"thresholds chosen on train, numbers from val, image labels given, no CRF; {note}".rstrip("; "),
         )
         print("written:", path.name)
-    if study not in results.names():
-        return figures.table([{"method": "not measured yet"}], caption=f"Photographs: {study} is not recorded")
-    data = results.read(study)["data"]
     lines = [
-        {"method": name} | {title: row.get(key) for key, title in PHOTOGRAPHS.items()}
+        {"method": name} | {heading: row.get(key) for key, heading in PHOTOGRAPHS.items()}
         for name, (row, *_) in data["rows"].items()
     ]
     # A run that did not say on how many images it trained wrote their number in place of those that choose.
     choosing = f"{data['train']} images of train" if "trained_on" in data else "train"
-    caption = (
-        f"PASCAL VOC 2012, animals and people: thresholds from {choosing}, numbers from {data['val']} of val; one seed"
-    )
+    caption = f"{title}: thresholds from {choosing}, numbers from {data['val']} of val; one seed"
     return figures.table(lines, caption=caption)
