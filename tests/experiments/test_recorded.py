@@ -37,6 +37,19 @@ def test_a_difference_is_told_with_as_many_decimals_as_are_asked_for():
     assert str(gap([-0.001], [0.0])) == "+0.00 (one seed)"  # no minus before a zero
 
 
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([0.30, 0.20, 0.25], "+0.25 ± 0.05 (settled)"),
+        ([0.004, 0.008, 0.012], "+0.008 ± 0.004 (not settled)"),  # 0.01 ± 0.00 would be settled
+        ([0.011, 0.019, 0.027], "+0.019 ± 0.008 (settled)"),  # 0.02 ± 0.01 would not be
+        ([0.1, 0.1, 0.1], "+0.10 ± 0.00 (settled)"),
+    ],
+)
+def test_rounded_numbers_do_not_contradict_the_verdict(values, text):
+    assert str(gap(values, [0.0, 0.0, 0.0])) == text
+
+
 def test_one_seed_settles_nothing():
     assert not gap([0.9], [0.1]).settled
     assert str(gap([0.9], [0.1])) == "+0.80 (one seed)"

@@ -61,7 +61,12 @@ class Gap:
         return f"{self.mean:+z.{digits}f} ± {self.sd:.{digits}f} ({'settled' if self.settled else 'not settled'})"
 
     def __str__(self) -> str:
-        return self.text()
+        """With two decimals, or with more where the rounded numbers would contradict the verdict."""
+        return self.text(next((digits for digits in range(2, 6) if self._rounds_true(digits)), 6))
+
+    def _rounds_true(self, digits: int) -> bool:
+        mean, sd = (round(abs(value) * 10**digits) for value in (self.mean, self.sd))
+        return self.seeds == 1 or (mean > SETTLED * sd) == self.settled
 
 
 class Rows(Mapping[str, Sequence[Row]]):
