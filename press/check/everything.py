@@ -7,7 +7,7 @@ from pathlib import Path
 
 from press import cells, freshness, stamps
 from press.chapter import Chapter, Problem
-from press.check import addresses, checks, compare, completeness, drift, prose, site
+from press.check import addresses, checks, compare, completeness, drift, page, prose, site
 from press.check.requirements import requirements
 from press.editions import exercises
 from press.project import ProjectError, chapters
@@ -18,6 +18,7 @@ OF_A_CHAPTER = (
     *exercises.CHECKS,
     *completeness.CHECKS,
     *compare.CHECKS,
+    *page.CHECKS,
     *prose.CHECKS,
     *addresses.CHECKS,
     *stamps.CHECKS,
