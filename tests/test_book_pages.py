@@ -11,7 +11,7 @@ from book_kit import RESULT, ROOT, STAMP
 from test_book import serving
 
 from press import cells
-from press.publish.build import build, config, forget_outdated
+from press.publish.build import build, config, forget_outdated, pages
 from wsss_lib import cli
 
 NOTEBOOK = ROOT / "book" / "chapters" / "90_troubleshooting.ipynb"
@@ -77,6 +77,19 @@ def test_a_chapter_without_a_stamp_says_so(built):
     top = head((built / "book/chapters/02_eigen_cam.html").read_text())
     assert "<dd>not recorded yet; at most 2 min on two CPU cores (at most 20 s" in top
     assert "<time>" not in top
+
+
+def test_every_page_is_there_as_markdown_and_says_where(built, sample):
+    listed = re.findall(r"\]\((\S+)\.md\)", (built / "llms.txt").read_text())
+    assert listed == pages(sample)
+    for name in listed:
+        assert (built / f"{name}.md").read_text().startswith("# ")
+        page = (built / f"{name}.html").read_text()
+        links = re.findall(r'<link rel="alternate" type="text/\w+" [^>]*href="([^"]*)"', page)
+        assert [(built / name).parent.joinpath(link).resolve() for link in links] == [
+            built / f"{name}.md", built / "llms.txt"
+        ]  # fmt: skip
+    assert "![A map, lit at the head](../../_images/" in (built / "book/chapters/01_cam.md").read_text()
 
 
 def test_the_status_is_that_of_the_stamps(built):

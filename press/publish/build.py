@@ -10,12 +10,13 @@ import filecmp
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from press.freshness import files_digest
 from press.project import ProjectError, repository
+from press.publish import markdown
 from press.publish.common import front
 from press.watch import watched
 
@@ -65,6 +66,7 @@ def build(
         return None
     title = load_yaml((root / "_config.yml").read_text(encoding="utf-8"))["title"]
     page.write_text(front(title, ": the way in.", "book/welcome.html"), encoding="utf-8")
+    markdown.write(page.parent, title, parts(root))
     return page
 
 
@@ -134,19 +136,22 @@ def config(root: Path) -> dict[str, Any]:
 
 def pages(root: Path) -> list[str]:
     """Pages of the table of contents, without suffix, in order."""
-    names: list[str] = []
+    return [page for part in parts(root).values() for page in part]
 
-    def walk(node: Any) -> None:
-        if isinstance(node, dict):
-            names.extend(str(node[name]) for name in ("root", "file") if name in node)
-            for value in node.values():
-                walk(value)
-        elif isinstance(node, list):
-            for value in node:
-                walk(value)
 
-    walk(load_yaml((root / "_toc.yml").read_text(encoding="utf-8")))
-    return [re.sub(r"\.(md|ipynb)$", "", page) for page in names]
+def parts(root: Path) -> dict[str, list[str]]:
+    """The pages by the caption of their part; the first page has none."""
+    table = load_yaml((root / "_toc.yml").read_text(encoding="utf-8"))
+    named = {"": {"file": table["root"]}} | {part["caption"]: part for part in table.get("parts", [])}
+    return {caption: list(_listed(part)) for caption, part in named.items()}
+
+
+def _listed(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from [re.sub(r"\.(md|ipynb)$", "", str(node["file"]))] if "file" in node else []
+        node = list(node.values())
+    for value in node if isinstance(node, list) else []:
+        yield from _listed(value)
 
 
 def load_yaml(text: str) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from press.project import ProjectError
-from press.publish.build import load_yaml, pages
+from press.publish.build import load_yaml, pages, parts
 from wsss_lib import __version__
 
 SCREEN_ONLY = (
@@ -195,14 +195,8 @@ def _front(settings: dict[str, Any], contents: str, site: Path, target: Path) ->
 
 
 def _contents(root: Path, place: dict[str, str], titles: dict[str, str]) -> str:
-    table = load_yaml((root / "_toc.yml").read_text(encoding="utf-8"))
-    lines = [_line(table["root"], place, titles)]
-    for part in table.get("parts", []):
-        lines.append(f"<h2>{part.get('caption', '')}</h2>")
-        lines += [_line(chapter["file"], place, titles) for chapter in part.get("chapters", [])]
+    lines = []
+    for caption, names in parts(root).items():
+        lines += [f"<h2>{caption}</h2>"] if caption else []
+        lines += [f'<p><a href="#{place[name]}"><span>{titles[name]}</span></a></p>' for name in names]
     return "".join(lines)
-
-
-def _line(name: str, place: dict[str, str], titles: dict[str, str]) -> str:
-    name = re.sub(r"\.(md|ipynb)$", "", name)
-    return f'<p><a href="#{place[name]}"><span>{titles[name]}</span></a></p>'

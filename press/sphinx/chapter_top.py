@@ -133,6 +133,7 @@ def head(app, pagename, context, needs):
         buttons.append(f'<a class="chapter-button" href="{escape(where)}">Open in Colab</a>')
     source = context["pathto"](f"_sources/{pagename}.ipynb", 1)
     buttons.append(f'<a class="chapter-button" href="{source}" download="{name}.ipynb">Download notebook</a>')
+    buttons.append(f'<a class="chapter-button" href="{name}.md">Page as Markdown</a>')
     title = re.sub(r"<[^>]+>", "", context.get("title", name))
     return (
         f'<div class="chapter-head">{neighbours(context)}<dl>{listed}</dl>'
@@ -171,6 +172,10 @@ def describe(app, pagename, templatename, context, doctree):
     if len(told) > 200:
         told = told[:199].rsplit(" ", 1)[0].rstrip(",;:") + "…"
     context["metatags"] = context.get("metatags", "") + f'\n<meta name="description" content="{escape(told)}" />'
+    if doctree is not None:  # `wsss build` writes both (press.publish.markdown)
+        copy, listed = f"{pagename.rpartition('/')[2]}.md", context["pathto"]("llms.txt", 1)
+        context["metatags"] += f'\n<link rel="alternate" type="text/markdown" title="This page" href="{copy}" />'
+        context["metatags"] += f'\n<link rel="alternate" type="text/plain" title="All pages" href="{listed}" />'
 
 
 def reads(paragraph):
