@@ -9,6 +9,7 @@ answers too. ``solutions``: tasks, solutions and checks alone, to be read. ``nbg
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,9 +128,16 @@ def write(root: Path, kind: str, out: Path, names: Sequence[str] = (), *, force:
     return [*made, *around]
 
 
+ANSWER = re.compile(r"\n*:{3,}\{admonition\} Answer\n.*?\n:{3,}(?=\n|$)", re.S)
+"""An answer to unfold, as MyST writes it."""
+
+
 def student(notebook: cells.Notebook) -> cells.Notebook:
-    """Solutions removed, stubs left as they are, checks open and without outputs."""
+    """Solutions and answers to questions removed, stubs left as they are, checks open and without outputs."""
     result = _copy(notebook)
+    for cell in result.cells:
+        if cell.cell_type == "markdown":
+            cell.source = ANSWER.sub("", cell.source).rstrip()
     for exercise in exercises.find(result):
         result.cells.remove(exercise.solution)
         _clear(exercise.stub, exercise.check)

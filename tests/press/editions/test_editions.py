@@ -248,3 +248,11 @@ def test_the_students_first_chapter_runs_up_to_the_stubs(tmp_path, monkeypatch):
     for _, output in failed:
         assert output.ename == "AssertionError"
         assert len(output.evalue.split()) >= exercises.WORDS
+
+
+def test_a_student_gets_the_question_and_not_the_answer():
+    answers = [f":::{{admonition}} Answer\n{body}\n:::" for body in (":class: dropdown\nBecause.", "So.")]
+    text = f"Why?\n\n{answers[0]}\n\nAnd then?\n\n{answers[1]}"
+    made = cells.nbformat.v4.new_notebook(cells=[cells.nbformat.v4.new_markdown_cell(text)])
+    assert editions.student(made).cells[0].source == "Why?\n\nAnd then?"
+    assert editions.instructor(made).cells[0].source == text
