@@ -1,8 +1,9 @@
-"""What the site, the PDF and the archive share: the page before the first page, and how a command ends."""
+"""What the site, the PDF and the archives share: the page before the first page, a zip's entries, a command's end."""
 
 from __future__ import annotations
 
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,13 @@ def front(title: str, about: str, target: str) -> str:
         target: Where it leads, relative to itself.
     """
     return FRONT.format(title=title, about=about, target=target)
+
+
+def put(packed: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """Add a file to a zip without its time, so that the same contents give the same bytes."""
+    entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    entry.external_attr = 0o644 << 16
+    packed.writestr(entry, content, zipfile.ZIP_DEFLATED)
 
 
 def deliver(name: str, write: Callable[[Path], Path], sentence: str) -> int:

@@ -11,11 +11,10 @@ from pathlib import Path
 
 from press.project import ProjectError, chapters
 from press.publish.build import load_yaml
-from press.publish.common import deliver, front
+from press.publish.common import deliver, front, put
 
 NAME = "from-labels-to-masks"
 LEFT_OUT = (".buildinfo", "objects.inv")
-EPOCH = (1980, 1, 1, 0, 0, 0)
 README = """\
 {title}
 
@@ -59,18 +58,12 @@ def write(root: Path, target: Path | None = None) -> Path:
     target = target or root / "_build" / f"{NAME}.zip"
     partial = target.with_suffix(".partial")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
-        _put(packed, "README.txt", README.format(title=title, licence=licence).encode())
-        _put(packed, "START-HERE.html", start.encode())
+        put(packed, f"{NAME}/README.txt", README.format(title=title, licence=licence).encode())
+        put(packed, f"{NAME}/START-HERE.html", start.encode())
         for name in sorted(files):
-            _put(packed, name, files[name].read_bytes())
+            put(packed, f"{NAME}/{name}", files[name].read_bytes())
     os.replace(partial, target)
     return target
-
-
-def _put(packed: zipfile.ZipFile, name: str, content: bytes) -> None:
-    entry = zipfile.ZipInfo(f"{NAME}/{name}", EPOCH)
-    entry.external_attr = 0o644 << 16
-    packed.writestr(entry, content, zipfile.ZIP_DEFLATED)
 
 
 def main() -> int:
