@@ -99,6 +99,14 @@ def test_a_shifted_truth_scores_less_and_no_classifier_is_no_accuracy(pair: tupl
     assert "mean_ap" not in row
 
 
+def test_boxes_may_be_left_out_and_the_rest_stays(pair: tuple[Critters, Critters]) -> None:
+    whole = scores(*(measure(Oracle(r, error=4), r) for r in pair))
+    pixels = scores(*(measure(Oracle(r, error=4), r, score_boxes=False) for r in pair))
+    assert set(whole) - set(pixels) == {"box_accuracy", "max_box_acc_v2"}
+    assert "box_accuracy" not in pixels.pop("thresholds")
+    assert pixels == {name: whole[name] for name in pixels}
+
+
 def test_the_reported_split_may_not_choose(pair: tuple[Critters, Critters]) -> None:
     found = measure(Oracle(pair[0]), pair[0])
     with pytest.raises(SameSplitError):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from wsss_lib.experiments import Workbench, comparison, results
-from wsss_lib.experiments.comparison import Comparison, compare, photographs
+from wsss_lib.experiments.comparison import Comparison, compare, photographs, scored
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,24 @@ def test_the_curves_behind_a_row_are_kept(lab, run):
     threshold = run.rows["CAM"]["thresholds"]["miou"]
     assert choose.miou().values.max() == choose.miou().at(threshold)
     assert report.miou().at(threshold) == run.rows["CAM"]["miou"]
+
+
+def test_rows_of_fewer_images_and_of_another_world(lab, run):
+    methods = {"CAM": lab.classifier()}
+    whole = scored(lab, methods)["CAM"]
+    assert whole == {key: run.rows["CAM"][key] for key in whole} | {"thresholds": whole["thresholds"]}
+    assert set(run.rows["CAM"]) - set(whole) == {"box_accuracy", "max_box_acc_v2"}
+    assert {"miou", "iou", "pxap", "on_head"} < set(whole)
+    assert scored(lab, methods, most=5)["CAM"]["images"] == 5
+    faint = scored(lab, methods, most=12, contrast=0.1)["CAM"]
+    assert faint["images"] == 12
+    assert faint["pxap"] != run.rows["CAM"]["pxap"]
+
+
+def test_photographs_have_no_dials(lab, monkeypatch):
+    monkeypatch.setattr(lab, "drawn", False)
+    with pytest.raises(ValueError, match="contrast of critters: only the drawn world has dials"):
+        scored(lab, {}, contrast=0.1)
 
 
 def test_the_table_has_a_row_a_method_and_says_the_rule(run):

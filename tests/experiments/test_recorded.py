@@ -117,7 +117,9 @@ def test_the_row_of_a_run_says_the_rule_of_its_thresholds():
     table = honest_table({"CAM": {"miou": 0.5, "thresholds": {}}, "Eigen-CAM": {"iou": 0.25}}, caption="This run")
     assert table.header == ["method", library.COLUMNS["miou"], library.COLUMNS["iou"]]
     assert table.cells == [["CAM", "0.50", "–"], ["Eigen-CAM", "–", "0.25"]]
-    assert table.caption.startswith("This run: thresholds from one split")
+    assert table.caption == "This run: thresholds from one split, numbers from another"
+    boxes = honest_table({"CAM": {"max_box_acc_v2": 0.5}}, caption="This run")
+    assert boxes.caption.endswith("numbers from another (MaxBoxAccV2: the best threshold of the reported images)")
 
 
 def test_the_book_s_own_records_are_read():

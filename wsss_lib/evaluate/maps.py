@@ -38,6 +38,7 @@ class MapMeasurement(Measurement):
         records: With masks or boxes.
         labels_given: Whether absent classes were removed by the image labels, as the field does for seeds.
         scales, flip: At which sizes, and whether mirrored too.
+        score_boxes: Whether boxes are counted as well; they take most of the time.
 
     Attributes:
         split, fingerprint, classes: Of the records.
@@ -51,10 +52,17 @@ class MapMeasurement(Measurement):
     """
 
     def __init__(
-        self, records: Records, *, labels_given: bool = True, scales: Sequence[float] = (1.0,), flip: bool = False
+        self,
+        records: Records,
+        *,
+        labels_given: bool = True,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        score_boxes: bool = True,
     ) -> None:
         super().__init__(records)
         self.labels_given, self.scales, self.flip = labels_given, tuple(scales), flip
+        self.score_boxes = score_boxes
         self.seeds = metrics.ThresholdSweep(len(self.classes), THRESHOLDS)
         self.foreground = metrics.ForegroundSweep(THRESHOLDS)
         self.boxes = metrics.BoxSweep(THRESHOLDS)
@@ -110,7 +118,7 @@ class MapMeasurement(Measurement):
             self.foreground.update(highest, batch["masks"])
             self.pixels.update(highest, batch["masks"])
         single = [i for i, boxes in enumerate(batch.get("boxes", [])) if len(boxes) == 1]
-        if single:
+        if single and self.score_boxes:
             of_class = torch.cat([batch["box_labels"][i] for i in single])
             self.boxes.update(each[single, of_class], [batch["boxes"][i] for i in single])
         if "parts" in batch:
@@ -163,6 +171,7 @@ def measure(
     labels_given: bool = True,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    score_boxes: bool = True,
     batch_size: int = 50,
     device: str | torch.device | None = None,
 ) -> MapMeasurement:
@@ -174,6 +183,7 @@ def measure(
         labels_given: Whether to keep the maps of the image's own classes only (trap S2: say so beside the number).
         scales: Of the image; see :func:`wsss_lib.maps.multi_scale`. The classifier sees the image as it is.
         flip: Whether to add the mirror image's map.
+        score_boxes: Whether boxes are counted as well. They take most of the time.
         batch_size: Images at once, where their sizes agree.
         device: Where to compute; None: where the method is.
 
@@ -213,7 +223,7 @@ def measure(
         height, width = images.shape[-2:]
         return Prediction(maps.resize(each, (height, width)), logits)
 
-    measurement = MapMeasurement(records, labels_given=labels_given, scales=scales, flip=flip)
+    measurement = MapMeasurement(records, labels_given=labels_given, scales=scales, flip=flip, score_boxes=score_boxes)
     network = method if isinstance(method, nn.Module) else None
     return count(measurement, records, predict, network=network, batch_size=batch_size, device=device)
 

@@ -4,6 +4,7 @@ run = compare(lab, {"CAM": cam, "BAS": bas})
 run.gallery()                       # a plain image, then a map of each method, with the true outline
 run.table("This run, one seed")     # the honest rows
 run.curtain("CAM", "BAS")           # two maps of the same images, one pulled aside over the other
+scored(lab, {"CAM": cam}, most=150, contrast=0.3)  # the honest rows, of fewer images and with a dial turned
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from wsss_lib import explore, figures, maps
-from wsss_lib.data.records import IGNORE
-from wsss_lib.evaluate import MapMeasurement, scores
+from wsss_lib.data.records import IGNORE, Records
+from wsss_lib.evaluate import MapMeasurement, measure, scores
 from wsss_lib.experiments import results
 from wsss_lib.experiments.recorded import Row, honest_table
 from wsss_lib.experiments.workbench import Workbench
@@ -155,6 +156,31 @@ def compare(lab: Workbench, methods: Mapping[str, nn.Module], *, images: int = 8
     rows = {name: scores(choose, report) for name, (choose, report) in measured.items()}
     heats = {name: full_size(method, shown, labels) for name, method in methods.items()}
     return Comparison(lab, rows, shown, labels, masks, heats, measured)
+
+
+def scored(
+    lab: Workbench, methods: Mapping[str, Any], *, most: int | None = None, **dials: Any
+) -> dict[str, dict[str, Any]]:
+    """The honest rows of trained methods but for boxes, of a part of the images, or of a world with some dials turned.
+
+    Args:
+        lab: Its splits choose and report; with ``dials``, the same splits with these dials turned.
+        methods: By name: methods, or anything with ``localize(images, labels)``.
+        most: The first so many images of each split; None for all.
+        dials: Of the drawn world.
+
+    Raises:
+        ValueError: Dials of photographs.
+    """
+    if dials and not lab.drawn:
+        raise ValueError(f"{', '.join(dials)} of {lab.data}: only the drawn world has dials, leave them out")
+    choose_on: Records = lab.split("val", **dials) if dials else lab.choose_on
+    report_on: Records = lab.split("test", **dials) if dials else lab.report_on
+    parts = [records.subset(range(len(records))[:most]) for records in (choose_on, report_on)]
+    return {
+        name: scores(*(measure(method, part, score_boxes=False, device=lab.device) for part in parts))
+        for name, method in methods.items()
+    }
 
 
 def photographs(study: str, run: Comparison, *, note: str = "", **about: Any) -> figures.Table:

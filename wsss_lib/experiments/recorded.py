@@ -264,7 +264,8 @@ def honest_table(
     """
     shown = columns or {key: title for key, title in COLUMNS.items() if any(key in row for row in rows.values())}
     lines = [{first: name} | {title: row.get(key) for key, title in shown.items()} for name, row in rows.items()]
-    rule = "thresholds from one split, numbers from another (MaxBoxAccV2: the best threshold of the reported images)"
+    rule = "thresholds from one split, numbers from another"
+    rule += " (MaxBoxAccV2: the best threshold of the reported images)" if "max_box_acc_v2" in shown else ""
     return figures.table(lines, caption=f"{caption}: {rule}")
 
 
