@@ -13,7 +13,7 @@ from test_exercises import CHECK, SOLUTION, STUB, WRONG, chapter
 
 from press import cells, parameters, project
 from press.cli import editions as command
-from press.editions import editions, exercises
+from press.editions import editions, exercises, lecture
 from press.run import execute
 from wsss_lib import cli
 
@@ -208,7 +208,7 @@ def test_an_edition_must_be_named(tmp_path):
 
 
 def test_the_command_knows_every_kind():
-    assert set(command.KINDS) == set(editions.KINDS)
+    assert set(command.KINDS) == set(editions.KINDS) | set(lecture.KINDS)
 
 
 def ran(made, folder, monkeypatch):
