@@ -11,6 +11,8 @@ MENDED = (
     (re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
     (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
     (re.compile(r'(<i class="theme-switch [^>]*?)\s+title="[^"]*"'), r"\1"),
+    # What opens the pages beneath one in the sidebar has a sign, and needs a name.
+    (re.compile(r'<summary>(<span class="toctree-toggle")'), r'<summary aria-label="Pages beneath">\1'),
     # The sidebar's head belongs to a landmark as well.
     (
         re.compile(r'<div id="pst-primary-sidebar" class'),
