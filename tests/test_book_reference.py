@@ -50,6 +50,15 @@ def test_a_role_that_names_nothing_is_not_passed_over(reference):
     assert resolved("wsss_lib.maps.normalize") is resolved("nothing") is None
 
 
+def test_a_signature_is_python(reference):
+    arguments = "(lab: ~a.B, *, c: list = <factory>)"
+    assert reference.signature(None, "class", "", None, None, arguments, None) == (
+        "(lab: ~a.B, *, c: list = ...)",
+        None,
+    )
+    assert reference.signature(None, "data", "", None, None, None, None) == (None, None)
+
+
 def test_an_entry_and_its_chapter_lead_to_each_other(built):
     page, chapter = (built / "book/api/maps.html").read_text(), (built / "book/chapters/01_cam.html").read_text()
     entry = page[page.index('id="wsss_lib.maps.seeds"') :]

@@ -117,6 +117,11 @@ def constant(app, what, name, value, options, lines):
         lines[:] = app.env.temp_data.pop("wsss_constant")
 
 
+def signature(app, what, name, value, options, arguments, returned):
+    """A dataclass's made defaults are no Python, and would leave the whole signature unread."""
+    return arguments and arguments.replace("<factory>", "..."), returned
+
+
 def existing(app, env, node, content):
     """A link to the entry under another path; plain text for what exists and has no entry."""
     if node.get("refdomain") != "py":
@@ -161,6 +166,7 @@ def setup(app):
     app.add_directive("api", Api)
     app.connect("autodoc-process-docstring", docstring, priority=400)  # before napoleon
     app.connect("autodoc-process-docstring", constant, priority=600)  # after it
+    app.connect("autodoc-process-signature", signature)
     app.connect("env-purge-doc", forget)
     app.connect("env-updated", heads)
     app.connect("missing-reference", existing)
