@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,8 @@ def read(path: Path) -> Notebook:
     """
     remedy = "open it in Jupyter and save it again"
     if not path.is_file():  # nor a pipe, which would wait for a writer
-        raise ValueError(f"{path.name} is not a notebook (there is no such file): name one that ends in .ipynb")
+        fault = "it is no file" if os.path.lexists(path) else "there is no such file"
+        raise ValueError(f"{path.name} is not a notebook ({fault}): name one that ends in .ipynb")
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise ValueError(f"{path.name} is not a notebook ({size / 1e6:.0f} MB): clear its outputs in Jupyter")
@@ -43,7 +45,7 @@ def read(path: Path) -> Notebook:
         fault = _fault(json.loads(text))
     except UnicodeDecodeError as error:
         fault = f"it is not UTF-8, from byte {error.start} on"
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError as well
         fault = f"it is not JSON: {error}"
     if fault:
         raise ValueError(f"{path.name} is not a notebook ({fault}): {remedy}")

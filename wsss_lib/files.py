@@ -77,6 +77,11 @@ def writing(path: str | Path, mode: str | None = None) -> Iterator[Any]:
             partial.unlink(missing_ok=True)
             raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+            raise OSError(
+                errno.EFBIG,
+                f"{path} is too large for this system's limit: choose another folder, or raise the limit (ulimit -f)",
+            ) from error
         if not _is_full_disk(error):
             raise
         raise OSError(

@@ -105,11 +105,16 @@ def test_a_state_file_that_lacks_a_field(tmp_path: Path, field: str) -> None:
 
 def rewritten(folder: Path, change: Callable[[dict], object]) -> None:
     """Change the state and renew the sums, as a person or another version might."""
-    from wsss_lib.files import sha256_of
-
     state = json.loads((folder / "state.json").read_text())
     change(state)
     (folder / "state.json").write_text(json.dumps(state))
+    renewed(folder)
+
+
+def renewed(folder: Path) -> None:
+    """Sums that fit what lies in the folder."""
+    from wsss_lib.files import sha256_of
+
     lines = [f"{sha256_of(f)}  {f.name}" for f in sorted(folder.iterdir()) if f.name != checkpoint.SUMS]
     (folder / checkpoint.SUMS).write_text("\n".join(lines) + "\n")
 
@@ -222,3 +227,32 @@ def test_every_generator_follows_the_seed() -> None:
     assert draws(1) == draws(1)
     for one, other in zip(draws(1)[0], draws(2)[0], strict=True):
         assert one != other
+
+
+def test_a_state_file_that_holds_a_list(tmp_path: Path) -> None:
+    trained(tmp_path)
+    for step in folders(tmp_path):
+        folder = tmp_path / "checkpoints" / step
+        (folder / "state.json").write_text("[]")
+        renewed(folder)
+    said(lambda: fit(Small(), Noise(), CONFIG, out_dir=tmp_path, progress="none"), "state.json", "list")
+
+
+def test_weights_that_are_no_numbers_are_not_taken_up(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    trained(tmp_path)
+    for step in folders(tmp_path):
+        folder = tmp_path / "checkpoints" / step
+        tensors = load_file(folder / "model.safetensors")
+        save_file({k: v * float("nan") for k, v in tensors.items()}, folder / "model.safetensors")
+        renewed(folder)
+    refusal(lambda: restore(Small(), tmp_path), "NaN")
+    refusal(lambda: fit(Small(), Noise(), CONFIG, out_dir=tmp_path, progress="none"), "NaN")
+
+
+def test_sums_that_were_cut_are_said_in_words(tmp_path: Path) -> None:
+    trained(tmp_path)
+    for step in folders(tmp_path):
+        (tmp_path / "checkpoints" / step / checkpoint.SUMS).write_text("0123")
+    said(lambda: checkpoint.newest(tmp_path / "checkpoints"), "is cut or damaged")

@@ -63,6 +63,16 @@ def test_what_is_no_class_is_refused(tmp_path: Path, name: str) -> None:
     refusal(lambda: labels_of(tmp_path, cells), cause, "birds")
 
 
+def test_one_class_may_be_there_or_not(tmp_path: Path) -> None:
+    assert labels_of(tmp_path, [[1], [0]], names=["cat"]) == [[1], [0]]
+
+
+def test_zeros_for_one_class_are_no_class_or_its_number(tmp_path: Path) -> None:
+    refusal(lambda: labels_of(tmp_path, [[0], [0]], names=["cat"]), "labels_are=")
+    assert labels_of(tmp_path, [[0], [0]], names=["cat"], labels_are="multi-hot") == [[0], [0]]
+    assert labels_of(tmp_path, [[0], [0]], names=["cat"], labels_are="numbers") == [[1], [1]]
+
+
 def test_a_null_label_names_its_row(tmp_path: Path) -> None:
     cause = r"null|no label|empty|missing"
     refusal(lambda: labels_of(tmp_path, [0, None, 1], column="label"), cause, r"\b1\b", "bird1")

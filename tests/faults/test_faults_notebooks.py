@@ -34,6 +34,7 @@ REFUSED: dict[str, str | bytes] = {
     "a list": "[]",
     "null": "null",
     "a number": "3",
+    "a number of thousands of digits": '{"nbformat":' + "9" * 5000 + "}",
     "a string": '"x"',
     "no fields": "{}",
     "cut": TEXT[: len(TEXT) // 2],

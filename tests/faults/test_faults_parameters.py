@@ -53,3 +53,8 @@ def test_a_left_over_world_size_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WORLD_SIZE", "2")
     refusal(lambda: fit(Small(), Noise(), TrainConfig(steps=1, batch_size=4), progress="none"), "WORLD_SIZE")
+
+
+def test_a_world_size_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "abc")
+    refusal(lambda: fit(Small(), Noise(), TrainConfig(steps=1, batch_size=4), progress="none"), "WORLD_SIZE", "abc")

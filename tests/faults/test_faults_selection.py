@@ -52,6 +52,9 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "words": (["r0"], r"r0|str"),
     "two dimensions": (np.array([[0, 1]]), r"dimension|one"),
     "nothing": ([None], r"None"),
+    "a slice": (slice(0, 3), r"slice"),
+    "one number": (3, r"\b3\b"),
+    "bytes of a mask": (torch.tensor([1, 0, 0, 1, 0, 0], dtype=torch.uint8), r"Boolean"),
 }
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from fault_kit import photo, rows_to_parquet
+from fault_kit import photo, refusal, rows_to_parquet
 
 from wsss_lib.data import load
 
@@ -54,3 +54,23 @@ def test_options_that_change_the_records_change_the_fingerprint(tmp_path: Path) 
     replaced(path, ["wren", "robin"])
     prints = {load(path, **options).fingerprint for options in ({}, {"size": 16}, {"classes": ["robin"]})}
     assert len(prints) == 3
+
+
+def test_a_table_written_over_in_place_is_not_read_on(tmp_path: Path) -> None:
+    path = tmp_path / "birds.parquet"
+    replaced(path, ["wren", "robin"])
+    records = load(path)
+    assert records.labels.tolist() == [[0, 1], [1, 0]]
+    replaced(path, ["robin", "wren"])
+    for read in (lambda: records[0], lambda: records.fingerprint):
+        refusal(read, "birds.parquet", "load it again")
+
+
+def test_a_table_whose_name_another_took_is_read_on_as_it_was(tmp_path: Path) -> None:
+    path, other = tmp_path / "birds.parquet", tmp_path / "other.parquet"
+    replaced(path, ["wren", "robin"])
+    records = load(path)
+    replaced(other, ["robin", "wren"])
+    os.replace(other, path)
+    assert records[0]["labels"].tolist() == [0, 1]
+    assert records.labels.tolist() == [[0, 1], [1, 0]]

@@ -427,3 +427,8 @@ class TestBase:
 def test_a_plain_network_is_no_backbone_and_one_sentence_says_so(name: str) -> None:
     with pytest.raises(ValueError, match="got Linear, expected a backbone with named stages"):
         registry.entry(name).method(nn.Linear(1, 1))
+
+
+def test_labels_of_another_number_of_classes_say_both_numbers() -> None:
+    with pytest.raises(ValueError, match=r"they are of 2 classes and the method of 5, so build it with"):
+        check_labels(torch.ones(3, 2), torch.zeros(3, 3, 8, 8), 5)

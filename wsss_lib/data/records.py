@@ -98,6 +98,8 @@ class _Subset(Records):
 
 def positions(indices: Iterable[int] | Tensor, count: int) -> list[int]:
     """Which of ``count`` records are meant by whole numbers from 0, or by one Boolean each; see ``Records.subset``."""
+    if not hasattr(indices, "shape") and (isinstance(indices, slice) or not isinstance(indices, Iterable)):
+        raise ValueError(f"indices are {indices!r}, expected a list of whole numbers: pass range(…), or [one number]")
     listed = indices if hasattr(indices, "shape") else list(indices)
     kinds = {isinstance(i, bool) for i in listed} if isinstance(listed, list) else set()
     if len(kinds) > 1:
@@ -121,6 +123,11 @@ def positions(indices: Iterable[int] | Tensor, count: int) -> list[int]:
             raise ValueError(f"{len(at)} Booleans cannot select from {count} records: pass one for each")
         return at.nonzero().flatten().tolist()
     chosen: list[int] = at.tolist()
+    if at.dtype == torch.uint8 and len(at) == count > 2 and set(chosen) <= {0, 1}:
+        raise ValueError(
+            f"indices are {count} bytes, all 0 or 1, one for each record: pass Booleans for a selection, or int64 for "
+            "positions"
+        )
     outside = [i for i in chosen if not 0 <= i < count]
     if outside:
         raise IndexError(f"indices {outside[:5]} are outside 0..{count - 1}: choose indices of these {count} records")

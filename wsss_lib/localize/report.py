@@ -194,7 +194,18 @@ def _localized(file: Path, localizer: PhotoLocalizer) -> tuple[Image.Image, Phot
 
 
 def _write(report: dict[str, Any], photo: Image.Image, seen: PhotoMaps, folder: Path, stem: str) -> None:
-    """Write a photo's pictures, enter them into its report, and write the report last."""
+    """Write a photo's pictures, enter them into its report, and write the report last: all of them, or none."""
+    try:
+        _write_each(report, photo, seen, folder, stem)
+    except OSError:
+        for entry in report["objects"]:
+            for name in (entry.get("overlay"), entry.get("map")):
+                if name:
+                    (folder / name).unlink(missing_ok=True)
+        raise
+
+
+def _write_each(report: dict[str, Any], photo: Image.Image, seen: PhotoMaps, folder: Path, stem: str) -> None:
     for rank, (entry, name) in enumerate(zip(report["objects"], class_slugs(seen.names, seen.classes), strict=True)):
         entry |= {"overlay": f"{stem}-{name}-overlay.png", "map": f"{stem}-{name}-map.png"}
         save_map(seen.maps[rank], folder / entry["map"])

@@ -277,8 +277,11 @@ def check_labels(labels: Tensor, images: Tensor, classes: int | None = None) -> 
     """
     if labels.ndim != 2 or labels.shape[0] != images.shape[0] or classes not in (None, labels.shape[1]):
         expected = f"({images.shape[0]}, {'K' if classes is None else classes})"
-        raise ValueError(
-            f"labels have shape {tuple(labels.shape)}, expected multi-hot {expected}: "
-            "class indices become multi-hot by torch.nn.functional.one_hot"
-        )
+        remedy = "class indices become multi-hot by torch.nn.functional.one_hot"
+        if labels.ndim == 2 and labels.shape[0] == images.shape[0]:
+            remedy = (
+                f"they are of {labels.shape[1]} classes and the method of {classes}, so build it with "
+                "num_classes=len(records.classes), or load the records with the classes that it was built for"
+            )
+        raise ValueError(f"labels have shape {tuple(labels.shape)}, expected multi-hot {expected}: {remedy}")
     return labels.to(images.device) > 0

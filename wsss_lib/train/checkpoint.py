@@ -50,7 +50,16 @@ class Checkpoint:
 
     def json(self, name: str) -> dict[str, Any]:
         """The content of a JSON file."""
-        return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
+        path = self.folder / f"{name}.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:  # whoever damaged it has made its digest anew
+            raise ValueError(f"{path} is not JSON ({error}): start again with resume=False") from error
+        if not isinstance(content, dict):
+            raise ValueError(
+                f"{path} holds a {type(content).__name__}, expected named fields: start again with resume=False"
+            )
+        return content
 
     def state(self) -> dict[str, Any]:
         """The content of ``state.json``.
@@ -221,6 +230,8 @@ def fault(folder: Path) -> str | None:
     """What is wrong with a checkpoint, None if nothing is."""
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        if not all("  " in line for line in lines):
+            return f"{SUMS} is cut or damaged"
         sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
         wrong = [name for name, digest in sums.items() if files.sha256_of(folder / name) != digest]
     except (OSError, ValueError) as error:

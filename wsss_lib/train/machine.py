@@ -64,8 +64,8 @@ def processes(device: torch.device) -> PartialState | None:
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return PartialState(cpu=device.type == "cpu") if torch.distributed.get_world_size() > 1 else None
-    by_mpi = any(int(os.environ.get(name, "1")) > 1 for name in _MPI)
-    if not by_mpi and int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    by_mpi = any(_count(name) > 1 for name in _MPI)
+    if not by_mpi and _count("WORLD_SIZE") < 2:
         return None
     absent = [name for name in _TORCHRUN if name not in os.environ]
     if absent and not by_mpi:
@@ -75,6 +75,14 @@ def processes(device: torch.device) -> PartialState | None:
             "torchrun or accelerate launch, or unset WORLD_SIZE to train in one process"
         )
     return PartialState(cpu=device.type == "cpu")
+
+
+def _count(variable: str) -> int:
+    """How many processes an environment variable tells of; 1 where it is not set."""
+    text = os.environ.get(variable) or "1"
+    if not text.strip().isdigit():
+        raise ValueError(f"{variable} is {text!r} in the environment, expected a whole number: correct or unset it")
+    return int(text)
 
 
 class Machine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 _COMPILED = "_orig_mod."
@@ -34,7 +35,7 @@ def load(method: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
         source: Where they come from, for the message.
 
     Raises:
-        ValueError: Names or shapes differ; the message says which, and what to build instead.
+        ValueError: Names or shapes differ, or a number is none; the message says which, and what to do.
     """
     wanted = method.state_dict()
     names = {plain_name(name): name for name in wanted}
@@ -52,6 +53,8 @@ def load(method: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
                 f"{name} has shape {shape} in {source}, expected {expected}: "
                 "build the method with as many classes and with the settings that it was trained with"
             )
+        if tensors[name].is_floating_point() and not bool(torch.isfinite(tensors[name]).all()):
+            raise ValueError(f"{name} in {source} holds NaN or infinity: train again, or take an earlier checkpoint")
     method.load_state_dict({names[name]: value for name, value in tensors.items()})
 
 

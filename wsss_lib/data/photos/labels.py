@@ -199,7 +199,7 @@ def _is_multi_hot(cells: Iterable[Any], classes: int) -> bool:
         ValueError: Both readings are possible, or they are for another number of classes.
     """
     lengths: set[int] = set()
-    repeated = False
+    repeated = any_one = False
     for cell in cells:
         if not isinstance(cell, list | tuple):
             return False
@@ -209,16 +209,18 @@ def _is_multi_hot(cells: Iterable[Any], classes: int) -> bool:
             return False
         lengths.add(len(cell))
         repeated |= len(set(cell)) < len(cell)
+        any_one |= 1 in cell
     if len(lengths) != 1:
         return False
     (length,) = lengths
-    if length == 1:
-        return False
+    if length == 1 and (classes > 1 or any_one):
+        return classes == 1
     if length == classes and repeated:
         return True
     if length == classes or repeated:
         raise ValueError(
-            f"every cell of labels holds {length} numbers, all 0 or 1, for {classes} classes: say what they are with "
+            f"every cell of labels holds {length} number{'s' * (length > 1)}, all 0 or 1, for {classes} "
+            f"class{'es' * (classes > 1)}: say what they are with "
             "labels_are='numbers' (the classes in the image) or labels_are='multi-hot' (one 0 or 1 for each class)"
         )
     return False

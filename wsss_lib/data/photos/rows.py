@@ -83,6 +83,7 @@ class ParquetRows:
 
     def _open(self) -> None:
         self._handles = [_opened(file) for file in self.files]
+        self._stamps = [_stamp(file) for file in self.files]
         self._parts = [_parquet(file, handle) for file, handle in zip(self.files, self._handles, strict=True)]
         groups = [(f, g) for f, part in enumerate(self._parts) for g in range(part.num_row_groups)]
         counts = [self._parts[f].metadata.row_group(g).num_rows for f, g in groups]
@@ -108,11 +109,13 @@ class ParquetRows:
 
     def row(self, position: int, columns: Sequence[str]) -> dict[str, Any]:
         group = self._group(position)
+        self._unchanged(self._groups[group][0])
         rows = self._read(group, tuple(columns)).slice(position - self._starts[group], 1).to_pylist()
         return dict(rows[0])
 
     def cells(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        for file, part in zip(self.files, self._parts, strict=True):
+        for number, (file, part) in enumerate(zip(self.files, self._parts, strict=True)):
+            self._unchanged(number)
             with _explained(file):
                 for batch in part.iter_batches(batch_size=64, columns=list(columns), use_threads=False):
                     yield from batch.to_pylist()
@@ -121,7 +124,22 @@ class ParquetRows:
         return [_stated(part.schema_arrow, column) for part in self._parts]
 
     def digests(self, columns: Sequence[str]) -> list[str]:
+        for number in range(len(self.files)):
+            self._unchanged(number)
         return [sha256_of(handle) for handle in self._handles]
+
+    def _unchanged(self, number: int) -> None:
+        """Refuse a file that was written over in place: labels that are known and rows still to come would not agree.
+
+        One that was replaced or removed goes on being read as it was, from the open file.
+        """
+        file, then = self.files[number], self._stamps[number]
+        try:
+            now = _stamp(file)
+        except OSError:
+            return
+        if now[0] == then[0] and now != then:
+            raise ValueError(f"{file} was written over after it had been loaded: load it again")
 
     def _group(self, position: int) -> int:
         return bisect_right(self._starts, position) - 1
