@@ -17,14 +17,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from wsss_lib.devices import pick_device as pick_device
 from wsss_lib.experiments.profiles import PROFILES
-
-if TYPE_CHECKING:
-    import torch
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def begin(chapter: str) -> None:
@@ -60,29 +55,6 @@ def say(markdown: str) -> None:
     from IPython.display import Markdown, display
 
     display(Markdown(inspect.cleandoc(markdown)))
-
-
-def pick_device(choice: str = "auto") -> torch.device:
-    """The device that the parameter ``device`` of a chapter names.
-
-    Args:
-        choice: ``"auto"`` (a GPU if there is one, else the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
-
-    Raises:
-        ValueError: The name is none of these.
-        RuntimeError: The device is not there.
-    """
-    import torch
-
-    kind = choice.split(":")[0]
-    if kind not in DEVICES:
-        raise ValueError(f"device is {choice!r}, expected one of {', '.join(DEVICES)}: use 'auto' when unsure")
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if kind == "auto":
-        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
-    if not there[kind]:
-        raise RuntimeError(f"device is {choice!r}, but this machine has none: use 'auto' or 'cpu'")
-    return torch.device(choice)
 
 
 def _device_words() -> str:

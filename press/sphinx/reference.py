@@ -70,9 +70,7 @@ class Api(Directive):
                 entries += [f".. autodata:: {path}", ""]
             table.append(f"   ~{path}")
             noted(env, "wsss_paths")[f"{module}.{name}"] = path
-        room, _, file = module.rpartition(".")
-        renamed = getattr(importlib.import_module(room), file) is not importlib.import_module(module)  # maps.boxes
-        lines = [f".. automodule:: {module}", "   :no-index:" if renamed else "", "", ".. py:currentmodule:: None", ""]
+        lines = [f".. automodule:: {module}", "", ".. py:currentmodule:: None", ""]
         lines += [".. autosummary::", "   :nosignatures:", "", *table, "", *entries] if table else []
         made = nodes.container()
         self.state.nested_parse(StringList(lines, source=module), self.content_offset, made)

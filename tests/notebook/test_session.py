@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from wsss_lib.notebook import begin, pick_device, say
+from wsss_lib.notebook import begin, say
 
 
 def test_begin_says_device_versions_and_budget(capsys):
@@ -39,20 +39,6 @@ def test_say_displays_markdown_without_the_codes_indentation(monkeypatch):
         - a list
     """)
     assert shown[0].data == "The mean is **0.46**.\n\n- a list"
-
-
-def test_devices_are_picked_by_name(monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    assert str(pick_device()) == "cuda"
-    assert str(pick_device("cuda:1")) == "cuda:1"
-    assert str(pick_device("cpu")) == "cpu"
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
-    assert str(pick_device()) == "cpu"
-    with pytest.raises(RuntimeError, match="this machine has none"):
-        pick_device("cuda")
-    with pytest.raises(ValueError, match="expected one of auto"):
-        pick_device("gpu")
 
 
 def test_a_readers_kernel_needs_nothing_of_the_book():

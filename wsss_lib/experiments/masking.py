@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_lib.backbones import StagedBackbone
-from wsss_lib.data.records import Batch
+from wsss_lib.data.records import IGNORE, Batch
 from wsss_lib.methods.bas import Rectify, activation, of_class
 from wsss_lib.methods.cam import CAM, class_activation_maps
 from wsss_lib.modes import evaluating
@@ -50,7 +50,7 @@ def masked_responses(
     behind = cam.backbone.stages[cam.backbone.stages.index(stage) + 1 :]
     tail = nn.Sequential(*(cam.backbone.blocks[name] for name in behind))
     classes = batch["labels"].argmax(dim=1)
-    truth = ((batch["masks"] > 0) & (batch["masks"] < 255)).float()  # (N, H, W)
+    truth = ((batch["masks"] > 0) & (batch["masks"] != IGNORE)).float()  # (N, H, W)
     masks = [torch.zeros_like(truth), *(resized(truth, radius) for radius in radii), torch.ones_like(truth)]
     responses: dict[str, list[Tensor]] = {"area": [], "cross_entropy": [], "foreground": [], "background": []}
     with evaluating(cam):

@@ -29,13 +29,13 @@ from wsss_lib.data import load, splits
 from wsss_lib.data.records import Batch, Records, collate
 from wsss_lib.data.transforms import Compose, RandomFlip, Resize
 from wsss_lib.data.worlds.critters import Critters, World, cache_folder
+from wsss_lib.devices import pick_device
 from wsss_lib.evaluate import MapMeasurement, measure, scores
 from wsss_lib.experiments import profiles, recipes
 from wsss_lib.files import sha256_of_text
 from wsss_lib.methods import registry
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.methods.contract import Method
-from wsss_lib.notebook import pick_device
 from wsss_lib.train import History, TrainConfig, fit
 from wsss_lib.train.resume import digest, identify
 from wsss_lib.train.state import tensors_of
@@ -55,7 +55,7 @@ class Workbench:
         backbone: A name, or a safetensors file whose name is one (``folder/mobilenet_v2.safetensors``). A tiny name has
             the shipped weights, any other name its published ones.
         seed: Decides the world, fresh weights, the order of images and their flips; from 0 to 2⁶³ - 1.
-        device: As :func:`wsss_lib.notebook.pick_device` takes it.
+        device: As :func:`wsss_lib.devices.pick_device` takes it.
         out_dir: Where checkpoints go, for the profiles that keep them.
         world: Dials of the drawn world.
         fine_tune: Whether the backbone learns on photographs too, at an output stride of 16; if not, only what is new

@@ -19,11 +19,11 @@ Solid is the truth and dashed the prediction, as in :mod:`wsss_lib.figures`.
 """
 
 from wsss_lib.explore.control import Control, Reading
-from wsss_lib.explore.curtain import curtain, drawn_aside
+from wsss_lib.explore.curtains import curtain, drawn_aside
 from wsss_lib.explore.pictures import picture
 from wsss_lib.explore.question import Question, predict
-from wsss_lib.explore.steps import steps
-from wsss_lib.explore.threshold import Cut, cut, cuts, threshold
+from wsss_lib.explore.series import steps
+from wsss_lib.explore.thresholds import Cut, cut, cuts, threshold
 
 __all__ = [
     "Control", "Cut", "Question", "Reading", "curtain", "cut", "cuts", "drawn_aside", "picture", "predict", "steps",

@@ -12,8 +12,8 @@ This is the one package where tensors become NumPy arrays.
 
 from wsss_lib.figures.charts import Table, dial_curves, loss_curve, table, threshold_curve
 from wsss_lib.figures.content import content
-from wsss_lib.figures.flow import Arrow, Box, Flow, flow
-from wsss_lib.figures.gallery import gallery
+from wsss_lib.figures.diagrams import Arrow, Box, Flow, flow
+from wsss_lib.figures.galleries import gallery
 from wsss_lib.figures.lettering import plain
 from wsss_lib.figures.page import DPI, WIDTH, canvas, check_alt, png, show, style
 from wsss_lib.figures.pictures import boxes, colourbar, mask_outline, overlay

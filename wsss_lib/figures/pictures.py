@@ -18,10 +18,10 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from wsss_lib.data.fields import IGNORE
 from wsss_lib.figures.lettering import plain
 from wsss_lib.figures.page import Array, style, to_numpy
 
-IGNORE = 255
 TRUTH: tuple[str, Any] = ("#FFFFFF", "solid")
 PREDICTION: tuple[str, Any] = ("#FFB000", (0, (3.5, 1.6)))
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601: what a colour weighs in grey

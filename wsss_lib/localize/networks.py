@@ -65,20 +65,8 @@ def from_checkpoint(
     return localizer, {"method": described["name"], "backbone": described["backbone"]["name"], **weights}
 
 
-def device_named(name: str) -> torch.device:
-    """The device of that name, if this machine has it.
-
-    Raises:
-        ValueError: It has none.
-    """
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise ValueError(f"This machine has no device {name!r}: leave the device out, or say 'cpu'.") from error
-
-
 def default_device() -> torch.device:
-    """A GPU where there is one."""
+    """A CUDA GPU where there is one. Apple's lacks some operations of the methods, so that it must be asked for."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

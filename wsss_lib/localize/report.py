@@ -17,10 +17,11 @@ from tqdm.auto import tqdm
 
 from wsss_lib import __version__, maps
 from wsss_lib.backbones import ImageNetClassifier
+from wsss_lib.devices import pick_device
 from wsss_lib.files import sha256_of, write_atomically
 from wsss_lib.localize.localizer import PhotoLocalizer, PhotoMaps, check_method
 from wsss_lib.localize.names import class_slugs, plan_stems, printable
-from wsss_lib.localize.networks import device_named, from_checkpoint, from_classifier
+from wsss_lib.localize.networks import from_checkpoint, from_classifier
 from wsss_lib.localize.photos import Failure, check_photo, open_photo, photo_files
 from wsss_lib.localize.pictures import save_map, save_overlay
 
@@ -89,6 +90,7 @@ def localize_images(
         PhotosFailed: Some photos could not be done; it comes last and holds the reports of those that were.
         FileNotFoundError: No photo was named, or the weights are not there.
         ValueError: A setting that does not exist.
+        RuntimeError: A device that this machine has not.
 
     Warns:
         UserWarning: What a folder holds besides a person's photos and was skipped.
@@ -108,7 +110,7 @@ def localize_images(
     folder = None if out is None else Path(out)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ValueError(f"The results cannot go to {folder}, which is a file: name a folder, old or new.")
-    where = None if device is None else device_named(device)
+    where = None if device is None else pick_device(device)
     photos = photo_files(paths)
     for sentence in photos.skipped:
         warnings.warn(sentence, stacklevel=2)

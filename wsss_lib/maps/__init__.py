@@ -2,10 +2,10 @@
 
 Everything takes and returns batches on the maps' device. The order in which a chapter meets the pieces is the order
 of the files: :mod:`scores <wsss_lib.maps.scores>` (a map stays a map), :mod:`masks <wsss_lib.maps.masks>` (a map
-becomes a mask) and :mod:`boxes <wsss_lib.maps.boxes>` (a mask becomes a box).
+becomes a mask) and :mod:`components <wsss_lib.maps.components>` (a mask becomes boxes).
 """
 
-from wsss_lib.maps.boxes import BOX_CORNERS, WHICH, boxes, polygon_areas
+from wsss_lib.maps.components import BOX_CORNERS, WHICH, boxes, polygon_areas
 from wsss_lib.maps.masks import (
     background_constant,
     background_power,

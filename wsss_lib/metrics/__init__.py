@@ -32,7 +32,6 @@ from wsss_lib.metrics.localisation import (
     max_box_acc_v2,
 )
 from wsss_lib.metrics.segmentation import (
-    IGNORE,
     ConfusionMatrix,
     MaskScores,
     ThresholdSweep,
@@ -48,7 +47,6 @@ from wsss_lib.metrics.thresholds import Curve, Report, SameSplitError, Threshold
 __all__ = [
     "CLASSIC",
     "HALF_OPEN",
-    "IGNORE",
     "MAX_BOX_ACC",
     "MAX_BOX_ACC_V2",
     "Accumulator",

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wsss_lib.maps.boxes import WHICH, Which
+from wsss_lib.maps.components import WHICH, Which
 
 
 class BoxIntervals(NamedTuple):

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from wsss_lib.data.fields import IGNORE
 from wsss_lib.metrics.accumulate import Accumulator, check_range, count_cells, count_exceeded, exact, threshold_grid
-from wsss_lib.metrics.segmentation import IGNORE
 from wsss_lib.metrics.thresholds import Curve
 
 Over = Literal["dataset", "images"]

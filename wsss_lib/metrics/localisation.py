@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from wsss_lib.maps.boxes import Corners, Which
+from wsss_lib.maps.components import Corners, Which
 from wsss_lib.metrics.accumulate import Accumulator, check_range, count_exceeded, threshold_grid
 from wsss_lib.metrics.boxes import IouRule, box_iou
 from wsss_lib.metrics.classification import top_k_correct

@@ -16,12 +16,11 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from wsss_lib.data.fields import IGNORE
 from wsss_lib.maps import keep_labels
 from wsss_lib.metrics.accumulate import Accumulator, check_classes, count_cells, count_exceeded, threshold_grid
 from wsss_lib.metrics.thresholds import Curve
 
-IGNORE = 255
-"""Value of a mask where nothing is counted."""
 Absent = Literal["skip", "penalise"]
 
 

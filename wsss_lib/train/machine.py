@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from wsss_lib.devices import pick_device
 from wsss_lib.train.config import TrainConfig
 
 _TORCHRUN = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -24,33 +25,20 @@ _MPI = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
 def choose_device(name: str) -> torch.device:
-    """``"auto"``: a CUDA GPU, else Apple's, else the CPU; anything else by its name.
+    """The device that a run's settings name, within what its launcher allows.
 
     Raises:
-        ValueError: This machine has no such device.
+        ValueError: The name is none, or one GPU is named where the launcher gives each process its own.
+        RuntimeError: This machine has no such device.
     """
-    offered = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        if parse_flag_from_env("ACCELERATE_USE_CPU"):  # `accelerate launch --cpu`
-            return torch.device("cpu")
-        return torch.device(next(kind for kind, there in offered.items() if there))
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or not offered.get(device.type, False):
+    if name == "auto" and parse_flag_from_env("ACCELERATE_USE_CPU"):  # `accelerate launch --cpu`
+        return torch.device("cpu")
+    device = pick_device(name)
+    if device.index is not None and device.type == "cuda" and "LOCAL_RANK" in os.environ:
         raise ValueError(
-            f"device is {name!r}, and this machine offers {', '.join(k for k, there in offered.items() if there)}: "
-            "choose one of them or 'auto'"
+            f"device is {name!r}, but the launcher gives each process its own: set device='cuda' and choose "
+            "the GPUs by CUDA_VISIBLE_DEVICES"
         )
-    if device.index is not None and device.type == "cuda":
-        if "LOCAL_RANK" in os.environ:
-            raise ValueError(
-                f"device is {name!r}, but the launcher gives each process its own: set device='cuda' and choose "
-                "the GPUs by CUDA_VISIBLE_DEVICES"
-            )
-        if device.index >= torch.cuda.device_count():
-            raise ValueError(f"device is {name!r}, and there are {torch.cuda.device_count()} GPUs, counted from 0")
     return device
 
 
@@ -99,7 +87,8 @@ class Machine:
         scaler: Of the loss, for ``"fp16"``; else None.
 
     Raises:
-        ValueError: No such device, or a precision that it lacks, or processes that cannot meet.
+        ValueError: No such name, or a precision that the device lacks, or processes that cannot meet.
+        RuntimeError: This machine has no such device.
     """
 
     def __init__(self, config: TrainConfig) -> None:

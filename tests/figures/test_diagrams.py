@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from wsss_lib.figures import Arrow, Box, flow
-from wsss_lib.figures.flow import WIDTH, _crosses
+from wsss_lib.figures.diagrams import WIDTH, _crosses
 
 ROWS = [["image"], [Box("net", "the network\nand its head", "layer")], ["map", "score"], [Box("loss", kind="loss")]]
 ARROWS = [

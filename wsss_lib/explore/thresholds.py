@@ -13,6 +13,7 @@ from matplotlib import colormaps
 from torch import Tensor
 
 from wsss_lib import maps, metrics
+from wsss_lib.data.fields import IGNORE
 from wsss_lib.explore.control import Control, Reading, spoken
 from wsss_lib.explore.pictures import Picture, as_picture, enlarged, packed, picture, webp
 from wsss_lib.figures.page import check_alt, to_numpy
@@ -136,7 +137,7 @@ class Threshold(Control):
         # The number of hundredths that a pixel exceeds: it is in the seed of k/100 where the number is above k.
         coarse = self.heat if scale == 1 else maps.resize(self.heat[None], (shape[0], shape[1]))[0]
         heights = count_exceeded(coarse, self._grid).to(torch.uint8)
-        inside = ((self.truth > 0) & (self.truth != 255)).float()
+        inside = ((self.truth > 0) & (self.truth != IGNORE)).float()
         inside = inside if scale == 1 else maps.resize(inside[None], (shape[0], shape[1]))[0]
         scores = [list(one.numbers.values()) for one in self._cuts]
         colours = np.round(colormaps["viridis"](np.linspace(0, 1, HUNDREDTHS + 1))[:, :3] * 255).astype(np.uint8)

@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from wsss_lib.data.fields import IGNORE
 from wsss_lib.figures.lettering import plain
 from wsss_lib.figures.page import WIDTH, Array, canvas
-from wsss_lib.figures.pictures import IGNORE, colourbar, image_array, map_array, mask_outline, overlay, plane, resize
+from wsss_lib.figures.pictures import colourbar, image_array, map_array, mask_outline, overlay, plane, resize
 
 
 def gallery(
