@@ -372,6 +372,14 @@ def test_dial_curves_tell_both_ends() -> None:
     )
     band = fig.axes[0].collections[0].get_paths()[0].vertices
     assert band[:, 1].max() == pytest.approx(0.55)
+    assert fig.axes[0].get_xlabel() == "evidence\n(band: ± 1 s.d.)"  # of how many seeds, a pair does not tell
+    fig, _ = figures.dial_curves([0, 0.5, 1], {"CAM": np.zeros((2, 3))}, dial="evidence")
+    assert fig.axes[0].get_xlabel() == "evidence\n(band: ± 1 s.d. over 2 seeds)"
+
+
+def test_a_logarithmic_axis_shows_the_running_means_whole() -> None:
+    fig, _ = figures.loss_curve({"area": [1.0, 0.1, 0.02, 0.0]}, log=True)
+    assert fig.axes[0].get_ylim()[0] == pytest.approx(0.01)
 
 
 def test_loss_curve_reads_a_mapping_and_a_history() -> None:
@@ -379,6 +387,7 @@ def test_loss_curve_reads_a_mapping_and_a_history() -> None:
 
     fig, alt = figures.loss_curve({"classification": [0.7, 0.4, 0.25]})
     assert fig.axes[0].lines[0].get_xdata().tolist() == [1, 2, 3]
+    assert fig.axes[0].get_xlabel() == "update"  # no thin lines to explain
     assert "classification 0.70 to 0.25" in alt
     history = History(steps_per_epoch=2)
     for step in range(40):
@@ -389,6 +398,7 @@ def test_loss_curve_reads_a_mapping_and_a_history() -> None:
     np.testing.assert_allclose(fig.axes[0].lines[0].get_xdata()[[0, -1]], [1.5, 39.5])
     assert fig.axes[0].lines[0].get_ydata()[0] == pytest.approx(2.975)
     np.testing.assert_allclose(fig.axes[0].lines[3].get_ydata(), history.loss)
+    assert fig.axes[0].get_xlabel() == "update\n(thin: each update; thick: mean of 2)"
     assert "area 1.00 to 1.00" in alt
     with pytest.raises(ValueError, match="no update"):
         figures.loss_curve({"classification": []})

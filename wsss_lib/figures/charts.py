@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -61,7 +61,8 @@ def threshold_curve(
                 ax.plot(pick, value, "*", color=colours[label], markersize=15, markeredgecolor="#1A1A1A", zorder=5)
                 text += f"; {value:.2f} at the chosen {pick:.2f}"
             text += "."
-        ax.set(xlabel="threshold" + (" (star: the one in use)" if chosen is not None else ""), ylabel=metric)
+        star = "star: the one in use" if chosen is not None else ""
+        ax.set(xlabel=_explained("threshold", star, _band(series.values(), curves)), ylabel=metric)
         ax.set(xlim=(x.min(), x.max()), ylim=(0, None))
     return fig, text
 
@@ -90,7 +91,7 @@ def dial_curves(
     for label, (mean, _) in series.items():
         text += f" {label}: {mean[0]:.2f} at {first}, {mean[-1]:.2f} at {last}."
     with style():
-        ax.set(xlabel=dial, ylabel=metric)
+        ax.set(xlabel=_explained(dial, _band(series.values(), list(curves.values()))), ylabel=metric)
         if ticks:
             ax.set_xticks(settings, list(ticks))
     return fig, text
@@ -119,12 +120,13 @@ def loss_curve(history: Any, *, log: bool = False) -> tuple[Figure, str]:
     with style():
         for name, values in losses.items() if window > 1 else ():
             ax.plot(np.arange(1, count + 1), values, "-", color=colours[name], linewidth=0.6, alpha=0.4, zorder=1)
-        ax.set(xlabel="update", ylabel="loss")
+        ax.set(xlabel=_explained("update", f"thin: each update; thick: mean of {window}" * (window > 1)), ylabel="loss")
         if log:
             ax.set_yscale("log")
             largest = max(float(np.nanmax(v)) for v in means.values())
             smallest = min((float(v[v > 0].min()) for v in means.values() if (v > 0).any()), default=largest)
-            ax.set_ylim(bottom=max(smallest, 1e-4 * largest))  # a loss of zero has no place on this scale
+            # A loss of zero has no place on this scale; a single update may fall below it.
+            ax.set_ylim(bottom=max(smallest / 2, 1e-4 * largest))
         else:
             ax.set_ylim(bottom=min(0.0, *(float(np.nanmin(v)) for v in losses.values())))
     ends = [f"{name} {values[0]:.2f} to {values[-1]:.2f}" for name, values in means.items()]
@@ -236,6 +238,21 @@ def _lines(ax: Axes, x: NDArray[Any], series: Mapping[str, Any], *, markers: int
         elif series:
             ax.set_title(next(iter(series)))
     return colours
+
+
+def _band(series: Iterable[tuple[Any, Any]], given: Sequence[Any]) -> str:
+    """What the bands of some curves mean; nothing where there is none."""
+    if all(sd is None for _, sd in series):
+        return ""
+    arrays = [to_numpy(values) for values in given if not isinstance(values, tuple)]
+    counts = {len(array) for array in arrays if array.ndim == 2}
+    return "band: ± 1 s.d." + (f" over {counts.pop()} seeds" if len(counts) == 1 else "")
+
+
+def _explained(label: str, *notes: str) -> str:
+    """The label of an axis, and under it what the marks of the figure mean."""
+    shown = "; ".join(note for note in notes if note)
+    return f"{label}\n({shown})" if shown else label
 
 
 def _losses(history: Any) -> dict[str, NDArray[Any]]:
