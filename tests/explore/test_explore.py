@@ -256,6 +256,16 @@ def test_curtain_over_several_pictures() -> None:
         explore.curtain([shade(0)], [shade(1), shade(1)], alt="dark and bright squares")
 
 
+def test_each_place_under_a_curtain_can_have_a_title() -> None:
+    pair = [shade(0), shade(0.5)], [shade(1), shade(1)]
+    page = explore.curtain(*pair, alt="dark and bright squares", titles=("half size", "full <size>")).html()
+    assert page.index("half size") < page.index("full &lt;size&gt;")
+    assert page.count('class="wx-caption"') == 2
+    assert Tags(page).all("img")[2]["alt"] == "Picture 2, full <size>. dark and bright squares"
+    with pytest.raises(ValueError, match="1 titles for 2 pictures"):
+        explore.curtain(*pair, alt="dark and bright squares", titles=("half size",))
+
+
 # --- Pictures --------------------------------------------------------------------------------------------------------
 
 

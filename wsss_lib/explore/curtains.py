@@ -42,6 +42,7 @@ def curtain(
     *,
     alt: str | tuple[str, str],
     title: str | None = None,
+    titles: Sequence[str] = (),
     start: float = 0.5,
 ) -> Control:
     """Two pictures of one place, the first drawn aside over the second by a slider.
@@ -55,15 +56,16 @@ def curtain(
         labels: Names of the two.
         alt: What a reader who cannot see them should know: one text for both, or one for each.
         title: Above the pictures; ``"before against after"`` by default, in the labels' words.
+        titles: One above each place, such as the size of the image; none by default.
         start: In [0, 1] in steps of 0.05: where the curtain hangs at first. On paper both pictures stand side by side.
 
     Returns:
         The control: the last line of a cell shows it, and ``.at(0.3)`` is what it shows with 30 % of the width before.
 
     Raises:
-        ValueError: Pictures of different sizes or numbers, or a text that describes nothing.
+        ValueError: Pictures of different sizes or numbers, another number of titles, or a text that describes nothing.
     """
-    return Curtain(before, after, labels, alt=alt, title=title, start=start)
+    return Curtain(before, after, labels, alt=alt, title=title, titles=titles, start=start)
 
 
 class Curtain(Control):
@@ -72,7 +74,15 @@ class Curtain(Control):
     kind = "curtain"
 
     def __init__(
-        self, before: Any, after: Any, labels: tuple[str, str], *, alt: Any, title: str | None, start: float
+        self,
+        before: Any,
+        after: Any,
+        labels: tuple[str, str],
+        *,
+        alt: Any,
+        title: str | None,
+        titles: Sequence[str],
+        start: float,
     ) -> None:
         settings = [round(k / 20, 2) for k in range(21)]
         index = min(range(21), key=lambda k: abs(settings[k] - start))
@@ -82,6 +92,9 @@ class Curtain(Control):
         shapes = [[one.shape for one in side] for side in (self.before, self.after)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"before has shapes {shapes[0]}, after {shapes[1]}: give as many pictures, of equal sizes")
+        if titles and len(titles) != len(self.before):
+            raise ValueError(f"{len(titles)} titles for {len(self.before)} pictures: give one each, or none")
+        self.titles = tuple(titles)
         self.alt = check_alt(alt if isinstance(alt, str) else " ".join(alt))
         told = f"{self.labels[1]} for the same image, described with {self.labels[0]}"
         self.alts = (self.alt, told) if isinstance(alt, str) else (check_alt(alt[0]), check_alt(alt[1]))
@@ -114,12 +127,16 @@ class Curtain(Control):
             sides = []
             for name, drawn, text, place in zip(self.labels, pair, self.alts, ("before", "after"), strict=True):
                 height, width = drawn.shape[:2]
-                alt = text if len(self.before) == 1 else f"Picture {number}. {text}"
+                picture = f"Picture {number}" + (f", {self.titles[number - 1]}" if self.titles else "")
+                alt = text if len(self.before) == 1 else f"{picture}. {text}"
                 sides.append(
                     f'<div class="wx-side wx-{place}"><img src="{webp(drawn)}" width="{width}" height="{height}" '
                     f'alt="{escape(alt)}"><p class="wx-tag">{escape(name)}</p></div>'
                 )
-            panels.append(f'<div class="wx-panel">{"".join(sides)}<span class="wx-edge" hidden></span></div>')
+            panel = f'<div class="wx-panel">{"".join(sides)}<span class="wx-edge" hidden></span></div>'
+            if self.titles:
+                panel = f'<div><p class="wx-caption">{escape(self.titles[number - 1])}</p>{panel}</div>'
+            panels.append(panel)
         return f'<div class="wx-panels">{"".join(panels)}</div>'
 
 
