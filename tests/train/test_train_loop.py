@@ -100,6 +100,50 @@ def test_bf16_runs_and_stays_near(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(math.isfinite(loss) for loss in history.loss)
 
 
+class Elsewhere(Noisy):
+    """The same method on a machine that rounds otherwise: each activation is off by one in its last place."""
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        images = batch["images"]
+        return super().losses({**batch, "images": images * (1 + torch.finfo(images.dtype).eps)})
+
+
+def test_in_64_bits_machines_that_round_otherwise_end_alike() -> None:
+    apart = {}
+    for double in (False, True):
+        here, there = Noisy(), Elsewhere()
+        for method in (here, there):
+            fit(method, Toys(16), replace(CONFIG, epochs=20, optimiser="adamw", double=double))
+        apart[double] = farthest(weights(here), weights(there))
+        assert {value.dtype for value in weights(here).values()} == {torch.float32, torch.int64}
+    assert apart[False] > 1e-4 > 1e-6 > apart[True], apart
+
+
+def test_a_run_in_64_bits_goes_on_where_it_was_killed(tmp_path: Path) -> None:
+    class Death(Exception):
+        pass
+
+    def dying(method: nn.Module) -> dict[str, float]:
+        assert method.conv.weight.dtype == torch.float64
+        raise Death
+
+    config = replace(CONFIG, double=True)
+    whole, method = Plain(), Plain()
+    fit(whole, Toys(10), config)
+    with pytest.raises(Death):
+        fit(method, Toys(10), config, out_dir=tmp_path, validate=dying)
+    assert method.conv.weight.dtype == torch.float32, "given back as it came, also after an error"
+    fit(method, Toys(10), config, out_dir=tmp_path)
+    assert identical(weights(method), weights(whole))
+
+
+def test_64_bits_are_for_weights_of_32() -> None:
+    with pytest.raises(ValueError, match=r"weights are torch.float16, expected torch.float32: call method.float"):
+        fit(Plain().half(), Toys(4), replace(CONFIG, double=True))
+    with pytest.raises(ValueError, match="double is set and mixed_precision is 'bf16'"):
+        replace(CONFIG, double=True, mixed_precision="bf16")
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("precision", ["no", "fp16", "bf16"])
 def test_on_a_gpu_killed_runs_go_on(tmp_path: Path, precision: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from wsss_lib.data.records import Batch, Records, to_device
+from wsss_lib.data.records import Batch, Records
 from wsss_lib.methods.description import describe
 from wsss_lib.modes import evaluating
 from wsss_lib.train import checkpoint, optimiser, random_state
@@ -111,8 +111,15 @@ def fit(
             f"{machine.count}"
         )
     lock = nullcontext() if out_dir is None else locked(Path(out_dir), machine)
-    with machine.used(), lock, random_state.preserved(machine.device), evaluating(method), _flags_restored(method):
-        method.to(machine.device).train()
+    with (
+        machine.used(),
+        lock,
+        random_state.preserved(machine.device),
+        evaluating(method),
+        _flags_restored(method),
+        machine.holding(method),
+    ):
+        method.train()
         stepper = optimiser.build(method, config)
         course = Course(method, stepper, plan.steps)
         identity = identify(method, records, config, transform)
@@ -125,7 +132,7 @@ def fit(
         batches = stream(reader, config, plan, len(history), machine.index, machine.count)
         every = config.checkpoint_every or plan.steps_per_epoch
         bar = Progress(progress if machine.is_main else "none", plan, history)
-        watch = Standstill(method, lambda: reader[0, list(range(min(IMAGES, len(records))))])
+        watch = Standstill(method, lambda: machine.read(reader[0, list(range(min(IMAGES, len(records))))]))
         began = time.perf_counter() - history.seconds
         try:
             while (step := len(history)) < course.steps:
@@ -216,7 +223,7 @@ def _accumulate(
         # Gradients are exchanged once an update, in its last backward pass.
         with nullcontext() if done == images else machine.alone(model):
             with machine.autocast():
-                terms = model(to_device(batch, machine.device))
+                terms = model(machine.read(batch))
             weight = counted / images
             machine.backward(sum(term.float() for term in terms.values()) * (weight * machine.count * sign))
         names = names or list(terms)

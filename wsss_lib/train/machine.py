@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, cast
 
 import torch
 from accelerate import PartialState
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from wsss_lib.data.records import Batch, to_device
 from wsss_lib.devices import pick_device
 from wsss_lib.train.config import TrainConfig
 
@@ -100,6 +102,7 @@ class Machine:
         self.count = 1 if self.state is None else self.state.num_processes
         self.index = 0 if self.state is None else self.state.process_index
         self.is_main = self.index == 0
+        self.double = config.double and self.device.type != "mps"
         self.dtype = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}[config.mixed_precision]
         self.scaler = torch.amp.GradScaler(device.type) if config.mixed_precision == "fp16" else None
 
@@ -109,6 +112,33 @@ class Machine:
         chosen = self.device.type == "cuda" and self.device.index is not None
         with torch.cuda.device(self.device) if chosen else nullcontext():
             yield
+
+    @contextmanager
+    def holding(self, method: nn.Module) -> Iterator[None]:
+        """Within the block, the method is on the device and has the run's precision; it stays on the device.
+
+        Raises:
+            ValueError: ``double`` is set for a method whose weights have not 32 bits.
+        """
+        method.to(self.device)
+        kinds = {value.dtype for value in method.state_dict().values() if value.is_floating_point()}
+        if self.double and kinds != {torch.float32}:
+            raise ValueError(
+                f"double is set, and the method's weights are {', '.join(sorted(map(str, kinds)))}, expected "
+                "torch.float32: call method.float() first, or set double=False"
+            )
+        try:
+            if self.double:
+                method.double()
+            yield
+        finally:
+            if self.double:
+                method.float()
+
+    def read(self, batch: Batch) -> Batch:
+        """A batch on the device, its floats in the precision of a run in 64 bits."""
+        here = to_device(batch, self.device)
+        return cast(Batch, {key: _doubled(value) for key, value in here.items()}) if self.double else here
 
     def shared(self, module: nn.Module) -> nn.Module:
         """The module, its gradients averaged over the processes in each backward pass outside :meth:`alone`."""
@@ -156,3 +186,10 @@ class Machine:
         """Wait until all processes are here."""
         if self.state is not None:
             self.state.wait_for_everyone()
+
+
+def _doubled(value: Any) -> Any:
+    """Floats, also those in a list of tensors, in 64 bits."""
+    if isinstance(value, list):
+        return [_doubled(item) for item in value]
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
