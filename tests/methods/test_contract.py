@@ -97,6 +97,37 @@ class TestRegistry:
     def test_settings_of_another_method_are_refused(self, name: str) -> None:
         with pytest.raises(ValueError, match="got settings of type dict"):
             built(name, settings={"loss": "softmax"})
+        with pytest.raises(ValueError, match="got settings of type dict"):
+            registry.explain(name, built("cam"), {"loss": "softmax"})
+
+    def test_settings_differ_from_the_books_by_the_changes(self, name: str) -> None:
+        entry = registry.entry(name)
+        if entry.settings is None:
+            assert entry.configured() is None
+            with pytest.raises(ValueError, match="has no settings, and got normalisation: leave them out"):
+                entry.configured(normalisation="max")
+            return
+        assert entry.configured() == entry.settings()
+        for field in dataclasses.fields(entry.settings):
+            same = getattr(entry.settings(), field.name)
+            assert entry.configured(**{field.name: same}) == entry.settings()
+        with pytest.raises(TypeError, match="nonsense"):
+            entry.configured(nonsense=1)
+
+    def test_a_method_that_learns_nothing_explains_a_classifier(self, name: str) -> None:
+        classifier, batch = built("cam"), batch_of()
+        if name in TRAINED:
+            with pytest.raises(ValueError, match="is trained itself and explains no other classifier"):
+                registry.explain(name, classifier)
+            return
+        method = registry.explain(name, classifier)
+        before = method.localize(batch["images"], batch["labels"])
+        with torch.no_grad():
+            for parameter in classifier.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        assert not torch.equal(method.localize(batch["images"], batch["labels"]), before), "shared, not copied"
+        if (logits := method.predict(batch["images"]).logits) is not None:
+            torch.testing.assert_close(logits, classifier.eval()(batch["images"]))
 
 
 @pytest.mark.parametrize(("n", "classes", "height", "width"), SIZES)
@@ -172,18 +203,18 @@ class TestPredict:
         method, batch = built(name), batch_of()
         together = method.infer(batch["images"], batch["labels"])
         for i in range(3):
-            alone = method.infer(batch["images"][i : i + 1], batch["labels"][i : i + 1])
-            torch.testing.assert_close(alone.maps[0], together.maps[i], rtol=1e-3, atol=1e-4)
-            if together.logits is not None and alone.logits is not None:
-                torch.testing.assert_close(alone.logits[0], together.logits[i], rtol=1e-4, atol=1e-5)
+            single = method.infer(batch["images"][i : i + 1], batch["labels"][i : i + 1])
+            torch.testing.assert_close(single.maps[0], together.maps[i], rtol=1e-3, atol=1e-4)
+            if together.logits is not None and single.logits is not None:
+                torch.testing.assert_close(single.logits[0], together.logits[i], rtol=1e-4, atol=1e-5)
 
     def test_memory_format_does_not_matter(self, name: str) -> None:
         method, batch = built(name), batch_of(height=45, width=61)
         expected = method.localize(batch["images"])
         method = method.to(memory_format=torch.channels_last)
-        laid_out = method.localize(batch["images"].to(memory_format=torch.channels_last))
-        assert in_range(laid_out)
-        torch.testing.assert_close(laid_out, expected, rtol=1e-3, atol=1e-3)
+        channels_last = method.localize(batch["images"].to(memory_format=torch.channels_last))
+        assert in_range(channels_last)
+        torch.testing.assert_close(channels_last, expected, rtol=1e-3, atol=1e-3)
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
     def test_half_precision(self, name: str, dtype: torch.dtype) -> None:

@@ -146,6 +146,11 @@ class Method(nn.Module):
         """The method over a backbone, as :func:`wsss_lib.methods.registry.build` makes it."""
         return cls(backbone, num_classes, *(() if settings is None else (settings,)))
 
+    @classmethod
+    def explaining(cls, classifier: Method, settings: Any = None) -> Self:
+        """The method on a trained classifier's backbone, as :func:`wsss_lib.methods.registry.explain` makes it."""
+        return cls.build(classifier.backbone, classifier.num_classes or 1, settings)
+
     # --- saying where ---
 
     def predict(self, images: Tensor) -> Prediction:

@@ -123,7 +123,12 @@ class GradCAM(Method):
     @classmethod
     def build(cls, backbone: Backbone, num_classes: int, settings: None = None) -> Self:
         """Explains a fresh :class:`~wsss_lib.methods.cam.CAM` over a backbone, at the deepest stage."""
-        return cls(CAM(backbone, num_classes), backbone)
+        return cls.explaining(CAM(backbone, num_classes))
+
+    @classmethod
+    def explaining(cls, classifier: Method, settings: None = None) -> Self:
+        """Explains a classifier at the deepest stage of its backbone."""
+        return cls(classifier, classifier.backbone)
 
     def predict(self, images: Tensor) -> Prediction:
         """:meth:`explain` for all K classes, at K backward passes."""

@@ -45,6 +45,17 @@ class Entry:
         """Whether the method has losses."""
         return callable(getattr(self.method, "losses", None))
 
+    def configured(self, **changes: Any) -> Any:
+        """The book's settings but for some changes; None of a method without settings.
+
+        Raises:
+            ValueError: Changes of a method without settings, or values that they refuse.
+            TypeError: There is no such setting.
+        """
+        if self.settings is None and changes:
+            raise ValueError(f"{self.title} has no settings, and got {', '.join(changes)}: leave them out")
+        return None if self.settings is None else self.settings(**changes)
+
 
 _ENTRIES: dict[str, Entry] = {}
 
@@ -107,8 +118,29 @@ def build(name: str, backbone: Backbone, num_classes: int, settings: Any = None)
     Raises:
         ValueError: No such method, settings of another class, or what the method refuses.
     """
-    known = entry(name)
+    return _checked(entry(name), settings).method.build(backbone, num_classes, settings)
+
+
+def explain(name: str, classifier: Method, settings: Any = None) -> Method:
+    """The method called ``name``, looking into a classifier that is trained.
+
+    Args:
+        name: Of a method that learns nothing itself.
+        classifier: A trained method; it is shared, not copied.
+        settings: As for :func:`build`.
+
+    Raises:
+        ValueError: No such method, one that must be trained itself, or settings of another class.
+    """
+    known = _checked(entry(name), settings)
+    if known.trained:
+        raise ValueError(f"{known.title} is trained itself and explains no other classifier: build it instead")
+    return known.method.explaining(classifier, settings)
+
+
+def _checked(known: Entry, settings: Any) -> Entry:
+    """The same entry, if the settings are of its method."""
     if settings is not None and (known.settings is None or not isinstance(settings, known.settings)):
         expected = "none" if known.settings is None else known.settings.__name__
         raise ValueError(f"{known.title} got settings of type {type(settings).__name__}, expected {expected}")
-    return known.method.build(backbone, num_classes, settings)
+    return known

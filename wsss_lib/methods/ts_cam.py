@@ -67,7 +67,7 @@ def class_attention(attention: list[Tensor], size: tuple[int, int], blocks: int 
     return rows.mean(dim=0)[:, None].unflatten(2, size)  # (N, 1, h, w)
 
 
-@register("class-token", title="class token", settings=TSCAMConfig, chapter=4, backbone="tiny_vit")
+@register("class-token", title="class-token attention", settings=TSCAMConfig, chapter=4, backbone="tiny_vit")
 class ClassToken(Method):
     """The plain vision transformer: a linear layer on the class token, whose attention is the map.
 

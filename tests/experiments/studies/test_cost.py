@@ -51,17 +51,17 @@ def test_steps_are_timed_in_turns_after_one_that_is_not(monkeypatch: pytest.Monk
     clock = iter([0, 0, 0, 1, 0, 10, 0, 3, 0, 30, 0, 2, 0, 20])
     monkeypatch.setattr(cost.time, "process_time", lambda: next(clock))
     methods = {"a": Linear(turns, "a"), "b": Linear(turns, "b")}
-    found = cost.step_costs(methods, torch.rand(4, 8), rounds=3)
+    result = cost.step_costs(methods, torch.rand(4, 8), rounds=3)
     assert turns == ["a", "b"] * 5, "once for the memory, once to warm up, three times in turns"
-    assert [each["time"] for each in found.values()] == [2, 20]
-    assert all(set(each) == {"time", "memory"} for each in found.values())
+    assert [each["time"] for each in result.values()] == [2, 20]
+    assert all(set(each) == {"time", "memory"} for each in result.values())
 
 
 def test_operations_are_counted_where_asked_and_no_gradient_stays() -> None:
     methods = {"once": Linear([], ""), "twice": Linear([], "", repeats=2)}
-    found = cost.step_costs(methods, torch.rand(4, 8), rounds=1, flops=True)
+    result = cost.step_costs(methods, torch.rand(4, 8), rounds=1, flops=True)
     product = 2 * 4 * 8 * 5  # forward; as much again for the weight's gradient, and the batch has none
-    assert {name: each["flops"] for name, each in found.items()} == {"once": 2 * product, "twice": 4 * product}
+    assert {name: each["flops"] for name, each in result.items()} == {"once": 2 * product, "twice": 4 * product}
     assert all(p.grad is None for method in methods.values() for p in method.parameters())
 
 
@@ -76,12 +76,12 @@ def test_rows_are_gathered_by_method_over_the_seeds(
             self.fingerprint = f"print {seed}"
 
         def fit(self, method: nn.Module, **changes: object) -> None:
-            method.told = changes
+            method.changes = changes
 
     def measured(lab: Run) -> list[tuple[str, Row]]:
         assert lab.given == ("smoke", {"backbone": "tiny_vit"})
         method = fitted(lab, nn.Identity(), epochs=2)  # type: ignore[type-var]
-        assert method.told == {"epochs": 2}
+        assert method.changes == {"epochs": 2}
         return [("b", {"iou": lab.seed / 2}), ("a", {"iou": 1.0})]
 
     monkeypatch.setattr(common, "Workbench", Run)

@@ -25,26 +25,26 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
     """World, start and epochs of every training; nothing is trained, nothing measured."""
     from wsss_lib.backbones import tiny_vit
 
-    seen: list[tuple[int, int, int]] = []
+    trainings: list[tuple[int, int, int]] = []
 
     def fit(self: Workbench, method: Any, **changes: int) -> None:
         config = self.recipe(method, **changes)
-        seen.append((self.world.seed, config.seed, config.epochs))
+        trainings.append((self.world.seed, config.seed, config.epochs))
 
     monkeypatch.setattr(Workbench, "backbone", lambda self, **o: tiny_vit(dim=8, depth=6, heads=2))
     monkeypatch.setattr(Workbench, "fit", fit)
     monkeypatch.setattr(Workbench, "scores", lambda self, method: {"pxap": 0.5})
     monkeypatch.setattr(Workbench, "measure", lambda self, method: Counted)
-    return seen
+    return trainings
 
 
 def test_what_the_rows_have_not_measured(asked: list[tuple[int, int, int]]) -> None:
-    found = study.sat_spread("smoke")["data"]
+    result = study.sat_spread("smoke")["data"]
     assert asked == [(1, 0, 1), (1, 0, 1), (1, 2, 1), (1, 2, 1)]
-    assert [row["map"] for row in found["rows"][:2]] == ["class-token attention", "SAT"]
-    assert [(row["world"], row["start"]) for row in found["rows"][::2]] == list(study.CASES)
+    assert [row["map"] for row in result["rows"][:2]] == ["class-token attention", "SAT"]
+    assert [(row["world"], row["start"]) for row in result["rows"][::2]] == list(study.CASES)
     assert not any(world == start for world, start in study.CASES), "that is a row of sat's"
-    assert found["untrained"] == [{"max_box_acc_v2": 0.5, "pxap": 0.5}] * 3
+    assert result["untrained"] == [{"max_box_acc_v2": 0.5, "pxap": 0.5}] * 3
     assert STUDIES["sat_spread"] is study.sat_spread
 
 
@@ -53,7 +53,7 @@ def test_images_are_the_worlds_and_weights_the_starts(asked: list[tuple[int, int
     assert mixed.report_on.fingerprint == Workbench("smoke", seed=1).report_on.fingerprint
 
     def head(lab: Workbench) -> torch.Tensor:
-        return lab.build(study.ClassToken).head.weight
+        return lab.build("class-token").head.weight
 
     assert torch.equal(head(mixed), head(study.bench("smoke", 0, 2)))
     assert not torch.equal(head(mixed), head(study.bench("smoke", 1, 1)))

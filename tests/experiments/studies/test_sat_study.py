@@ -9,6 +9,7 @@ from wsss_lib.experiments.studies import common
 from wsss_lib.experiments.studies import sat as study
 from wsss_lib.experiments.studies.__main__ import STUDIES
 from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods.sat import SATConfig
 
 
 def test_the_studies_are_registered() -> None:
@@ -19,13 +20,12 @@ def test_the_studies_are_registered() -> None:
 def test_one_setting_changes_a_row_and_the_papers_rows_stand_in_its_order() -> None:
     rows = ["gate only", "gate + area", "gate + normalisation", "gate + area + normalisation"]
     assert list(study.ABLATION) == rows
-    weights = [(c.area_weight, c.norm_weight) for c in study.ABLATION.values()]
-    assert weights == [(0, 0), (1, 0), (0, 1), (1, 1)]
-    full = vars(study.SATConfig())
-    assert vars(study.ABLATION[rows[-1]]) == vars(study.SETTINGS["as it is"]) == full
-    for name, config in study.SETTINGS.items():
-        changed = [key for key, value in vars(config).items() if value != full[key]]
-        assert len(changed) == (name != "as it is"), name
+    ablation = [SATConfig(**changes) for changes in study.ABLATION.values()]
+    assert [(c.area_weight, c.norm_weight) for c in ablation] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert ablation[-1] == SATConfig(**study.SETTINGS["as it is"]) == study.BOOK == SATConfig()
+    for name, changes in study.SETTINGS.items():
+        assert len(changes) == (name != "as it is"), name
+        assert (SATConfig(**changes) != study.BOOK) == bool(changes), name
 
 
 def test_every_method_is_trained_alike(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,18 +35,18 @@ def test_every_method_is_trained_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Workbench, "backbone", lambda self, **o: study_backbone())
     monkeypatch.setattr(Workbench, "fit", lambda self, method, **changes: asked.append(self.recipe(method, **changes)))
     monkeypatch.setattr(Workbench, "scores", lambda self, method: {"pxap": 0.5})
-    found = study.sat("smoke")
+    result = study.sat("smoke")
     assert [(config.epochs, config.lr, config.head_lr) for config in asked] == [(1, 3e-4, 5.0)] * 3
     assert study.TRAINING == {"epochs": 2, "lr": 3e-4, "head_lr": 5.0}, "as recorded"
-    assert list(found["data"]["rows"]) == ["class-token attention", "TS-CAM", "patch scores alone", "SAT"]
-    assert set(found["data"]["rows"]["SAT"][0]) == {"pxap", "area", "area_sd", "worst"}
+    assert list(result["data"]["rows"]) == ["class-token attention", "TS-CAM", "patch scores alone", "SAT"]
+    assert set(result["data"]["rows"]["SAT"][0]) == {"pxap", "area", "area_sd", "worst"}
 
 
 def test_the_cost_is_in_seconds_and_mebibytes() -> None:
-    found = study.cost(batch=2, rounds=1)
-    assert list(found) == ["class-token attention", "TS-CAM", "SAT"]
-    assert all(set(each) == {"seconds", "saved_mib"} for each in found.values())
-    saved = {name: each["saved_mib"] for name, each in found.items()}
+    result = study.cost(batch=2, rounds=1)
+    assert list(result) == ["class-token attention", "TS-CAM", "SAT"]
+    assert all(set(each) == {"seconds", "saved_mib"} for each in result.values())
+    saved = {name: each["saved_mib"] for name, each in result.items()}
     assert 1 < saved["TS-CAM"] < saved["SAT"] < 2 * saved["TS-CAM"], "32 images keep about a hundred"
 
 

@@ -43,30 +43,30 @@ def test_modes_that_are_mixed_stay_mixed(lab: Workbench) -> None:
 
 def test_equivariance_is_measured_at_every_scale_and_restores_the_mode(lab: Workbench) -> None:
     method = lab.build(SEAM, SEAMConfig()).train()
-    found = seam.equivariance(lab, method, images=4)
+    result = seam.equivariance(lab, method, images=4)
     assert method.training
-    for values in found.values():
+    for values in result.values():
         assert len(values) == len(seam.SCALES)
         assert all(0 < value < 2 for value in values)
-    assert found["relative"] > found["absolute"]
+    assert result["relative"] > result["absolute"]
 
 
 def test_the_dial_keeps_the_threshold_of_the_default_world(lab: Workbench) -> None:
     method = lab.classifier()
     val = measure(method, lab.choose_on.subset(range(20)))
     tests = [measure(method, lab.split("test", scale=extent).subset(range(20))) for extent in seam.EXTENTS[:2]]
-    found = seam.turned(val, tests)
+    result = seam.turned(val, tests)
     at = float(val.miou().thresholds[int(val.miou().values.argmax())])
-    for test, kept, best in zip(tests, found["kept threshold"], found["best threshold"], strict=True):
+    for test, kept, best in zip(tests, result["kept threshold"], result["best threshold"], strict=True):
         curve = test.miou()
         assert kept == pytest.approx(float(curve.values[(curve.thresholds - at).abs().argmin()]))
         assert kept <= best
 
 
 def test_costs_are_relative_to_those_of_cam(lab: Workbench) -> None:
-    found = seam.costs(lab, rounds=1)
-    assert found["CAM"] == {"time": 1.0, "memory": 1.0}
-    assert 1 < found["two sizes"]["memory"] < found["SEAM"]["memory"]
+    result = seam.costs(lab, rounds=1)
+    assert result["CAM"] == {"time": 1.0, "memory": 1.0}
+    assert 1 < result["two sizes"]["memory"] < result["SEAM"]["memory"]
 
 
 def test_steps_of_a_run(lab: Workbench) -> None:
@@ -79,7 +79,7 @@ def test_seeds_are_merged_by_measurement_and_method() -> None:
         | {"steps": 5, "fingerprint": f"print {seed}"}
         for seed in range(3)
     ]
-    found = seam.merged(seeds)
-    assert [row["value"] for row in found["data"]["rows"]["CAM"]] == [0, 1, 2]
-    assert found["fingerprint"] == {"test-0": "print 0", "test-1": "print 1", "test-2": "print 2"}
-    assert len(found["data"]["dial"]["CAM"]) == 3
+    result = seam.merged(seeds)
+    assert [row["value"] for row in result["data"]["rows"]["CAM"]] == [0, 1, 2]
+    assert result["fingerprint"] == {"test-0": "print 0", "test-1": "print 1", "test-2": "print 2"}
+    assert len(result["data"]["dial"]["CAM"]) == 3

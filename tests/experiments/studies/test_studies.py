@@ -36,8 +36,8 @@ def test_the_supervised_loss_is_the_cross_entropy_of_the_present_classes_pixels(
 def test_absent_classes_are_silent_where_labels_are_given() -> None:
     method = Supervised(backbone("tiny_cnn", widths=(4, 4, 4, 4)), 6).eval()
     labels = torch.eye(6)[:2]
-    found = method.localize(torch.rand(2, 3, 32, 32), labels)
-    assert (found.amax((2, 3)) > 0).equal(labels > 0)
+    result = method.localize(torch.rand(2, 3, 32, 32), labels)
+    assert (result.amax((2, 3)) > 0).equal(labels > 0)
 
 
 def test_max_pooling_asks_one_cell_only() -> None:

@@ -27,10 +27,10 @@ def test_values_outside_the_range_are_cut_off() -> None:
 def test_every_method_draws_the_same_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], train=32, rest=16))
     assert "together" in studies.STUDIES
-    found = together.together("smoke")["data"]
-    assert {"CAM", "BAS", "SEAM", "TS-CAM", "SAT"} <= set(found["methods"])
-    for one in found["methods"].values():
-        heat = packing.unpacked(one["maps"], found["side"])
-        assert heat.shape == (found["images"], found["side"], found["side"])
+    result = together.together("smoke")["data"]
+    assert {"CAM", "BAS", "SEAM", "TS-CAM", "SAT"} <= set(result["methods"])
+    for one in result["methods"].values():
+        heat = packing.unpacked(one["maps"], result["side"])
+        assert heat.shape == (result["images"], result["side"], result["side"])
         assert 0 <= one["threshold"] <= 1
         assert heat.amax() > 0

@@ -18,7 +18,9 @@ from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitt
 from wsss_lib.experiments.studies.cost import step_costs
 from wsss_lib.experiments.variants import OnlyClassifying, SharedTail, channels_last
 from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods import registry
 from wsss_lib.methods.bas import BAS, BASConfig
+from wsss_lib.methods.contract import Method
 from wsss_lib.modes import evaluating
 
 CHOSEN_ON = 100
@@ -27,17 +29,22 @@ BODY = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Settings of the dial ``body_evidence``."""
 
 
-ABLATION: dict[str, tuple[type[BAS], dict[str, Any]]] = {
-    "no L_bas": (BAS, {"suppression": 0.0}),
-    "no L_frg (α = 0)": (BAS, {"alpha": 0.0}),
+ENTRY = registry.entry("bas")
+BOOK: BASConfig = ENTRY.configured()
+
+Kind = type[Method] | str
+"""A variant, or the name of the registered method."""
+ABLATION: dict[str, tuple[Kind, dict[str, Any]]] = {
+    "no L_bas": ("bas", {"suppression": 0.0}),
+    "no L_frg (α = 0)": ("bas", {"alpha": 0.0}),
 }
-SAFEGUARD: dict[str, tuple[type[BAS], dict[str, Any]]] = {"f₂ shared and trained": (SharedTail, {})}
-SETTINGS: dict[str, tuple[type[BAS], dict[str, Any]]] = {
-    "β halved": (BAS, {"beta": BASConfig().beta / 2}),
-    "β doubled": (BAS, {"beta": BASConfig().beta * 2}),
-    "no L_ac (β = 0)": (BAS, {"beta": 0.0}),
-    "ReLU in the cells": (BAS, {"rectify": "cells"}),
-    "running batch norm in Sᵇ": (BAS, {"copy_norm": "running"}),
+SAFEGUARD: dict[str, tuple[Kind, dict[str, Any]]] = {"f₂ shared and trained": (SharedTail, {})}
+SETTINGS: dict[str, tuple[Kind, dict[str, Any]]] = {
+    "β halved": ("bas", {"beta": BOOK.beta / 2}),
+    "β doubled": ("bas", {"beta": BOOK.beta * 2}),
+    "no L_ac (β = 0)": ("bas", {"beta": 0.0}),
+    "ReLU in the cells": ("bas", {"rectify": "cells"}),
+    "running batch norm in Sᵇ": ("bas", {"copy_norm": "running"}),
 }
 
 
@@ -63,9 +70,9 @@ def observation(profile: str) -> dict[str, Any]:
     }
 
 
-def trained_bas(lab: Workbench, kind: type[BAS] = BAS, **changes: Any) -> BAS:
+def trained_bas(lab: Workbench, kind: Kind = "bas", **changes: Any) -> Method:
     """BAS trained by the lab's recipe; ``changes`` are settings."""
-    return fitted(lab, channels_last(lab.build(kind, BASConfig(**changes))))
+    return fitted(lab, channels_last(lab.build(kind, ENTRY.configured(**changes))))
 
 
 def _batches(records: Records, size: int = 50) -> list[Batch]:
@@ -77,7 +84,7 @@ def _batches(records: Records, size: int = 50) -> list[Batch]:
 
 def comparison(profile: str) -> dict[str, Any]:
     """BAS: on the images that chose α and β, and on the test images. CAM's rows are in ``results/methods.json``."""
-    return _rows(profile, {"BAS": (BAS, {})})
+    return _rows(profile, {ENTRY.title: ("bas", {})})
 
 
 def ablation(profile: str) -> dict[str, Any]:
@@ -95,7 +102,7 @@ def settings(profile: str) -> dict[str, Any]:
     return _rows(profile, SETTINGS)
 
 
-def _rows(profile: str, kinds: dict[str, tuple[type[BAS], dict[str, Any]]]) -> dict[str, Any]:
+def _rows(profile: str, kinds: dict[str, tuple[Kind, dict[str, Any]]]) -> dict[str, Any]:
     chosen: dict[str, list[Row]] = {name: [] for name in kinds}
 
     def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
@@ -109,12 +116,12 @@ def _rows(profile: str, kinds: dict[str, tuple[type[BAS], dict[str, Any]]]) -> d
             say("bas, choosing", lab.seed, {name: chosen[name]})
 
     rows, prints = by_seed("bas", profile, measured)
-    data = {"config": repr(BASConfig()), "chosen_on": CHOSEN_ON, "rows": rows, "choosing": chosen}
+    data = {"config": repr(BOOK), "chosen_on": CHOSEN_ON, "rows": rows, "choosing": chosen}
     return {"data": data, "fingerprint": prints}
 
 
 @torch.no_grad()
-def mask_area(method: BAS, records: Records, count: int = 200) -> float:
+def mask_area(method: Method, records: Records, count: int = 200) -> float:
     """Mean area of the generator's masks of the images' classes, of some images."""
     areas = []
     with evaluating(method):
@@ -144,13 +151,13 @@ def dial(profile: str) -> dict[str, Any]:
 def cost(rounds: int = 5) -> dict[str, dict[str, float]]:
     """A training step of BAS over one of the same network that only classifies: time, multiply-adds, memory."""
     torch.manual_seed(0)
-    cases: dict[str, tuple[str, int, int | None, BASConfig]] = {
-        "tiny_cnn, 96 px": ("tiny_cnn", 96, None, BASConfig()),
-        "ResNet-18, 64 px": ("resnet18", 64, 8, BASConfig(stage="layer3", head=512, pool=2)),
+    cases: dict[str, tuple[str, int, int | None, dict[str, Any]]] = {
+        "tiny_cnn, 96 px": ("tiny_cnn", 96, None, {}),
+        "ResNet-18, 64 px": ("resnet18", 64, 8, {"stage": "layer3", "head": 512, "pool": 2}),
     }
     ratios: dict[str, dict[str, float]] = {}
-    for name, (network, side, stride, config) in cases.items():
-        method = BAS(backbone(network, output_stride=stride), 6, config).train()
+    for name, (network, side, stride, changes) in cases.items():
+        method = BAS(backbone(network, output_stride=stride), 6, ENTRY.configured(**changes)).train()
         batch: Batch = {"images": torch.rand(16, 3, side, side), "labels": torch.eye(6)[torch.arange(16) % 6]}
         kinds = {"plain": OnlyClassifying(method), "bas": method}
         plain, bas = step_costs(kinds, batch, rounds, flops=True).values()

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 from torch import nn
 
 from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods import registry
 from wsss_lib.methods.cam import CAM
+from wsss_lib.methods.contract import Method
 
 SEEDS = (0, 1, 2)
 """Of every study."""
@@ -24,6 +26,21 @@ def fitted(lab: Workbench, method: M, **changes: Any) -> M:
     """The same method, trained by this run's recipe with some ``changes``."""
     lab.fit(method, **changes)
     return method
+
+
+def fresh(lab: Workbench, name: str, **settings: Any) -> Method:
+    """A registered method of this run, not yet trained; ``settings`` differ from the book's."""
+    return lab.build(name, registry.entry(name).configured(**settings))
+
+
+def explaining(name: str, classifier: Method, **settings: Any) -> Method:
+    """A registered method that learns nothing, on a trained classifier; ``settings`` differ from the book's."""
+    return registry.explain(name, classifier, registry.entry(name).configured(**settings))
+
+
+def titles(*names: str) -> dict[str, str]:
+    """The row that each registered method has in a table: title to name."""
+    return {registry.entry(name).title: name for name in names}
 
 
 def trained(lab: Workbench, **changes: Any) -> CAM:

@@ -50,12 +50,12 @@ def step_costs(
 
 def saved(method: nn.Module, batch: Any) -> int:
     """Bytes that autograd keeps from a step's forward pass: each storage once, parameters not counted."""
-    own = {parameter.untyped_storage().data_ptr() for parameter in method.parameters()}
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in method.parameters()}
     sizes: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
+        if storage.data_ptr() not in parameters:
             sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 

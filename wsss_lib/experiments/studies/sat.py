@@ -10,7 +10,7 @@ Same backbone, images, updates, optimiser and threshold rule in all rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,35 +19,34 @@ from torch import nn
 from wsss_lib.data.worlds.critters import World
 from wsss_lib.experiments import results
 from wsss_lib.experiments.recipes import TRANSFORMER
-from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitted, say
+from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitted, fresh, say, titles
 from wsss_lib.experiments.studies.cost import step_costs
 from wsss_lib.experiments.workbench import Workbench
-from wsss_lib.methods.sat import SAT, SATConfig
-from wsss_lib.methods.ts_cam import TSCAM, ClassToken, TSCAMConfig
+from wsss_lib.methods import registry
+from wsss_lib.methods.sat import SAT
 
 TRAINING = {name: getattr(TRANSFORMER, name) for name in ("epochs", "lr", "head_lr")}
 """What decides the weights, of the recipe that all rows share."""
 DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Settings of ``body_evidence``."""
 
-BASELINES: dict[str, tuple[Callable[..., Any], Any]] = {
-    "class-token attention": (ClassToken, TSCAMConfig()),
-    "TS-CAM": (TSCAM, TSCAMConfig()),
-}
-ABLATION: dict[str, SATConfig] = {
-    "gate only": SATConfig(area_weight=0, norm_weight=0),
-    "gate + area": SATConfig(norm_weight=0),
-    "gate + normalisation": SATConfig(area_weight=0),
-    "gate + area + normalisation": SATConfig(),
+METHODS = titles("class-token", "ts-cam", "sat")
+"""The rows of ``sat``: title to name."""
+BOOK, BASELINE = (registry.entry(name).configured() for name in ("sat", "ts-cam"))
+ABLATION: dict[str, dict[str, Any]] = {
+    "gate only": {"area_weight": 0, "norm_weight": 0},
+    "gate + area": {"norm_weight": 0},
+    "gate + normalisation": {"area_weight": 0},
+    "gate + area + normalisation": {},
 }
 """The paper's rows, in its order."""
-SETTINGS: dict[str, SATConfig] = {
-    "as it is": SATConfig(),
-    "area of each image": SATConfig(area="image"),
-    "two of six blocks gated": SATConfig(blocks=2),
-    "four of six": SATConfig(blocks=4),
-    "λ = 0.1": SATConfig(prior=0.1),
-    "λ = 0.3": SATConfig(prior=0.3),
+SETTINGS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "area of each image": {"area": "image"},
+    "two of six blocks gated": {"blocks": 2},
+    "four of six": {"blocks": 4},
+    "λ = 0.1": {"prior": 0.1},
+    "λ = 0.3": {"prior": 0.3},
 }
 """Rows of our own."""
 
@@ -56,11 +55,11 @@ def sat(profile: str) -> dict[str, Any]:
     """SAT and the baselines at the default dials, and what a training step of each costs."""
 
     def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
-        for name, (kind, config) in {**BASELINES, "SAT": (SAT, SATConfig())}.items():
-            method = fitted(lab, lab.build(kind, config))
-            yield name, scored(lab, method)
-            if isinstance(method, TSCAM):  # the same network, read without the attention
-                bare = lab.build(TSCAM, TSCAMConfig(coupled=False))
+        for title, name in METHODS.items():
+            method = fitted(lab, fresh(lab, name))
+            yield title, scored(lab, method)
+            if name == "ts-cam":  # the same network, read without the attention
+                bare = fresh(lab, name, coupled=False)
                 bare.load_state_dict(method.state_dict())
                 yield "patch scores alone", scored(lab, bare)
 
@@ -78,20 +77,20 @@ def sat_settings(profile: str) -> dict[str, Any]:
     return changed(profile, SETTINGS)
 
 
-def changed(profile: str, variants: dict[str, SATConfig]) -> dict[str, Any]:
+def changed(profile: str, variants: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """SAT with other settings; the row with the book's own is the one that ``sat`` recorded."""
     known = recorded(profile)
 
     def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
-        for name, config in variants.items():
-            if known and config == SATConfig():
+        for name, changes in variants.items():
+            if known and not changes:
                 yield name, known["SAT"][lab.seed]
             else:
-                yield name, scored(lab, fitted(lab, lab.build(SAT, config)))
+                yield name, scored(lab, fitted(lab, fresh(lab, "sat", **changes)))
 
     rows, prints = by_seed("changed", profile, measured, backbone="tiny_vit")
-    changes = {name: repr(config) for name, config in variants.items()}
-    return {"data": {"rows": rows, "changes": changes, "settings": settings()}, "fingerprint": prints}
+    configs = {name: repr(registry.entry("sat").configured(**changes)) for name, changes in variants.items()}
+    return {"data": {"rows": rows, "changes": configs, "settings": settings()}, "fingerprint": prints}
 
 
 def sat_dial(profile: str) -> dict[str, Any]:
@@ -104,13 +103,13 @@ def sat_dial(profile: str) -> dict[str, Any]:
             rows.append([])
         for seed in SEEDS:
             lab = Workbench(profile, backbone="tiny_vit", seed=seed, world=World(body_evidence=setting))
-            for name, kind, config in (("TS-CAM", TSCAM, TSCAMConfig()), ("SAT", SAT, SATConfig())):
+            for title in curves:
                 if known and setting == World().body_evidence:
-                    curves[name][-1].append(known[name][seed])
+                    curves[title][-1].append(known[title][seed])
                     continue
-                method: nn.Module = fitted(lab, lab.build(kind, config))
-                curves[name][-1].append(scored(lab, method))
-                say(f"sat_dial {setting}", seed, {name: curves[name][-1]})
+                method = fitted(lab, fresh(lab, METHODS[title]))
+                curves[title][-1].append(scored(lab, method))
+                say(f"sat_dial {setting}", seed, {title: curves[title][-1]})
             prints[f"{setting}-{seed}"] = lab.report_on.fingerprint
     data = {"dial": "body_evidence", "positions": list(DIAL), "rows": curves, "settings": settings()}
     return {"data": data, "fingerprint": prints}
@@ -118,7 +117,7 @@ def sat_dial(profile: str) -> dict[str, Any]:
 
 def settings() -> dict[str, Any]:
     """What decides the rows of ``sat``, besides the data."""
-    return {"SAT": repr(SATConfig()), "baselines": repr(TSCAMConfig()), "training": TRAINING}
+    return {"SAT": repr(BOOK), "baselines": repr(BASELINE), "training": TRAINING}
 
 
 def recorded(profile: str) -> dict[str, Any] | None:
@@ -146,8 +145,7 @@ def cost(batch: int = 32, side: int = 96, rounds: int = 6) -> dict[str, dict[str
         "labels": torch.eye(6)[torch.arange(batch) % 6],
     }
     lab = Workbench("smoke", backbone="tiny_vit", device="cpu")
-    kinds = {**BASELINES, "SAT": (SAT, SATConfig())}
-    costs = step_costs({name: lab.build(kind, config).train() for name, (kind, config) in kinds.items()}, given, rounds)
+    costs = step_costs({title: fresh(lab, name).train() for title, name in METHODS.items()}, given, rounds)
     return {name: {"seconds": each["time"], "saved_mib": each["memory"] / 2**20} for name, each in costs.items()}
 
 

@@ -14,15 +14,13 @@ from typing import Any
 
 import torch
 
-from wsss_lib.experiments.studies.common import SEEDS, Row, Study, fitted, say
+from wsss_lib.experiments.studies.common import SEEDS, Row, Study, fitted, fresh, say, titles
 from wsss_lib.experiments.studies.sat import scored, settings
 from wsss_lib.experiments.workbench import Workbench
-from wsss_lib.methods.sat import SAT, SATConfig
-from wsss_lib.methods.ts_cam import TSCAM, ClassToken, TSCAMConfig
 
 CLOSEST = 1
 """The seed at which the attention came closest to SAT."""
-KINDS: dict[str, tuple[Any, Any]] = {"class-token attention": (ClassToken, TSCAMConfig()), "SAT": (SAT, SATConfig())}
+METHODS = titles("class-token", "sat")
 CASES = ((CLOSEST, 0), (CLOSEST, 2))
 """(world, start): those that the study ``sat`` has not measured."""
 
@@ -31,9 +29,9 @@ def sat_spread(profile: str) -> dict[str, Any]:
     """SAT and the class token on seed 1's world, from the other seeds' starts."""
     rows: list[Row] = []
     for world, start in CASES:
-        for name in KINDS:
-            rows.append(case(profile, name, world, start))
-            say(f"sat_spread, world {world}, start", start, {name: rows[-1:]})
+        for title in METHODS:
+            rows.append(case(profile, title, world, start))
+            say(f"sat_spread, world {world}, start", start, {title: rows[-1:]})
     before = [untrained(profile, seed) for seed in SEEDS]
     prints = {f"test-{seed}": bench(profile, seed, seed).report_on.fingerprint for seed in SEEDS}
     return {"data": {"rows": rows, "untrained": before, "settings": settings()}, "fingerprint": prints}
@@ -46,30 +44,28 @@ def bench(profile: str, world: int, start: int) -> Workbench:
     return lab
 
 
-def case(profile: str, name: str, world: int, start: int) -> Row:
+def case(profile: str, title: str, world: int, start: int) -> Row:
     """One training: the honest row with what was varied."""
     lab = bench(profile, world, start)
-    kind, config = KINDS[name]
-    method = fitted(lab, lab.build(kind, config))
-    return {"map": name, "world": world, "start": start} | scored(lab, method)
+    method = fitted(lab, fresh(lab, METHODS[title]))
+    return {"map": title, "world": world, "start": start} | scored(lab, method)
 
 
 def untrained(profile: str, seed: int) -> Row:
     """The class token's attention as pretraining left it, on one seed's world; nothing needs a threshold."""
     lab = bench(profile, seed, seed)
-    result = lab.measure(lab.build(ClassToken, TSCAMConfig()))
+    result = lab.measure(fresh(lab, "class-token"))
     return {"max_box_acc_v2": float(result.boxes.maximum().mean()), "pxap": result.pixels.value()}
 
 
 def sat_maps(profile: str) -> dict[str, Any]:
     """TS-CAM's maps of the images that the chapter shows, so that it need not train a third network."""
     lab = bench(profile, 0, 0)
-    method = fitted(lab, lab.build(TSCAM, TSCAMConfig()))
+    method = fitted(lab, fresh(lab, "ts-cam"))
     shown = lab.examples(8)
     with torch.no_grad():
-        result = method.localize(shown["images"].to(lab.device), shown["labels"].to(lab.device)).amax(
-            dim=1
-        )  # (8, h, w)
+        every = method.localize(shown["images"].to(lab.device), shown["labels"].to(lab.device))
+    result = every.amax(dim=1)  # (8, h, w)
     data = {"maps": (result * 1000).round().div(1000), "pxap": lab.measure(method).pixels.value()}
     return {"data": data | {"settings": settings()}, "fingerprint": {"test-0": lab.report_on.fingerprint}}
 

@@ -17,9 +17,11 @@ from wsss_lib.experiments.studies.common import SEEDS, Study, fitted, say
 from wsss_lib.experiments.studies.cost import step_costs
 from wsss_lib.experiments.variants import TWO_VIEWS, channels_last, reading
 from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods import registry
 from wsss_lib.methods.seam import SEAM, SEAMConfig
 from wsss_lib.modes import evaluating
 
+BOOK: SEAMConfig = registry.entry("seam").configured()
 SCALES = (0.3, 0.5, 0.75, 1.5, 2.0)
 """At which the equivariance error is measured."""
 WEIGHTS = (0.3, 1.0, 3.0, 10.0, 30.0)
@@ -64,7 +66,7 @@ def merged(seeds: list[dict[str, Any]]) -> dict[str, Any]:
         kind: {name: [seed[kind][name] for seed in seeds] for name in seeds[0][kind]}
         for kind in ("rows", "equivariance", "views", "dial")
     }
-    data |= {"scales": SCALES, "extents": EXTENTS, "config": repr(SEAMConfig()), "steps": seeds[0]["steps"]}
+    data |= {"scales": SCALES, "extents": EXTENTS, "config": repr(BOOK), "steps": seeds[0]["steps"]}
     return {
         "data": data,
         "fingerprint": {f"test-{n}": seed["fingerprint"] for n, seed in zip(SEEDS, seeds, strict=False)},
@@ -76,9 +78,8 @@ def ablation(lab: Workbench) -> dict[str, nn.Module]:
 
     The cross regularisation gives the class maps no gradient: the row "+ ER" is read from the network of "+ PCM".
     """
-    settings = SEAMConfig()
-    mined = replace(settings, count="present")
-    two, pcm, full, hard = (lab.build(SEAM, c) for c in (TWO_VIEWS, replace(settings, hard=1.0), settings, mined))
+    mined = replace(BOOK, count="present")
+    two, pcm, full, hard = (lab.build(SEAM, c) for c in (TWO_VIEWS, replace(BOOK, hard=1.0), BOOK, mined))
     cam = lab.classifier()
     for method in (cam, two, pcm, full, hard):
         fitted(lab, channels_last(method), epochs=passes(lab))
@@ -145,10 +146,9 @@ def turned(val: MapMeasurement, tests: list[MapMeasurement]) -> dict[str, list[f
 def seam_settings(profile: str) -> dict[str, Any]:
     """Two settings on val, one seed: the equivariance loss's weight, the module's rate; and what a step costs."""
     lab = Workbench(profile, seed=SEEDS[0])
-    chosen = SEAMConfig()
     scans: dict[str, list[SEAMConfig]] = {
         "weights": [replace(TWO_VIEWS, equivariance=weight) for weight in WEIGHTS],
-        "rates": [replace(chosen, module_lr=rate) for rate in RATES],
+        "rates": [replace(BOOK, module_lr=rate) for rate in RATES],
     }
     numbers: dict[str, list[dict[str, float]]] = {name: [] for name in scans}
     for name, settings in scans.items():
@@ -160,7 +160,7 @@ def seam_settings(profile: str) -> dict[str, Any]:
         "tried": {"weights": WEIGHTS, "rates": RATES},
         "numbers": numbers,
         "cost": costs(lab),
-        "config": repr(chosen),
+        "config": repr(BOOK),
     }
     note = "best mIoU over thresholds and E(0.5), both on val, one seed; times relative to a training step of CAM"
     return {"data": data, "fingerprint": {"val-0": lab.choose_on.fingerprint}, "note": note}
@@ -182,8 +182,8 @@ def costs(lab: Workbench, rounds: int = 7) -> dict[str, dict[str, float]]:
     batch = to_device(examples(lab, 32), lab.device)
     methods: dict[str, nn.Module] = {
         "CAM": lab.classifier(),
-        "two sizes": lab.build(SEAM, TWO_VIEWS),
-        "SEAM": lab.build(SEAM, SEAMConfig()),
+        "two sizes": lab.build("seam", TWO_VIEWS),
+        "SEAM": lab.build("seam", BOOK),
     }
     numbers = step_costs(methods, batch, rounds)
     return {name: {key: numbers[name][key] / numbers["CAM"][key] for key in ("time", "memory")} for name in methods}

@@ -9,12 +9,10 @@ from typing import Any
 import torch
 
 from wsss_lib.data.worlds.critters import World
-from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitted, say, trained
+from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, explaining, fitted, say, titles, trained
 from wsss_lib.experiments.studies.supervised import Supervised
 from wsss_lib.experiments.variants import MaxPooled
 from wsss_lib.experiments.workbench import Workbench
-from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
-from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
 
 DIALS: dict[str, tuple[Any, ...]] = {
     "body_evidence": (0.0, 0.25, 0.5, 0.75, 1.0),
@@ -63,14 +61,9 @@ def methods(profile: str) -> dict[str, Any]:
 
     def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
         cam = trained(lab)
-        centred = EigenCAMConfig(centre=True, sign="mean_activation")
-        candidates: dict[str, torch.nn.Module] = {
-            "CAM": cam,
-            "Grad-CAM": GradCAM(cam, cam.backbone),
-            "Grad-CAM++": GradCAMPlusPlus(cam, cam.backbone),
-            "Eigen-CAM": EigenCAM(cam.backbone),
-            "Eigen-CAM, centred": EigenCAM(cam.backbone, config=centred),
-        }
+        explained = titles("gradcam", "gradcam++", "eigencam").items()
+        candidates = {"CAM": cam} | {title: explaining(name, cam) for title, name in explained}
+        candidates["Eigen-CAM, centred"] = explaining("eigencam", cam, centre=True, sign="mean_activation")
         torch.manual_seed(lab.seed)
         candidates["CAM, max pooling"] = fitted(lab, MaxPooled(lab.backbone(), len(lab.classes)))
         for name, method in candidates.items():

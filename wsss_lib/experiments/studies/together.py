@@ -9,20 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
 from wsss_lib import maps, metrics
 from wsss_lib.experiments.packing import packed
-from wsss_lib.experiments.studies import bas, seam
-from wsss_lib.experiments.studies.common import Study, fitted, trained
+from wsss_lib.experiments.studies import seam
+from wsss_lib.experiments.studies.common import Study, explaining, fitted, fresh, titles, trained
 from wsss_lib.experiments.variants import channels_last
 from wsss_lib.experiments.workbench import Workbench
-from wsss_lib.methods.eigen_cam import EigenCAM
-from wsss_lib.methods.gradcam import GradCAMPlusPlus
-from wsss_lib.methods.sat import SAT, SATConfig
-from wsss_lib.methods.seam import SEAM, SEAMConfig
-from wsss_lib.methods.ts_cam import TSCAM, TSCAMConfig
+from wsss_lib.methods import registry
+from wsss_lib.methods.contract import Method
 
+METHODS = titles("cam", "gradcam++", "eigencam", "bas", "seam", "ts-cam", "sat")
+"""The rows: title to name."""
+CHANNELS_LAST = ("bas", "seam")
+"""Trained with channels last, as in their chapters."""
 SHOWN = 8
 """Images of ``test``, the first ones: nobody picked them."""
 SIDE = 24
@@ -31,26 +31,29 @@ SIDE = 24
 
 def together(profile: str) -> dict[str, Any]:
     """Maps of the first eight test images, and the thresholds that val chooses for them."""
-    lab, other = Workbench(profile), Workbench(profile, backbone="tiny_vit")
-    cam = trained(lab)
-    candidates: list[tuple[str, Workbench, nn.Module]] = [
-        ("CAM", lab, cam),
-        ("Grad-CAM++", lab, GradCAMPlusPlus(cam, cam.backbone)),
-        ("Eigen-CAM", lab, EigenCAM(cam.backbone)),
-        ("BAS", lab, bas.trained_bas(lab)),
-        ("SEAM", lab, fitted(lab, channels_last(lab.build(SEAM, SEAMConfig())), epochs=seam.passes(lab))),
-        ("TS-CAM", other, fitted(other, other.build(TSCAM, TSCAMConfig()))),
-        ("SAT", other, fitted(other, other.build(SAT, SATConfig()))),
-    ]
+    labs = {name: Workbench(profile, backbone=name) for name in ("tiny_cnn", "tiny_vit")}
+    cam = trained(labs["tiny_cnn"])
     kept: dict[str, Any] = {}
-    for name, bench, method in candidates:
-        batch = bench.examples(SHOWN)
+    for title, name in METHODS.items():
+        lab = labs[registry.entry(name).backbone]
+        method = cam if name == "cam" else as_in_its_chapter(name, lab, cam)
+        batch = lab.examples(SHOWN)
         with torch.no_grad():
-            heat = method.localize(batch["images"], batch["labels"]).amax(dim=1)  # type: ignore[operator]
-        chosen = metrics.choose_threshold(bench.measure(method, "choose").iou())
-        kept[name] = {"threshold": chosen.value, "maps": packed(maps.resize(heat, (SIDE, SIDE)))}
-        print(f"together, {name}: threshold {chosen.value:.2f}", flush=True)
-    return {"data": {"images": SHOWN, "side": SIDE, "methods": kept}, "fingerprint": lab.report_on.fingerprint}
+            heat = method.localize(batch["images"], batch["labels"]).amax(dim=1)
+        chosen = metrics.choose_threshold(lab.measure(method, "choose").iou())
+        kept[title] = {"threshold": chosen.value, "maps": packed(maps.resize(heat, (SIDE, SIDE)))}
+        print(f"together, {title}: threshold {chosen.value:.2f}", flush=True)
+    fingerprint = labs["tiny_cnn"].report_on.fingerprint
+    return {"data": {"images": SHOWN, "side": SIDE, "methods": kept}, "fingerprint": fingerprint}
+
+
+def as_in_its_chapter(name: str, lab: Workbench, classifier: Method) -> Method:
+    """A registered method: trained by its chapter's recipe, or, if it learns nothing, on the classifier."""
+    if not registry.entry(name).trained:
+        return explaining(name, classifier)
+    method = fresh(lab, name)
+    changes = {"epochs": seam.passes(lab)} if name == "seam" else {}
+    return fitted(lab, channels_last(method) if name in CHANNELS_LAST else method, **changes)
 
 
 STUDIES: dict[str, Study] = {"together": together}
