@@ -30,8 +30,8 @@ def _of(root: Path, file: Path) -> Iterator[str]:
     if file.suffix != ".py" or not file.parts[1:]:
         return
     if file.parts[0] == "tests":
-        own = [file] if file.name.startswith("test_") and (root / file).is_file() else []
-        yield from (path.as_posix() for path in own or [file.parent])
+        itself = [file] if file.name.startswith("test_") and (root / file).is_file() else []
+        yield from (path.as_posix() for path in itself or [file.parent])
         return
     inside = file.parts[1:-1] if file.parts[0] == "wsss_lib" else file.parts[:-1]
     folder = Path("tests", *inside)

@@ -86,7 +86,7 @@ def compare(seconds: dict[str, list[float]], ours: str) -> dict[str, dict[str, A
     """For each competitor the median over the rounds of its time over ours, and the smallest and largest."""
     rows = {}
     for name, times in seconds.items():
-        ratios = [other / own for other, own in zip(times, seconds[ours], strict=True)]
+        ratios = [other / mine for other, mine in zip(times, seconds[ours], strict=True)]
         rows[name] = {
             "times_ours": statistics.median(ratios),
             "least": min(ratios),
@@ -96,27 +96,27 @@ def compare(seconds: dict[str, list[float]], ours: str) -> dict[str, dict[str, A
     return rows
 
 
-def agreement(found: Tensor, reference: Tensor) -> float:
+def agreement(heats: Tensor, reference: Tensor) -> float:
     """The smallest absolute correlation of two batches of maps (N, h, w)."""
-    a, b = (m.double().flatten(1) - m.double().flatten(1).mean(1, keepdim=True) for m in (found, reference))
+    a, b = (m.double().flatten(1) - m.double().flatten(1).mean(1, keepdim=True) for m in (heats, reference))
     return float(((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))).abs().min())
 
 
-def upside_down(found: Tensor, masks: Tensor) -> int:
+def upside_down(heats: Tensor, masks: Tensor) -> int:
     """How many maps are lower on the object than around it."""
-    inside = (found * masks).sum((1, 2)) / masks.sum((1, 2))
-    outside = (found * ~masks).sum((1, 2)) / (~masks).sum((1, 2))
+    inside = (heats * masks).sum((1, 2)) / masks.sum((1, 2))
+    outside = (heats * ~masks).sum((1, 2)) / (~masks).sum((1, 2))
     return int((inside < outside).sum())
 
 
 def svd_loop(features: Tensor) -> Tensor:
     """The obvious way: NumPy's thin SVD, image by image, centred as pytorch-grad-cam does."""
-    found = []
+    heats = []
     for image in features.numpy():
         o = image.reshape(len(image), -1).T
         o = o - o.mean(axis=0)
-        found.append((o @ np.linalg.svd(o, full_matrices=False)[2][0]).reshape(image.shape[1:]))
-    return torch.from_numpy(np.stack(found))
+        heats.append((o @ np.linalg.svd(o, full_matrices=False)[2][0]).reshape(image.shape[1:]))
+    return torch.from_numpy(np.stack(heats))
 
 
 def batched_svd(features: Tensor) -> Tensor:
@@ -165,16 +165,16 @@ def network_rows(rounds: int) -> dict[str, Any]:
     ):
         method = ours(model, "layer4")
 
-        def own(method: GradCAM = method) -> Tensor:
-            found = method.localize(images, labels)[torch.arange(BATCH), targets]
-            return maps.resize(found, (224, 224))
+        def ours_resized(method: GradCAM = method) -> Tensor:
+            heats = method.localize(images, labels)[torch.arange(BATCH), targets]
+            return maps.resize(heats, (224, 224))
 
         with (
             theirs(model=model, target_layers=[model.layer4]) as other,
             beside(model, target_layer="layer4") as third,
         ):
             contest: Contest = {
-                "ours": own,
+                "ours": ours_resized,
                 "pytorch-grad-cam": lambda other=other: other(images, [ClassifierOutputTarget(k) for k in targets]),
                 "torch-cam": lambda third=third: maps.resize(third(targets, model(images))[0], (224, 224)),
             }

@@ -34,7 +34,7 @@ def executed(name: str) -> cells.Notebook:
     for alt, grey in zip(ALTS, (0, 99), strict=True):
         data = base64.b64encode(base64.b64decode(PIXEL) + bytes([grey])).decode()
         pictures.append(v4.new_output("display_data", {"image/png": data}, metadata={"image/png": {"alt": alt}}))
-    told = v4.new_output("display_data", {"text/markdown": "The IoU is **0.46**, and $x^2$."})
+    sentence = v4.new_output("display_data", {"text/markdown": "The IoU is **0.46**, and $x^2$."})
     begun = v4.new_output("stream", name="stdout", text="wsss-lib 0.1.0\nBudget: 2 min on two CPU cores\n")
     inside = v4.new_output("display_data", {"text/html": f'<img alt="{INSIDE}" src="data:image/png;base64,{PIXEL}">'})
     made = [
@@ -45,7 +45,7 @@ def executed(name: str) -> cells.Notebook:
         v4.new_code_cell(
             first_cell.source(name), metadata={"tags": list(first_cell.TAGS)}, execution_count=1, outputs=[begun]
         ),
-        v4.new_code_cell("show()", outputs=[*pictures, told, inside], execution_count=2),
+        v4.new_code_cell("show()", outputs=[*pictures, sentence, inside], execution_count=2),
         v4.new_markdown_cell("## Exercises\n\n**Exercise 1: add.** Write it."),
         v4.new_code_cell("def add(a, b): ...", metadata={"tags": ["exercise"]}, execution_count=3),
         v4.new_code_cell("ANSWER = 42", metadata={"tags": ["solution", "hide-cell"]}, execution_count=4),

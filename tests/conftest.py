@@ -20,9 +20,9 @@ def built(sample) -> Path:
     """The folder of its pages."""
     from press.publish.build import build
 
-    told: list[str] = []
-    page = build(sample, tell=told.append)
-    assert page == sample / "_build/html/index.html", told
+    messages: list[str] = []
+    page = build(sample, tell=messages.append)
+    assert page == sample / "_build/html/index.html", messages
     return sample / "_build" / "html"
 
 

@@ -58,9 +58,9 @@ def test_a_warning_fails_the_build_again_and_again(built, sample):
     path.write_text(good + "\n[lost](nowhere.md)\n")
     try:
         for _ in range(2):  # Sphinx forgets the warnings of pages that it does not read again
-            told: list[str] = []
-            assert build(sample, tell=told.append) is None
-            assert any("book/glossary.md" in line and "nowhere.md" in line for line in told)
+            messages: list[str] = []
+            assert build(sample, tell=messages.append) is None
+            assert any("book/glossary.md" in line and "nowhere.md" in line for line in messages)
     finally:
         path.write_text(good)
     assert build(sample, tell=lambda line: None)
@@ -88,16 +88,16 @@ def test_the_build_names_everything_that_leads_nowhere(built, sample):
     good = chapter.read_text(), page.read_text()
     made = cells.read(chapter)
     made.cells[-1].source += f"\n\n{text}"
-    told: list[str] = []
+    messages: list[str] = []
     try:
         cells.write(made, chapter)
         page.write_text(f"{good[1]}\n{text}\n")
-        assert build(sample, tell=told.append) is None
+        assert build(sample, tell=messages.append) is None
     finally:
         chapter.write_text(good[0])
         page.write_text(good[1])
     for where in ("book/chapters/01_cam.ipynb", "book/glossary.md"):
-        here = [line for line in told if where in line]
+        here = [line for line in messages if where in line]
         for what, (_, words) in DEAD.items():
             assert any(words in line for line in here), f"{what} in {where}: {here}"
     assert build(sample, tell=lambda line: None)

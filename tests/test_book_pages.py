@@ -18,9 +18,9 @@ NOTEBOOK = ROOT / "book" / "chapters" / "90_troubleshooting.ipynb"
 
 
 def head(page: str) -> str:
-    found = re.search(r'</h1>\s*<div class="chapter-head">(.*?</details>)</div></div>', page, re.S)
-    assert found, "the head does not follow the title"
-    return found[1]
+    result = re.search(r'</h1>\s*<div class="chapter-head">(.*?</details>)</div></div>', page, re.S)
+    assert result, "the head does not follow the title"
+    return result[1]
 
 
 class Table(HTMLParser):
@@ -155,9 +155,9 @@ def test_without_an_address_no_button_needs_one(sample):
 
 
 def test_every_page_has_a_title_a_description_and_a_language(built):
-    found = [p for p in built.rglob("*.html") if "_static" not in p.parts]
-    assert len(found) >= 10
-    for path in found:
+    result = [p for p in built.rglob("*.html") if "_static" not in p.parts]
+    assert len(result) >= 10
+    for path in result:
         page = path.read_text()
         assert '<html lang="en"' in page, path.name
         assert len(re.findall(r"<title>[^<]{4,}</title>", page)) == 1, path.name
@@ -169,7 +169,7 @@ def test_every_page_has_a_title_a_description_and_a_language(built):
 def test_each_error_of_the_troubleshooting_is_the_one_that_its_cell_printed(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     notebook = cells.read(NOTEBOOK)
-    entry, seen = "", 0
+    entry, entries = "", 0
     for cell in notebook.cells:
         titles = re.findall(r"(?m)^### `(.+)`$", cell.source) if cell.cell_type == "markdown" else []
         typed = re.fullmatch(r"```console\n\$ wsss (.*)\n(wsss: .*)\n```", cell.source)
@@ -183,9 +183,9 @@ def test_each_error_of_the_troubleshooting_is_the_one_that_its_cell_printed(monk
             printed = typed[2] if typed else "".join("".join(output.get("text", "")) for output in cell.outputs)
             pattern = ".*".join(re.escape(part) for part in entry.split("…"))
             assert re.search(rf"(?m)^{pattern}", printed), f"{entry} is not what its cell prints: {printed}"
-            entry, seen = "", seen + 1
+            entry, entries = "", entries + 1
     assert not entry
-    assert seen >= 25
+    assert entries >= 25
 
 
 @pytest.fixture(scope="module")
@@ -231,8 +231,8 @@ def test_the_search_finds_a_page(built, browser, opened):
     with serving(built) as address:
         page.goto(f"{address if opened == 'served' else built.as_uri()}/search.html?q=pencil")
         page.wait_for_selector("#search-results li a")
-        found = page.locator("#search-results li a").all_inner_texts()
-    assert "Chapter 01_cam" in found
+        result = page.locator("#search-results li a").all_inner_texts()
+    assert "Chapter 01_cam" in result
     assert failed == []
 
 

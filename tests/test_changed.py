@@ -25,9 +25,9 @@ changed = runpy.run_path(str(ROOT / ".ci" / "changed.py"))
     ],
 )
 def test_the_tests_of_a_file_are_found_by_its_place(files, expected):
-    found = changed["tests"](ROOT, files)
-    assert [path for path in found if path in expected] == expected
-    assert len(found) == len(expected) or files[0].startswith("wsss_lib")
+    result = changed["tests"](ROOT, files)
+    assert [path for path in result if path in expected] == expected
+    assert len(result) == len(expected) or files[0].startswith("wsss_lib")
 
 
 def test_what_changed_is_seen_since_the_branch_left_main(tmp_path):

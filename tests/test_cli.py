@@ -122,12 +122,12 @@ def test_failures_and_problems_are_exit_code_1(capsys, monkeypatch):
 def test_options_reach_the_runner(monkeypatch, tmp_path):
     from press.run import run
 
-    seen = {}
-    monkeypatch.setattr(run, "run", lambda root, names, **options: seen.update(options, names=names) or [])
+    received = {}
+    monkeypatch.setattr(run, "run", lambda root, names, **options: received.update(options, names=names) or [])
     monkeypatch.chdir(ROOT)
     cli.main(["run", "cam", "2", "--profile", "smoke", "-p", "seed=1", "-p", "data=x", "--jobs", "1",
               "--out", str(tmp_path), "--force", "--timeout", "9"])  # fmt: skip
-    assert seen == {
+    assert received == {
         "names": ["cam", "2"], "profile": "smoke", "given": {"seed": "1", "data": "x"}, "jobs": 1, "out": tmp_path,
         "store": "no", "force": True, "timeout": 9,
     }  # fmt: skip
@@ -198,17 +198,17 @@ def test_an_unknown_data_set_names_the_known(capsys):
 def test_options_reach_the_localiser_and_its_findings_are_told(monkeypatch, capsys, tmp_path):
     from wsss_lib import localize
 
-    seen = {}
+    received = {}
 
     def localise(images, **options):
-        seen.update(options, images=images)
+        received.update(options, images=images)
         cat = {"class": "tabby", "score": 0.631, "boxes": [[1.0, 2.0, 30.0, 40.0], [5.0, 6.0, 7.0, 8.0]]}
         return [{"image": "cat.jpg", "objects": [cat, {"class": "salient", "score": None, "boxes": []}]}]
 
     monkeypatch.setattr(localize, "localize_images", localise)
     arguments = "localize cat.jpg --method eigencam --top 2 --boxes all --weights w --class zebra --threshold 0.3"
     assert cli.main([*arguments.split(), "--multi-scale", "--device", "cpu", "--out", str(tmp_path)]) == 0
-    assert seen == {
+    assert received == {
         "images": [Path("cat.jpg")], "method": "eigencam", "checkpoint": None, "backbone": None, "weights": Path("w"),
         "out": tmp_path, "top_k": 2, "classes": ["zebra"], "threshold": 0.3, "which": "all", "multi_scale": True,
         "device": "cpu", "progress": True,

@@ -163,8 +163,8 @@ def test_charts_are_small() -> None:
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_a_weak_map_looks_weak(low: float, high: float) -> None:
     drawn = figures.overlay(axes(), None, torch.tensor([[low, high]], dtype=torch.float64))
-    seen = drawn.to_rgba(drawn.get_array())[0]
-    np.testing.assert_allclose(seen, matplotlib.colormaps["viridis"]([low, high]), atol=0.01)
+    shades = drawn.to_rgba(drawn.get_array())[0]
+    np.testing.assert_allclose(shades, matplotlib.colormaps["viridis"]([low, high]), atol=0.01)
 
 
 def test_the_contour_lies_where_the_enlarged_map_crosses_the_threshold() -> None:

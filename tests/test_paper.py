@@ -119,8 +119,8 @@ def test_the_pdf_has_every_page_and_its_number(built, sample, chromium):
     target = pdf.write(sample, sample / "_build" / "sample.pdf")
     printed = target.read_bytes()
     assert printed.startswith(b"%PDF-")
-    found = pdf.numbers(printed)
-    places = [found[f"page{number}"] for number in range(len(pages(sample)))]
+    result = pdf.numbers(printed)
+    places = [result[f"page{number}"] for number in range(len(pages(sample)))]
     assert places == sorted(set(places))
     assert places[0] == 3, "the title, the contents, the welcome"
     assert b"/Outlines" in printed

@@ -14,14 +14,14 @@ def peak_mib(*, children: bool = False) -> float:
         children: Of the largest process that this one started and waited for, instead of its own; its own counts the
             GPU's memory too, where CUDA is in use.
     """
-    peak = _rusage("RUSAGE_CHILDREN") if children else _own()
+    peak = _rusage("RUSAGE_CHILDREN") if children else _of_this_process()
     torch = sys.modules.get("torch")  # without torch no GPU is in use
     if not children and torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         peak += torch.cuda.max_memory_allocated()
     return peak / 2**20
 
 
-def _own() -> float:
+def _of_this_process() -> float:
     # Linux's getrusage begins with the memory of the process that started this one.
     status = Path("/proc/self/status")
     line = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None

@@ -13,20 +13,20 @@ from wsss_lib import backbones
 
 def test_images_are_normalised_inside() -> None:
     net = backbones.backbone("resnet18").eval()
-    seen: list[torch.Tensor] = []
-    net.blocks.stem.conv1.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
+    inputs_of_conv: list[torch.Tensor] = []
+    net.blocks.stem.conv1.register_forward_pre_hook(lambda _m, inputs: inputs_of_conv.append(inputs[0]))
     image = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1).expand(1, 3, 32, 32)
     shade = torch.tensor([0.485 + 0.229, 0.456 - 0.224, 0.406 + 2 * 0.225]).view(1, 3, 1, 1).expand(1, 3, 32, 32)
     net(torch.cat([image, shade]))
-    torch.testing.assert_close(seen[0][0], torch.zeros(3, 32, 32), atol=1e-6, rtol=0)
-    torch.testing.assert_close(seen[0][1], torch.tensor([1.0, -1.0, 2.0]).view(3, 1, 1).expand(3, 32, 32))
+    torch.testing.assert_close(inputs_of_conv[0][0], torch.zeros(3, 32, 32), atol=1e-6, rtol=0)
+    torch.testing.assert_close(inputs_of_conv[0][1], torch.tensor([1.0, -1.0, 2.0]).view(3, 1, 1).expand(3, 32, 32))
 
 
 def test_only_the_stages_asked_for_are_computed() -> None:
     net = backbones.backbone("resnet18").eval()
     net.blocks.layer3.register_forward_hook(lambda *_: pytest.fail("layer3 ran"))
-    found = net(torch.rand(1, 3, 64, 64), stages=["layer2", "stem"])
-    assert list(found) == ["stem", "layer2"]
+    result = net(torch.rand(1, 3, 64, 64), stages=["layer2", "stem"])
+    assert list(result) == ["stem", "layer2"]
     assert net(torch.rand(1, 3, 64, 64), stages=[]) == {}
     with pytest.raises(ValueError, match=r"no stage 'layer9'; its stages are stem, layer1"):
         net(torch.rand(1, 3, 64, 64), stages=["layer9"])

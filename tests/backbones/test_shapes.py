@@ -37,11 +37,11 @@ def test_every_stage_has_the_channels_and_the_grid_it_promises(name: str, size: 
     if isinstance(net, backbones.TransformerBackbone):
         size = (size[0] // 25 * net.patch, size[1] // 25 * net.patch)
     with torch.no_grad():
-        found = net(torch.rand(1, 3, *size), stages=net.stages)
-    assert tuple(found) == net.stages
+        result = net(torch.rand(1, 3, *size), stages=net.stages)
+    assert tuple(result) == net.stages
     assert CHANNELS[name].items() <= net.channels.items()
     round_up = name != "vgg16"
-    for stage, features in found.items():
+    for stage, features in result.items():
         stride = net.strides[stage]
         grid = [math.ceil(side / stride) if round_up else side // stride for side in size]
         assert features.shape == (1, net.channels[stage], *grid), stage

@@ -144,8 +144,8 @@ def test_nothing_to_stack() -> None:
         collate([])
 
 
-def ids(found: list[Batch]) -> list[list[str]]:
-    return [batch["ids"] for batch in found]
+def ids(result: list[Batch]) -> list[list[str]]:
+    return [batch["ids"] for batch in result]
 
 
 def test_batches_in_order_and_the_last_one_smaller() -> None:

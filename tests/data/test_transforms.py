@@ -211,8 +211,8 @@ def test_random_sizes_reach_both_ends() -> None:
 
 def test_a_generator_of_its_own_and_none() -> None:
     sample = sample_of(9, 9, (2, 2, 5, 5))
-    own = [RandomCrop(3, generator=torch.Generator().manual_seed(5))(sample) for _ in range(2)]
-    assert equal(*own)
+    seeded = [RandomCrop(3, generator=torch.Generator().manual_seed(5))(sample) for _ in range(2)]
+    assert equal(*seeded)
     torch.manual_seed(7)
     one = RandomCrop(3)(sample)
     torch.manual_seed(7)
@@ -221,7 +221,7 @@ def test_a_generator_of_its_own_and_none() -> None:
     passed = RandomCrop(3, generator=torch.Generator().manual_seed(1))(
         sample, generator=torch.Generator().manual_seed(5)
     )
-    assert equal(passed, own[0]), "the one that is passed comes first"
+    assert equal(passed, seeded[0]), "the one that is passed comes first"
 
 
 def test_per_sample_draws_know_neither_order_nor_neighbours() -> None:

@@ -110,7 +110,7 @@ def test_grounding_by_kind() -> None:
 
 
 def test_boxes_in_3d_take_their_threshold_from_another_split() -> None:
-    def detect(surplus: float, found: float):
+    def detect(surplus: float, result: float):
         def predict(batch: Batch) -> list[Boxes3D]:
             """Every object at the score ``found``, and a box far away at the score ``surplus``."""
             far = torch.tensor([[500.0, 0, 0, 1, 1, 1, 0]])
@@ -118,7 +118,7 @@ def test_boxes_in_3d_take_their_threshold_from_another_split() -> None:
                 Boxes3D(
                     torch.cat([boxes, far]),
                     torch.cat([labels, torch.zeros(1, dtype=torch.int64)]),
-                    torch.tensor([found] * len(boxes) + [surplus]),
+                    torch.tensor([result] * len(boxes) + [surplus]),
                 )
                 for boxes, labels in zip(batch["boxes3d"], batch["box3d_labels"], strict=True)
             ]

@@ -108,9 +108,9 @@ def test_boxes_may_be_left_out_and_the_rest_stays(pair: tuple[Critters, Critters
 
 
 def test_the_reported_split_may_not_choose(pair: tuple[Critters, Critters]) -> None:
-    found = measure(Oracle(pair[0]), pair[0])
+    result = measure(Oracle(pair[0]), pair[0])
     with pytest.raises(SameSplitError):
-        scores(choose=found, report_on=found)
+        scores(choose=result, report_on=result)
 
 
 def test_image_labels_are_used_only_when_given(pair: tuple[Critters, Critters]) -> None:
@@ -121,29 +121,29 @@ def test_image_labels_are_used_only_when_given(pair: tuple[Critters, Critters]) 
             ones = torch.ones(len(images), 6, 8, 8)
             return ones if labels is None else ones * labels[:, :, None, None]
 
-    told, untold = (
+    given_labels, untold = (
         measure(Everywhere(), pair[0], labels_given=given).seeds.confusions()[10] for given in (True, False)
     )
     truth = pair[0].scenes.masks
-    assert told.diagonal()[1:].sum() == (truth > 0).sum(), "with labels every object pixel gets its class"
+    assert given_labels.diagonal()[1:].sum() == (truth > 0).sum(), "with labels every object pixel gets its class"
     assert untold[:, 2:].sum() == 0, "without, all pixels go to the first class"
 
 
 def test_boxes_are_scored_on_images_with_one_object_by_the_map_of_its_class() -> None:
     crowd = Critters(World(size=32, critters=(1, 2)), "val", 20)
-    alone = [len(objects) == 1 for objects in crowd.scenes.objects]
-    assert 0 < sum(alone) < len(alone)
+    single = [len(objects) == 1 for objects in crowd.scenes.objects]
+    assert 0 < sum(single) < len(single)
 
     class OthersEverywhere(Oracle):
         """The truth for the classes that are there, the whole image for all others."""
 
         def localize(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-            there = self.records.labels[self.at : self.at + len(images), :, None, None]
-            return torch.where(there > 0, super().localize(images), 1.0)
+            present = self.records.labels[self.at : self.at + len(images), :, None, None]
+            return torch.where(present > 0, super().localize(images), 1.0)
 
-    found = measure(OthersEverywhere(crowd), crowd, labels_given=False)
-    assert int(found.boxes.images) == sum(alone)
-    assert found.box_accuracy().at(0.5) == 1
+    result = measure(OthersEverywhere(crowd), crowd, labels_given=False)
+    assert int(result.boxes.images) == sum(single)
+    assert result.box_accuracy().at(0.5) == 1
 
 
 @pytest.mark.parametrize(("part", "share"), [(2, 1.0), (1, 0.0)])
@@ -266,6 +266,6 @@ def test_images_of_unlike_size_are_taken_one_by_one(pair: tuple[Critters, Critte
             sizes.append(tuple(images.shape))
             return torch.zeros(len(images), 6, 4, 4)
 
-    found = measure(Watch(), Mixed())
+    result = measure(Watch(), Mixed())
     assert sizes == [(3, 3, 32, 32), (3, 3, 24, 24)]
-    assert found.images == 6
+    assert result.images == 6

@@ -25,9 +25,9 @@ def test_the_transformer_starts_from_the_shipped_convolutions_and_is_asked_twice
     assert isinstance(method, pretrain.TwoQuestions)
     assert recipe.optimiser == "adamw"
     cnn = backbone("tiny_cnn", weights="shipped")
-    for own, stage in zip(method.backbone.vit.patch_embed.proj, pretrain.vit.STEM, strict=False):
+    for convolution, stage in zip(method.backbone.vit.patch_embed.proj, pretrain.vit.STEM, strict=False):
         theirs = cnn.get_submodule(f"blocks.{stage}").state_dict()
-        assert all(torch.equal(value, theirs[key]) for key, value in own.state_dict().items())
+        assert all(torch.equal(value, theirs[key]) for key, value in convolution.state_dict().items())
 
     method.eval()
     batch = {"images": torch.rand(3, 3, 32, 32), "labels": F.one_hot(torch.tensor([0, 5, 23]), 24).float()}

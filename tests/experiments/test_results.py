@@ -21,9 +21,9 @@ def test_what_is_recorded_is_read_with_its_provenance(tmp_path, monkeypatch):
     path = results.record("cam-critters", data, folder=tmp_path, note="Threshold chosen on val.", **GIVEN)
     assert path == tmp_path / "cam-critters.json"
     monkeypatch.setattr(results, "_folders", lambda: [tmp_path])
-    found = results.read("cam-critters")
-    assert found["data"] == {"iou": [0.461235, 0.47], "images": 400, "rule": "best on val", "none": None}
-    about = found["provenance"]
+    result = results.read("cam-critters")
+    assert result["data"] == {"iou": [0.461235, 0.47], "images": 400, "rule": "best on val", "none": None}
+    about = result["provenance"]
     assert about["command"] == "python benchmarks/x.py"
     assert about["data"] == "ab" * 32
     assert about["seeds"] == [0, 1, 2]
@@ -83,9 +83,9 @@ def test_mean_and_sample_deviation():
 
 def test_every_recorded_result_can_be_read_and_says_where_it_comes_from():
     for name in results.names():
-        found = results.read(name)
-        assert found["name"] == name
-        assert {"command", "commit", "data", "versions", "device", "seeds"} <= set(found["provenance"])
+        result = results.read(name)
+        assert result["name"] == name
+        assert {"command", "commit", "data", "versions", "device", "seeds"} <= set(result["provenance"])
 
 
 def test_results_travel_with_the_wheel(tmp_path):

@@ -34,17 +34,17 @@ def scene() -> dict[str, torch.Tensor]:
 class Tags(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
     def all(self, tag: str) -> list[dict[str, Any]]:
-        return [attrs for name, attrs in self.found if name == tag]
+        return [attrs for name, attrs in self.tags if name == tag]
 
     def root(self) -> dict[str, Any]:
-        return next(attrs for _, attrs in self.found if attrs.get("class") == "wsss-explore")
+        return next(attrs for _, attrs in self.tags if attrs.get("class") == "wsss-explore")
 
 
 def decoded(text: str) -> np.ndarray:
@@ -61,9 +61,9 @@ def opened(uri: str) -> np.ndarray:
 def test_cut_by_hand() -> None:
     heat = torch.tensor([[0.9, 0.8, 0.1], [0.6, 0.2, 0.7]])
     truth = torch.tensor([[1, 0, 0], [1, 1, 255]])
-    found = explore.cut(heat, truth, 0.5)  # seed: 0.9, 0.8, 0.6 (and one pixel that does not count); object: three
-    assert found == explore.Cut(0.5, iou=2 / 4, precision=2 / 3, recall=2 / 3, area=3 / 5)
-    assert list(found.numbers) == ["IoU", "precision", "recall"]
+    result = explore.cut(heat, truth, 0.5)  # seed: 0.9, 0.8, 0.6 (and one pixel that does not count); object: three
+    assert result == explore.Cut(0.5, iou=2 / 4, precision=2 / 3, recall=2 / 3, area=3 / 5)
+    assert list(result.numbers) == ["IoU", "precision", "recall"]
 
 
 def test_a_cut_is_above_the_threshold_and_not_at_it() -> None:
@@ -87,13 +87,13 @@ def test_cut_enlarges_the_map_as_the_library_does(scene: dict[str, torch.Tensor]
 @pytest.mark.parametrize("threshold", [0.0, 0.29, 0.5, 0.999])
 def test_the_iou_is_the_librarys(scene: dict[str, torch.Tensor], threshold: float) -> None:
     heat, truth = scene["heat"], scene["truth"]
-    found = explore.cut(heat, truth, threshold)
-    assert found.iou == metrics.foreground_iou(heat[None], truth[None], threshold)
+    result = explore.cut(heat, truth, threshold)
+    assert result.iou == metrics.foreground_iou(heat[None], truth[None], threshold)
     seed, object_, counted = heat > threshold, truth == 2, truth != 255
     both = int((seed & object_).sum())
-    assert found.recall == both / int(object_.sum())
-    assert found.precision == (both / int((seed & counted).sum()) if (seed & counted).any() else None)
-    assert found.area == int((seed & counted).sum()) / int(counted.sum())
+    assert result.recall == both / int(object_.sum())
+    assert result.precision == (both / int((seed & counted).sum()) if (seed & counted).any() else None)
+    assert result.area == int((seed & counted).sum()) / int(counted.sum())
 
 
 def test_cut_refuses_a_batch(scene: dict[str, torch.Tensor]) -> None:
@@ -130,8 +130,8 @@ def test_a_large_map_is_drawn_coarser_and_measured_whole() -> None:
 
 def test_the_still_shows_the_start(scene: dict[str, torch.Tensor]) -> None:
     html = explore.threshold(**scene, alt=ALT, start=0.42).html()
-    found = explore.cut(scene["heat"], scene["truth"], 0.42)
-    said = f"threshold 0.42 · IoU {found.iou:.2f} · precision {found.precision:.2f} · recall {found.recall:.2f}"
+    result = explore.cut(scene["heat"], scene["truth"], 0.42)
+    said = f"threshold 0.42 · IoU {result.iou:.2f} · precision {result.precision:.2f} · recall {result.recall:.2f}"
     assert said in html
     assert Tags(html).root()["data-start"] == "42"
 
@@ -305,13 +305,11 @@ def test_html_is_complete_labelled_and_the_same_each_time(control: explore.Contr
     assert re.search(rf'<label class="wx-dial"><span>{control.label}</span><input', html)
     assert tags.all("output")[0]["aria-live"] == "polite"
     assert tags.root()["aria-label"] == control.title
-    assert "hidden" in next(
-        a for _, a in tags.found if a.get("class") == "wx-controls"
-    )  # no dead slider without script
+    assert "hidden" in next(a for _, a in tags.tags if a.get("class") == "wx-controls")  # no dead slider without script
     assert not re.search(r'(?:src|href)="(?!data:)', html)
     assert "http" not in html.replace("http://www.w3.org/2000/svg", "")
     assert all(len(image["alt"].split()) >= 3 for image in tags.all("img"))
-    assert not any("id" in attrs for _, attrs in tags.found)  # two controls on one page cannot clash
+    assert not any("id" in attrs for _, attrs in tags.tags)  # two controls on one page cannot clash
 
 
 def test_a_control_is_small(scene: dict[str, torch.Tensor]) -> None:

@@ -13,7 +13,7 @@ from wsss_lib import figures
 IMAGES = torch.linspace(0, 1, 3 * 40 * 60).reshape(1, 3, 40, 60)
 
 
-def told(fig: Any) -> Any:
+def shown(fig: Any) -> Any:
     return json.loads(figures.content(fig))
 
 
@@ -34,7 +34,7 @@ def test_a_line_is_told_in_shares_of_its_axes_whatever_their_units() -> None:
         fig, ax = figures.canvas()
         ax.plot(np.arange(5), scale * np.array([0, 1, 2, 3, 4]))
         ax.set(xlim=(0, 4), ylim=(0, 4 * scale))
-        x, y = part(told(fig), "line").reshape(2, 5)
+        x, y = part(shown(fig), "line").reshape(2, 5)
         assert np.allclose(x, [0, 0.25, 0.5, 0.75, 1], atol=0.003)
         assert np.allclose(x, y)
 
@@ -43,8 +43,8 @@ def test_a_logarithmic_axis_is_told_as_it_is_seen() -> None:
     fig, ax = figures.canvas()
     ax.plot([1, 2, 3], [1, 10, 100])
     ax.set(yscale="log", ylim=(1, 100))
-    assert told(fig)["panels"][0]["limits"][2:] == [0, 2]
-    assert np.allclose(part(told(fig), "line")[3:], [0, 0.5, 1], atol=0.003)
+    assert shown(fig)["panels"][0]["limits"][2:] == [0, 2]
+    assert np.allclose(part(shown(fig), "line")[3:], [0, 0.5, 1], atol=0.003)
 
 
 def test_a_long_line_is_told_by_means_so_that_its_noise_does_not_count() -> None:
@@ -54,37 +54,37 @@ def test_a_long_line_is_told_by_means_so_that_its_noise_does_not_count() -> None
         fig, ax = figures.canvas()
         ax.plot(0.5 + each.numpy())
         ax.set(ylim=(0, 1))
-        curves.append(part(told(fig), "line")[16:])
+        curves.append(part(shown(fig), "line")[16:])
     assert np.abs(curves[0] - curves[1]).max() < 0.06
 
 
 def test_a_map_is_told_on_its_scale_and_a_contour_by_the_area_within() -> None:
     fig, _ = figures.gallery(IMAGES, square(20), threshold=0.5)
-    blocks = part(told(fig), "image", place=1).reshape(8, 8)
+    blocks = part(shown(fig), "image", place=1).reshape(8, 8)
     assert np.allclose(blocks[:4, :2], 1)
     assert np.allclose(blocks[5:, 3:], 0)
-    side = part(told(fig), "contour")[0]
+    side = part(shown(fig), "contour")[0]
     assert abs(side - (20 * 20 / (40 * 60)) ** 0.5) < 0.02
-    larger = part(told(figures.gallery(IMAGES, square(30), threshold=0.5)[0]), "contour")[0]
+    larger = part(shown(figures.gallery(IMAGES, square(30), threshold=0.5)[0]), "contour")[0]
     assert larger > side + 0.1
 
 
 def test_a_hole_counts_against_the_area_within_a_contour() -> None:
     heat = square(30)
     heat[:, 10:20, 10:20] = 0
-    side = part(told(figures.gallery(IMAGES, heat, threshold=0.5)[0]), "contour")[0]
+    side = part(shown(figures.gallery(IMAGES, heat, threshold=0.5)[0]), "contour")[0]
     assert abs(side - ((900 - 100) / (40 * 60)) ** 0.5) < 0.02
 
 
 def test_words_are_told_those_of_the_author_and_no_tick_that_matplotlib_places() -> None:
     fig, alt = figures.dial_curves([0, 1], {"CAM": [0.2, 0.4], "BAS": [0.3, 0.5]}, ticks=["few", "many"])
     assert "CAM" in alt
-    assert told(fig)["texts"] == ["CAM", "BAS"]
-    assert set(told(fig)["panels"][0]["texts"]) == {"dial", "IoU", "few", "many"}
+    assert shown(fig)["texts"] == ["CAM", "BAS"]
+    assert set(shown(fig)["panels"][0]["texts"]) == {"dial", "IoU", "few", "many"}
     fig, ax = figures.canvas()
     ax.plot([0, 1])
     ax.annotate("here", (0.5, 0.5))
-    assert told(fig)["panels"][0]["texts"] == ["here"]
+    assert shown(fig)["panels"][0]["texts"] == ["here"]
 
 
 def test_bars_and_points_and_bands_are_told() -> None:
@@ -92,9 +92,9 @@ def test_bars_and_points_and_bands_are_told() -> None:
     axes[0].bar([0, 1], [1, 2])
     axes[1].scatter([0, 1, 2], [0, 1, 0])
     axes[2].fill_between([0, 1], [0, 0], [1, 1])
-    kinds = [[kind for kind, _ in panel["parts"]] for panel in told(fig)["panels"]]
+    kinds = [[kind for kind, _ in panel["parts"]] for panel in shown(fig)["panels"]]
     assert kinds == [["patch", "patch"], ["points"], ["area"]]
-    heights = [part(told(fig), "patch", place=i)[3] for i in range(2)]
+    heights = [part(shown(fig), "patch", place=i)[3] for i in range(2)]
     assert abs(heights[1] / heights[0] - 2) < 0.02
 
 

@@ -56,12 +56,12 @@ def test_boxes_are_in_the_photos_own_pixels(
     (report,) = localize_images([tmp_path / "photo.png"], method=method, classifier=probe, threshold=0.5)
     assert (report["width"], report["height"]) == size
     near(box_of(report), truth, size)
-    found = report["objects"][0]
+    result = report["objects"][0]
     if method == "eigencam":
-        assert (found["class"], found["index"], found["score"]) == ("salient", None, None)
+        assert (result["class"], result["index"], result["score"]) == ("salient", None, None)
     else:
-        assert (found["class"], found["index"]) == ("red thing", 0)
-        assert found["score"] == report["top"][0]["score"]
+        assert (result["class"], result["index"]) == ("red thing", 0)
+        assert result["score"] == report["top"][0]["score"]
     share = (truth[2] - truth[0]) * (truth[3] - truth[1]) / (w * h)
     assert report["objects"][0]["coverage"] == pytest.approx(share, rel=0.35)
 
@@ -138,30 +138,30 @@ def test_likeliest_classes_and_classes_asked_for(tmp_path: Path, probe: ImageNet
     size, red, blue = (400, 320), (20, 20, 220, 260), (280, 60, 380, 160)
     picture(size, (red, RED), (blue, BLUE)).save(tmp_path / "two.png")
     (report,) = localize_images([tmp_path / "two.png"], classifier=probe, top_k=2, threshold=0.5)
-    assert [found["class"] for found in report["objects"]] == ["red thing", "blue thing"]
-    assert [found["index"] for found in report["objects"]] == [0, 1]
+    assert [result["class"] for result in report["objects"]] == ["red thing", "blue thing"]
+    assert [result["index"] for result in report["objects"]] == [0, 1]
     near(box_of(report, 0), red, size)
     near(box_of(report, 1), blue, size)
-    scores = [found["score"] for found in report["top"]]
+    scores = [result["score"] for result in report["top"]]
     assert scores == sorted(scores, reverse=True)
     assert sum(scores) == pytest.approx(1, abs=1e-4)
     assert report["objects"][1]["score"] == scores[1]
     for wanted in ("Blue Thing", 1, "1"):
         (report,) = localize_images([tmp_path / "two.png"], classifier=probe, classes=[wanted], threshold=0.5)
-        assert [found["class"] for found in report["objects"]] == ["blue thing"]
+        assert [result["class"] for result in report["objects"]] == ["blue thing"]
         near(box_of(report), blue, size)
     (report,) = localize_images([tmp_path / "two.png"], classifier=probe, classes=["crane"], out=tmp_path / "out")
-    assert [found["index"] for found in report["objects"]] == [2, 3]  # a name that two classes share
-    assert len({found["map"] for found in report["objects"]}) == 2
+    assert [result["index"] for result in report["objects"]] == [2, 3]  # a name that two classes share
+    assert len({result["map"] for result in report["objects"]}) == 2
 
 
 @pytest.mark.parametrize("multi_scale", [False, True])
 def test_grad_cam_is_cam_behind_average_pooling(probe: ImageNetClassifier, multi_scale: bool) -> None:
     photo = picture((200, 160), ((20, 30, 90, 120), RED), ((120, 20, 180, 70), (200, 90, 90)))
-    found = [ClassifierLocalizer(probe, method, multi_scale=multi_scale)(photo).maps for method in ("cam", "gradcam")]
-    assert found[0].shape == (1, 160, 200)
-    assert float(found[0].max()) == pytest.approx(1, abs=1e-6)
-    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+    result = [ClassifierLocalizer(probe, method, multi_scale=multi_scale)(photo).maps for method in ("cam", "gradcam")]
+    assert result[0].shape == (1, 160, 200)
+    assert float(result[0].max()) == pytest.approx(1, abs=1e-6)
+    torch.testing.assert_close(result[0], result[1], rtol=1e-4, atol=1e-5)
 
 
 def test_multi_scale_sums_what_the_scales_see(probe: ImageNetClassifier) -> None:
@@ -303,9 +303,9 @@ def test_transformers_too(tmp_path: Path, method: str) -> None:
     picture((90, 60), ((8, 8, 40, 40), RED)).save(tmp_path / "a.png")
     (report,) = localize_images([tmp_path / "a.png"], method=method, classifier=classifier, short_side=96)
     assert report["seen_at"] == [96, 128]
-    seen = ClassifierLocalizer(classifier, method, short_side=96, multi_scale=True)(open_photo(tmp_path / "a.png"))
-    assert seen.maps.shape == (1, 60, 90)
-    assert float(seen.maps.max()) == pytest.approx(1, abs=1e-6)
+    localized = ClassifierLocalizer(classifier, method, short_side=96, multi_scale=True)(open_photo(tmp_path / "a.png"))
+    assert localized.maps.shape == (1, 60, 90)
+    assert float(localized.maps.max()) == pytest.approx(1, abs=1e-6)
     with pytest.raises(ValueError, match=r"deit_tiny has no global average pooling.*use Grad-CAM"):
         localize_images([tmp_path / "a.png"], classifier=classifier)
 
@@ -361,8 +361,8 @@ def test_chelsea_the_cat(tmp_path: Path) -> None:
     wall.paste(cat, (500, 350))
     wall.save(tmp_path / "cat.png")
     (report,) = localize_images([tmp_path / "cat.png"], weights=SHARED / "weights", out=tmp_path / "out")
-    found = report["objects"][0]
-    assert found["class"] in {"tabby", "tiger cat", "Egyptian cat", "Persian cat", "Siamese cat"}
+    result = report["objects"][0]
+    assert result["class"] in {"tabby", "tiger cat", "Egyptian cat", "Persian cat", "Siamese cat"}
     x0, y0, x1, y1 = box_of(report)
     face = (500 + 140, 350 + 80, 500 + 330, 350 + 250)  # both eyes, the nose
     assert x0 <= face[0]
@@ -371,7 +371,7 @@ def test_chelsea_the_cat(tmp_path: Path) -> None:
     assert y1 >= face[3]
     assert x0 > 400  # and not the wall
     assert y0 > 250
-    values = np.asarray(Image.open(tmp_path / "out" / found["map"])) / 65535
+    values = np.asarray(Image.open(tmp_path / "out" / result["map"])) / 65535
     assert values[face[1] : face[3], face[0] : face[2]].mean() > 5 * values[:300, :450].mean()
     assert report["weights"] == "mobilenet_v2.safetensors"
     assert report["weights_sha256"].startswith("c60651529fa97da2")

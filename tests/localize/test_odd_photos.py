@@ -212,8 +212,8 @@ def test_a_folder_is_passed_through_aloud(tmp_path: Path, probe: ImageNetClassif
     with pytest.warns(UserWarning, match="was skipped") as warned:
         reports = localize_images([tmp_path], classifier=probe, short_side=96)
     assert [report["image"] for report in reports] == ["good.png"]
-    told = sorted(str(w.message).removeprefix(f"{tmp_path}{os.sep}") for w in warned)
-    assert told == [
+    messages = sorted(str(w.message).removeprefix(f"{tmp_path}{os.sep}") for w in warned)
+    assert messages == [
         "._good.png was skipped: a hidden file; name it itself to have it localised.",
         "album.jpg was skipped: a folder; name it itself to look inside.",
     ]

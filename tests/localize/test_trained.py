@@ -58,19 +58,19 @@ def seen_by(folder: Path, photo: Path, **options: object) -> PhotoMaps:
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_checkpoint_localises_as_its_method_does(name: str, tmp_path: Path, photo: Path) -> None:
     method = train(name, tmp_path / "run")
-    seen = seen_by(tmp_path / "run", photo, top_k=2)
-    assert seen.seen_at == (96, 96)
+    localized = seen_by(tmp_path / "run", photo, top_k=2)
+    assert localized.seen_at == (96, 96)
     images = to_tensor(Image.open(photo), (96, 96))
     with torch.no_grad():
         expected = method.infer(images)
     logits = expected.logits[0]
     probabilities = logits.softmax(0) if getattr(method.config, "loss", "") == "softmax" else logits.sigmoid()
-    torch.testing.assert_close(seen.scores, probabilities)
-    assert list(seen.classes) == probabilities.topk(2).indices.tolist()
-    assert seen.names == tuple(load("critters", split="train", count=4).classes[k] for k in seen.classes)
-    heat = expected.maps.expand(-1, len(logits), -1, -1)[:, list(seen.classes)]
+    torch.testing.assert_close(localized.scores, probabilities)
+    assert list(localized.classes) == probabilities.topk(2).indices.tolist()
+    assert localized.names == tuple(load("critters", split="train", count=4).classes[k] for k in localized.classes)
+    heat = expected.maps.expand(-1, len(logits), -1, -1)[:, list(localized.classes)]
     heat = maps.normalise(maps.resize(heat, (96, 96)), how="max", eps=0.0)[0]
-    torch.testing.assert_close(seen.maps, heat, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(localized.maps, heat, atol=1e-4, rtol=1e-4)
     several = seen_by(tmp_path / "run", photo, multi_scale=True)
     assert several.maps.shape == (1, 96, 96)
     assert 0 <= float(several.maps.min()) <= float(several.maps.max()) <= 1

@@ -21,8 +21,8 @@ def dense_masks(draw):
 
 
 def boxes_of(mask, which, **options):
-    found = M.boxes(torch.from_numpy(mask)[None].float(), 0.5, which, **options)
-    return found[0].int().tolist()
+    result = M.boxes(torch.from_numpy(mask)[None].float(), 0.5, which, **options)
+    return result[0].int().tolist()
 
 
 @given(st.one_of(masks, dense_masks()))

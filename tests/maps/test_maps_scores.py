@@ -164,9 +164,9 @@ def slow_multi_scale(fn, images, scales, flip, labels, size, crop):
         total = torch.zeros(len(label), *size)
         for s in scales:
             hw = [round(side * s) for side in image.shape[-2:]]
-            seen = torch.nn.functional.interpolate(image[None], hw, mode="bicubic", antialias=True)
-            seen = image[None] if s == 1 else seen.clamp(0, 1)
-            views = [(seen, False), (torch.flip(seen, [3]), True)] if flip else [(seen, False)]
+            scaled = torch.nn.functional.interpolate(image[None], hw, mode="bicubic", antialias=True)
+            scaled = image[None] if s == 1 else scaled.clamp(0, 1)
+            views = [(scaled, False), (torch.flip(scaled, [3]), True)] if flip else [(scaled, False)]
             for view, mirrored in views:
                 m = fn(view)[0]
                 m[m < 0] = 0

@@ -57,11 +57,11 @@ class TestByHand:
         return torch.stack([features, features * 0, features * 0])[None]
 
     def test_the_four_terms(self, linear: BAS, images: Tensor) -> None:
-        found = linear.losses({"images": images, "labels": torch.ones(1, 1)})  # type: ignore[typeddict-item]
-        assert found["suppression"].item() == pytest.approx(0.5)  # Sᵇ = 0.75 of S = 1.5
-        assert found["area"].item() == pytest.approx(1.5 * 0.5)
-        assert found["classification"].item() == pytest.approx(F.softplus(torch.tensor(-1.5)).item())
-        assert found["foreground"].item() == pytest.approx(F.softplus(torch.tensor(-0.75)).item())
+        result = linear.losses({"images": images, "labels": torch.ones(1, 1)})  # type: ignore[typeddict-item]
+        assert result["suppression"].item() == pytest.approx(0.5)  # Sᵇ = 0.75 of S = 1.5
+        assert result["area"].item() == pytest.approx(1.5 * 0.5)
+        assert result["classification"].item() == pytest.approx(F.softplus(torch.tensor(-1.5)).item())
+        assert result["foreground"].item() == pytest.approx(F.softplus(torch.tensor(-0.75)).item())
 
     def test_the_gradient_says_where_the_mask_grows(self, linear: BAS, images: Tensor) -> None:
         features = linear.features(images)
@@ -143,8 +143,8 @@ def gradients_of(method: BAS, loss: Tensor) -> tuple[bool, bool]:
     """Whether a loss reaches the generator, and whether the head."""
     both = [method.generator.weight, method.head[-1].weight]
     slopes = torch.autograd.grad(loss, both, retain_graph=True, allow_unused=True)  # type: ignore[arg-type]
-    found = [slope is not None and bool(slope.abs().sum() > 0) for slope in slopes]
-    return found[0], found[1]
+    result = [slope is not None and bool(slope.abs().sum() > 0) for slope in slopes]
+    return result[0], result[1]
 
 
 class TestGradients:
@@ -164,8 +164,8 @@ class TestGradients:
         self, term: str, detach: bool, expected: set[str], norm: str, training: bool
     ) -> None:
         method = small(detach_foreground=detach, copy_norm=norm).train(training)
-        found = gradients(method, term, batch_of([[1, 0, 1], [0, 1, 0], [0, 0, 1]]))
-        assert {name for name, reached in found.items() if reached} == expected
+        result = gradients(method, term, batch_of([[1, 0, 1], [0, 1, 0], [0, 0, 1]]))
+        assert {name for name, reached in result.items() if reached} == expected
 
     def test_suppression_reaches_the_features_through_the_generator_only(self) -> None:
         method = small()
@@ -225,22 +225,22 @@ class TestAgainstTheSlowReference:
         )
         batch = batch_of(labels, *size)
         torch.manual_seed(3)
-        found = method.losses(batch)  # type: ignore[arg-type]
+        result = method.losses(batch)  # type: ignore[arg-type]
         torch.manual_seed(3)
         drawn = sample_class(batch["labels"]).tolist()
         slow = bas_slow.losses(
             method.features, method.generator, method.tail(), batch["images"], batch["labels"], drawn,
             alpha=0.7, beta=1.3, how=how, detach_foreground=detach, rectify=rectify,
         )  # fmt: skip
-        assert list(found) == list(TERMS)
+        assert list(result) == list(TERMS)
         parameters = list(method.parameters())
         for name in TERMS:
-            torch.testing.assert_close(found[name], slow[name], msg=lambda text, name=name: f"{name}: {text}")
-            if not found[name].requires_grad:
+            torch.testing.assert_close(result[name], slow[name], msg=lambda text, name=name: f"{name}: {text}")
+            if not result[name].requires_grad:
                 continue
             one, two = (
                 torch.autograd.grad(terms[name], parameters, retain_graph=True, allow_unused=True)
-                for terms in (found, slow)
+                for terms in (result, slow)
             )
             for a, b, p in zip(one, two, parameters, strict=True):
                 torch.testing.assert_close(
@@ -264,11 +264,11 @@ class TestClasses:
 
     def test_an_image_without_a_class_only_classifies(self) -> None:
         method, batch = small(), batch_of([[0, 0, 0], [0, 0, 0]])
-        found = method.losses(batch)  # type: ignore[arg-type]
-        assert [found[name].item() for name in TERMS[1:]] == [0.0, 0.0, 0.0]
-        assert found["classification"] > 0
+        result = method.losses(batch)  # type: ignore[arg-type]
+        assert [result[name].item() for name in TERMS[1:]] == [0.0, 0.0, 0.0]
+        assert result["classification"] > 0
         method.zero_grad()
-        sum(found.values()).backward()  # type: ignore[union-attr]
+        sum(result.values()).backward()  # type: ignore[union-attr]
         assert all(p.grad is None or torch.isfinite(p.grad).all() for p in method.parameters())
 
     def test_the_losses_are_means_over_the_images(self) -> None:
@@ -280,14 +280,14 @@ class TestClasses:
 
     def test_multilabel_is_torchs(self) -> None:
         logits, labels = torch.randn(5, 4), torch.randint(0, 2, (5, 4))
-        found = classification_loss(logits, labels > 0, "multilabel")
-        torch.testing.assert_close(found, F.multilabel_soft_margin_loss(logits, labels.float(), reduction="none"))
+        result = classification_loss(logits, labels > 0, "multilabel")
+        torch.testing.assert_close(result, F.multilabel_soft_margin_loss(logits, labels.float(), reduction="none"))
 
     @pytest.mark.parametrize("loss", ["softmax", "against_absent"])
     def test_with_one_class_an_image_both_softmaxes_are_torchs(self, loss: Any) -> None:
         logits, one = torch.randn(5, 4), torch.tensor([0, 3, 2, 2, 1])
-        found = classification_loss(logits, F.one_hot(one, 4).bool(), loss)
-        torch.testing.assert_close(found, F.cross_entropy(logits, one, reduction="none"))
+        result = classification_loss(logits, F.one_hot(one, 4).bool(), loss)
+        torch.testing.assert_close(result, F.cross_entropy(logits, one, reduction="none"))
 
     def test_other_present_classes_are_no_question_of_the_image(self) -> None:
         logits = torch.tensor([[2.0, 50.0, -1.0]], requires_grad=True)
@@ -322,22 +322,22 @@ class TestClasses:
 class TestMaps:
     def test_masks_of_absent_classes_are_zero_and_the_mode_stays(self) -> None:
         method, batch = small(4).train(), batch_of([[1, 0, 0, 0], [0, 1, 1, 0]], 20, 28)
-        found = method.localize(batch["images"], batch["labels"])
-        assert found.shape == (2, 4, 5, 7)
-        assert 0 <= found.min() <= found.max() <= 1
-        assert torch.equal(found.amax(dim=(2, 3)) > 0, batch["labels"] > 0)
+        result = method.localize(batch["images"], batch["labels"])
+        assert result.shape == (2, 4, 5, 7)
+        assert 0 <= result.min() <= result.max() <= 1
+        assert torch.equal(result.amax(dim=(2, 3)) > 0, batch["labels"] > 0)
         assert method.training
         raw = method.eval().raw_maps(batch["images"])
-        torch.testing.assert_close(found[0, 0], raw[0, 0] / raw[0, 0].max())
+        torch.testing.assert_close(result[0, 0], raw[0, 0] / raw[0, 0].max())
 
     def test_the_mean_over_the_best_classes(self) -> None:
         method, images = small(4, top_k=2), batch_of([[1, 0, 0, 0]] * 3)["images"]
         masks, scores = method.masks(method.features(images)), method(images)
-        found = method.raw_maps(images)
+        result = method.raw_maps(images)
         for i in range(3):
             best = scores[i].argsort(descending=True)[:2]
             for k in range(4):
-                torch.testing.assert_close(found[i, k], masks[i, best].mean(dim=0))
+                torch.testing.assert_close(result[i, k], masks[i, best].mean(dim=0))
         many = small(4, top_k=200).raw_maps(images)
         torch.testing.assert_close(many[:, 0], masks.mean(dim=1))
 
@@ -395,11 +395,11 @@ class TestSettings:
         features = method.features(batch["images"])
         assert features.shape == (2, 1024, 4, 4)
         assert method.tail()(features).shape == (2, 5, 4, 4)
-        found = method.losses(batch)  # type: ignore[arg-type]
-        assert all(torch.isfinite(value) for value in found.values())
+        result = method.losses(batch)  # type: ignore[arg-type]
+        assert all(torch.isfinite(value) for value in result.values())
         # L_frg teaches f2 nothing here (IJCV), and neither does L_bas.
         for name in ("suppression", "area", "foreground"):
-            assert gradients_of(method, found[name]) == (True, False), name
+            assert gradients_of(method, result[name]) == (True, False), name
 
     def test_what_is_new_has_the_heads_rate_and_frozen_layers_none(self) -> None:
         method = small()

@@ -73,8 +73,8 @@ class TestPieces:
 
     def test_softmax_is_torchs_and_wants_one_class(self) -> None:
         logits, target = torch.randn(5, 7, dtype=torch.float64), torch.tensor([0, 6, 3, 3, 1])
-        found = softmax_cross_entropy(logits, F.one_hot(target, 7).double())
-        torch.testing.assert_close(found, F.cross_entropy(logits, target))
+        result = softmax_cross_entropy(logits, F.one_hot(target, 7).double())
+        torch.testing.assert_close(result, F.cross_entropy(logits, target))
         for bad in (torch.zeros(1, 3), torch.tensor([[1.0, 1.0, 0.0]])):
             with pytest.raises(ValueError, match=r"expected exactly one.*multilabel"):
                 softmax_cross_entropy(torch.zeros(1, 3), bad)
@@ -163,9 +163,9 @@ class TestModule:
     def test_labels_of_another_kind(self) -> None:
         cam = CAM(small_backbone().float(), 2)
         images, labels = torch.rand(3, 3, 16, 16), torch.tensor([[1, 0], [1, 1], [0, 0]])
-        told = [cam.losses({"images": images, "labels": kind})["classification"] for kind in (labels, labels > 0)]
-        assert torch.equal(told[0], told[1])
-        assert torch.equal(told[0], multilabel_soft_margin(cam(images), labels.float()))
+        losses = [cam.losses({"images": images, "labels": kind})["classification"] for kind in (labels, labels > 0)]
+        assert torch.equal(losses[0], losses[1])
+        assert torch.equal(losses[0], multilabel_soft_margin(cam(images), labels.float()))
         with pytest.raises(ValueError, match=r"labels have shape \(3, 3\), expected multi-hot \(3, 2\)"):
             cam.losses({"images": images, "labels": torch.ones(3, 3)})
 
@@ -178,12 +178,12 @@ class TestModule:
         parameters = [p for group in cam.parameter_groups(0.1) for p in group["params"]]
         losses = []
         for _ in range(30):
-            found = cam.losses({"images": images, "labels": labels})
-            assert list(found) == ["classification"]
+            result = cam.losses({"images": images, "labels": labels})
+            assert list(result) == ["classification"]
             with torch.no_grad():
-                for p, g in zip(parameters, torch.autograd.grad(found["classification"], parameters), strict=True):
+                for p, g in zip(parameters, torch.autograd.grad(result["classification"], parameters), strict=True):
                     p -= 0.5 * g
-            losses.append(found["classification"].item())
+            losses.append(result["classification"].item())
         assert losses[-1] < 0.2 * losses[0]
         assert (cam.eval()(images).argmax(1) == labels.argmax(1)).all()
 

@@ -48,21 +48,21 @@ def svd(features: Tensor, centre: bool = False) -> tuple[np.ndarray, np.ndarray]
 class TestHandValues:
     def test_diagonal(self) -> None:
         features = from_rows([[3, 0], [0, 4], [0, 0]], 3, 1)
-        found = project(features)
-        torch.testing.assert_close(found.maps.flatten(), torch.tensor([0.0, 4.0, 0.0], dtype=torch.float64))
-        assert found.share.item() == pytest.approx(16 / 25)
-        torch.testing.assert_close(found.direction, torch.tensor([[0.0, 1.0]], dtype=torch.float64))
+        result = project(features)
+        torch.testing.assert_close(result.maps.flatten(), torch.tensor([0.0, 4.0, 0.0], dtype=torch.float64))
+        assert result.share.item() == pytest.approx(16 / 25)
+        torch.testing.assert_close(result.direction, torch.tensor([[0.0, 1.0]], dtype=torch.float64))
         second = project(features, component=1)
         torch.testing.assert_close(second.maps.flatten(), torch.tensor([3.0, 0.0, 0.0], dtype=torch.float64))
         assert second.share.item() == pytest.approx(9 / 25)
 
     def test_rank_one(self) -> None:
         features = from_rows([[1, 1], [2, 2], [0, 0], [1, 1]], 2, 2)
-        found = project(features)
+        result = project(features)
         expected = math.sqrt(2) * torch.tensor([[[1.0, 2.0], [0.0, 1.0]]], dtype=torch.float64)
-        torch.testing.assert_close(found.maps, expected)
-        assert found.maps.norm().item() == pytest.approx(math.sqrt(12))  # σ_1
-        assert found.share.item() == pytest.approx(1)
+        torch.testing.assert_close(result.maps, expected)
+        assert result.maps.norm().item() == pytest.approx(math.sqrt(12))  # σ_1
+        assert result.share.item() == pytest.approx(1)
         second = project(features, component=1)  # there is none: zeros, not rounding
         assert second.maps.abs().sum() == 0
         assert second.share.item() == 0
@@ -76,8 +76,8 @@ class TestHandValues:
 
     def test_centred_rank_one(self) -> None:
         features = from_rows([[1, 1], [2, 2], [0, 0], [1, 1]], 2, 2)
-        found = project(features, centre=True, sign="mean_activation")
-        torch.testing.assert_close(found.maps.flatten(), math.sqrt(2) * torch.tensor([0, 1, -1, 0]).double())
+        result = project(features, centre=True, sign="mean_activation")
+        torch.testing.assert_close(result.maps.flatten(), math.sqrt(2) * torch.tensor([0, 1, -1, 0]).double())
 
 
 class TestAgainstSVD:
@@ -88,17 +88,17 @@ class TestAgainstSVD:
         features = rand(*shape, signed=True)
         maps, values = svd(features, centre)
         for k in range(maps.shape[1]):
-            found = project(features, component=k, centre=centre, sign="max_abs", solver=solver)  # type: ignore[arg-type]
+            result = project(features, component=k, centre=centre, sign="max_abs", solver=solver)  # type: ignore[arg-type]
             expected = torch.from_numpy(maps[:, k])
-            expected = expected * torch.sign((found.maps * expected).sum(dim=(1, 2)))[:, None, None]
-            torch.testing.assert_close(found.maps, expected, rtol=1e-6, atol=1e-6)
+            expected = expected * torch.sign((result.maps * expected).sum(dim=(1, 2)))[:, None, None]
+            torch.testing.assert_close(result.maps, expected, rtol=1e-6, atol=1e-6)
             share = torch.from_numpy(values[:, k] ** 2 / np.maximum((values**2).sum(1), 1e-300))
-            torch.testing.assert_close(found.share, share)
+            torch.testing.assert_close(result.share, share)
             if values[:, k].min() > 1e-6:
-                torch.testing.assert_close(found.direction.norm(dim=1), torch.ones(shape[0], dtype=torch.float64))
+                torch.testing.assert_close(result.direction.norm(dim=1), torch.ones(shape[0], dtype=torch.float64))
                 if not centre:
-                    by_direction = torch.einsum("nchw,nc->nhw", features, found.direction)
-                    torch.testing.assert_close(by_direction, found.maps)
+                    by_direction = torch.einsum("nchw,nc->nhw", features, result.direction)
+                    torch.testing.assert_close(by_direction, result.maps)
 
     @pytest.mark.parametrize("shape", [(2, 130, 11, 11), (2, 100, 12, 12)])
     def test_large_matrices_in_float32(self, shape: tuple[int, ...]) -> None:
@@ -108,10 +108,10 @@ class TestAgainstSVD:
             expected = oracle[:, k]
             expected = expected * torch.sign(expected.sum(dim=(1, 2)))[:, None, None]
             for solver in ("eigh", "subspace", "auto"):
-                found = project(features.float(), component=k, solver=solver).maps  # type: ignore[arg-type]
-                assert found.dtype == torch.float32
+                result = project(features.float(), component=k, solver=solver).maps  # type: ignore[arg-type]
+                assert result.dtype == torch.float32
                 # From the second on this noise has near neighbours: the error is that of float32 over the gap.
-                error = (found - expected).norm() / expected.norm()
+                error = (result - expected).norm() / expected.norm()
                 assert error < (1e-5 if k == 0 else 5e-3), (k, solver)
 
     def test_norm_is_the_singular_value(self) -> None:
@@ -127,15 +127,15 @@ class TestSolvers:
         assert _subspace_iteration(flat, 0) is None
         expected = torch.linalg.eigh(flat).eigenvectors[..., -1]
         for solver in ("auto", "subspace"):
-            found = eigenvector(flat, 0, solver)  # type: ignore[arg-type]
-            torch.testing.assert_close((found * expected).sum(1).abs(), torch.ones(2, dtype=torch.float64))
+            result = eigenvector(flat, 0, solver)  # type: ignore[arg-type]
+            torch.testing.assert_close((result * expected).sum(1).abs(), torch.ones(2, dtype=torch.float64))
 
     def test_subspace_iteration_converges_where_the_two_largest_are_close(self) -> None:
         values = torch.cat([torch.tensor([1.0, 1 - 1e-4]), torch.logspace(-1, -3, 148)]).double()
         basis = torch.linalg.qr(rand(150, 150, signed=True)).Q
-        found = _subspace_iteration((basis * values @ basis.T)[None], 0)
-        assert found is not None
-        assert (found[0] @ basis[:, 0]).abs().item() == pytest.approx(1, abs=1e-9)
+        result = _subspace_iteration((basis * values @ basis.T)[None], 0)
+        assert result is not None
+        assert (result[0] @ basis[:, 0]).abs().item() == pytest.approx(1, abs=1e-9)
 
     def test_the_global_generator_is_left_alone(self) -> None:
         before = torch.get_rng_state()
@@ -163,9 +163,9 @@ class TestSign:
     @settings(max_examples=40, deadline=None)
     def test_perron_gives_non_negative_maps(self, n: int, c: int, h: int, w: int, seed: int) -> None:
         features = rand(n, c, h, w, seed=seed)
-        found = project(features)
-        assert found.maps.min() >= -1e-9 * max(1.0, features.max().item())
-        assert found.direction.min() >= -1e-7
+        result = project(features)
+        assert result.maps.min() >= -1e-9 * max(1.0, features.max().item())
+        assert result.direction.min() >= -1e-7
 
     def test_perron_does_not_depend_on_what_the_solver_returns(self, monkeypatch: pytest.MonkeyPatch) -> None:
         features = rand(2, 6, 4, 4)
@@ -189,8 +189,8 @@ class TestSign:
 
     def test_perron_fails_on_signed_features_of_a_small_object(self) -> None:
         features, mask = scene(SMALL)
-        found = project(features - 0.5, sign="perron")  # as behind a layer norm: no theorem, a majority vote
-        assert found.maps[0][mask].mean() < found.maps[0][~mask].mean()
+        result = project(features - 0.5, sign="perron")  # as behind a layer norm: no theorem, a majority vote
+        assert result.maps[0][mask].mean() < result.maps[0][~mask].mean()
 
     def test_the_rule_follows_from_what_each_images_features_are(self) -> None:
         features, mask = scene(SMALL)
@@ -203,11 +203,11 @@ class TestSign:
 
     def test_mean_activation_is_the_sum_of_the_direction_when_centred(self) -> None:
         features = rand(20, 6, 5, 5, signed=True)
-        found = project(features, centre=True, sign="mean_activation")
-        unsigned = found.direction.sum(dim=1)
+        result = project(features, centre=True, sign="mean_activation")
+        unsigned = result.direction.sum(dim=1)
         assert (unsigned > 0).all()
-        covariance = SIGN_RULES["mean_activation"](found.maps, features)
-        lambda_ = found.maps.square().sum(dim=(1, 2))
+        covariance = SIGN_RULES["mean_activation"](result.maps, features)
+        lambda_ = result.maps.square().sum(dim=(1, 2))
         torch.testing.assert_close(covariance, lambda_ * unsigned / 6)
 
     @pytest.mark.parametrize(
@@ -281,9 +281,9 @@ class TestInvariances:
         features = rand(2, 6, 4, 5).float()
         expected = project(features)
         for factor in (1e25, 1e-25):  # their squares leave float32
-            found = project(features * factor)
-            torch.testing.assert_close(found.maps / factor, expected.maps)
-            torch.testing.assert_close(found.share, expected.share)
+            result = project(features * factor)
+            torch.testing.assert_close(result.maps / factor, expected.maps)
+            torch.testing.assert_close(result.share, expected.share)
 
 
 class TestNumbers:
@@ -303,10 +303,10 @@ class TestNumbers:
         features = rand(2, 4, 3, 3)
         features[0] = 0
         for shape in (features, features[:, :, :1, :1]):
-            found = project(shape.requires_grad_(False))
-            assert found.maps[0].abs().sum() == 0
-            assert found.share[0] == 0
-            assert found.maps[1].norm() > 0
+            result = project(shape.requires_grad_(False))
+            assert result.maps[0].abs().sum() == 0
+            assert result.share[0] == 0
+            assert result.maps[1].norm() > 0
 
     def test_constant_channels_have_no_centred_component(self) -> None:
         features = torch.full((1, 7, 5, 5), 0.1) * torch.arange(1.0, 8.0).view(1, 7, 1, 1)
@@ -314,9 +314,9 @@ class TestNumbers:
 
     def test_half_precision_is_computed_in_float32(self) -> None:
         features = rand(1, 6, 4, 4).half()
-        found = project(features)
-        assert found.maps.dtype == torch.float32
-        torch.testing.assert_close(found.maps, project(features.float()).maps)
+        result = project(features)
+        assert result.maps.dtype == torch.float32
+        torch.testing.assert_close(result.maps, project(features.float()).maps)
 
     def test_autocast_does_not_reach_inside(self) -> None:
         features = rand(2, 40, 5, 5).float()
@@ -423,10 +423,10 @@ class TestModule:
         model = cam()
         features = model.features(self.images)
         config = EigenCAMConfig(centre=True, sign="max_abs", component=1, normalisation="minmax", solver="eigh")
-        found = EigenCAM(model.backbone, config=config).localize(self.images)[:, 0]
+        result = EigenCAM(model.backbone, config=config).localize(self.images)[:, 0]
         maps = project(features, centre=True, sign="max_abs", component=1, solver="eigh").maps
         low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
-        torch.testing.assert_close(found, (maps - low) / (high - low))
+        torch.testing.assert_close(result, (maps - low) / (high - low))
         assert EigenCAMConfig.paper() == EigenCAMConfig(normalisation="minmax")
         with pytest.raises(dataclasses.FrozenInstanceError):
             config.centre = False  # type: ignore[misc]
@@ -470,15 +470,15 @@ class TestModule:
             img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=2, num_classes=5
         ).eval()
         images = torch.rand(2, 3, 32, 32)
-        found = EigenCAM(vit, layer, EigenCAMConfig(centre=True, sign="border")).localize(images)
-        assert found.shape == (2, 1, 4, 4)
+        result = EigenCAM(vit, layer, EigenCAMConfig(centre=True, sign="border")).localize(images)
+        assert result.shape == (2, 1, 4, 4)
         tokens = []
         handle = vit.get_submodule(layer).register_forward_hook(lambda m, i, o: tokens.append(o))
         vit(images)
         handle.remove()
         grid = tokens[0][:, 1:].transpose(1, 2).unflatten(2, (4, 4)).detach()
         maps = project(grid, centre=True, sign="border").maps.relu()
-        torch.testing.assert_close(found[:, 0].detach(), maps / maps.amax(dim=(1, 2), keepdim=True))
+        torch.testing.assert_close(result[:, 0].detach(), maps / maps.amax(dim=(1, 2), keepdim=True))
 
     def test_the_books_transformer(self) -> None:
         torch.manual_seed(0)
@@ -494,7 +494,7 @@ def test_dead_channels_do_not_stop_the_decomposition() -> None:
     alive = torch.rand(3, 100, 20, generator=generator)
     matrix = torch.cat([alive, torch.zeros(3, 100, 44)], dim=2)
     gram = matrix.mT @ matrix
-    found = eigenvector(gram, 0, "eigh")
-    assert found.dtype == gram.dtype
+    result = eigenvector(gram, 0, "eigh")
+    assert result.dtype == gram.dtype
     exact = torch.linalg.eigh(gram.double()).eigenvectors[..., -1].float()
-    torch.testing.assert_close((found * exact).sum(1).abs(), torch.ones(3))
+    torch.testing.assert_close((result * exact).sum(1).abs(), torch.ones(3))

@@ -84,11 +84,13 @@ def oracle(model: Net, images: Tensor, plus_plus: bool) -> Tensor:
 class TestEquations:
     def test_grad_cam_is_cam_behind_pooling_and_a_linear_layer(self, images: Tensor) -> None:
         cam = cam_net(CAMConfig(bias=True))
-        found = GradCAM(cam, LAST)
-        torch.testing.assert_close(found.raw_maps(images) * 9, cam.raw_maps(images))  # Z = 3 · 3
-        torch.testing.assert_close(found.localize(images), cam.localize(images), rtol=1e-12, atol=1e-12)
+        result = GradCAM(cam, LAST)
+        torch.testing.assert_close(result.raw_maps(images) * 9, cam.raw_maps(images))  # Z = 3 · 3
+        torch.testing.assert_close(result.localize(images), cam.localize(images), rtol=1e-12, atol=1e-12)
         labels = torch.tensor([[1, 0, 1], [0, 1, 0], [0, 0, 0]])
-        torch.testing.assert_close(found.localize(images, labels), cam.localize(images, labels), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            result.localize(images, labels), cam.localize(images, labels), rtol=1e-12, atol=1e-12
+        )
         assert cam.localize(images).amax() == 1
         whole = GradCAM(cam, "backbone")  # its output is a dictionary of one stage
         torch.testing.assert_close(whole.localize(images), cam.localize(images), rtol=1e-12, atol=1e-12)
@@ -116,14 +118,14 @@ class TestEquations:
             third[index] = torch.autograd.grad(row[index], a, retain_graph=True)[0][index]
         alpha = second / (2 * second + a.detach().sum(dim=(1, 2), keepdim=True) * third)
         expected = (alpha * first.detach().clamp_min(0)).sum(dim=(1, 2)) / y.detach()  # exp(s) is common to all
-        found = grad_cam_plus_plus_weights(a.detach()[None], (weight / 4)[None, :, None, None].expand(1, 3, 2, 2))
-        torch.testing.assert_close(found[0], expected)
+        result = grad_cam_plus_plus_weights(a.detach()[None], (weight / 4)[None, :, None, None].expand(1, 3, 2, 2))
+        torch.testing.assert_close(result[0], expected)
 
     def test_plus_plus_weights_do_not_drown_in_an_epsilon(self) -> None:
         """Gradients of 1e-7 in float32: g² vanishes beside 1e-6, and g³ underflows; the ratio of channels stays."""
         gradients = torch.tensor([1e-7, 2e-7, -3e-7]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
-        found = grad_cam_plus_plus_weights(torch.ones(1, 3, 2, 2), gradients)[0]
-        torch.testing.assert_close(found, torch.tensor([2e-7, 4e-7, 0.0]), rtol=1e-5, atol=0)
+        result = grad_cam_plus_plus_weights(torch.ones(1, 3, 2, 2), gradients)[0]
+        torch.testing.assert_close(result, torch.tensor([2e-7, 4e-7, 0.0]), rtol=1e-5, atol=0)
 
     def test_weights_by_hand(self) -> None:
         gradients = torch.tensor([[[[1.0, 3.0]], [[-1.0, 1.0]]]])
@@ -135,9 +137,9 @@ class TestEquations:
     @pytest.mark.parametrize("method", [GradCAM, GradCAMPlusPlus])
     def test_against_loops(self, images: Tensor, method: type[GradCAM]) -> None:
         model = net()
-        found = method(model, "norm").raw_maps(images)
-        torch.testing.assert_close(found, oracle(model, images, method is GradCAMPlusPlus))
-        assert found.shape == (3, 4, 5, 5)
+        result = method(model, "norm").raw_maps(images)
+        torch.testing.assert_close(result, oracle(model, images, method is GradCAMPlusPlus))
+        assert result.shape == (3, 4, 5, 5)
 
     def test_range(self, images: Tensor) -> None:
         for method in (GradCAM, GradCAMPlusPlus):
@@ -252,16 +254,18 @@ class TestManners:
 
             def forward(self, x: Tensor) -> Tensor:
                 x = self.conv(x)
-                seen = self.tap(x)
+                tapped_features = self.tap(x)
                 beside = x.mul_(-1) if self.inplace else x * -1
-                return (seen.relu() if not self.inplace else seen.relu_()).mean(dim=(2, 3)) + 0 * beside.mean()
+                return (tapped_features.relu() if not self.inplace else tapped_features.relu_()).mean(
+                    dim=(2, 3)
+                ) + 0 * beside.mean()
 
         torch.manual_seed(0)
         model = Writes(True)
         method = GradCAM(model, "tap", create_graph=create_graph)
-        found = method.raw_maps(images)
+        result = method.raw_maps(images)
         model.inplace = False
-        torch.testing.assert_close(found, method.raw_maps(images))
+        torch.testing.assert_close(result, method.raw_maps(images))
 
     def test_the_layer_is_not_registered_twice(self, images: Tensor) -> None:
         model = net()
@@ -310,8 +314,8 @@ class TestComplaints:
             def forward(self, x: Tensor) -> Any:
                 return type("Output", (), {"logits": self.inner(x)})
 
-        found = GradCAM(Wrapped(), "inner.norm").localize(images)
-        torch.testing.assert_close(found, GradCAM(net(), "norm").localize(images))
+        result = GradCAM(Wrapped(), "inner.norm").localize(images)
+        torch.testing.assert_close(result, GradCAM(net(), "norm").localize(images))
 
 
 class TestDifferentiable:
@@ -351,8 +355,8 @@ class TestTransformers:
     @pytest.mark.parametrize("options", [{}, {"reg_tokens": 4}, {"class_token": False, "global_pool": "avg"}])
     def test_tokens_become_a_grid(self, options: dict[str, Any]) -> None:
         vit = tiny_vit(**options).eval()
-        found = GradCAM(vit, "blocks.1.norm1").raw_maps(self.pictures)
-        assert found.shape == (2, 5, 4, 4)
+        result = GradCAM(vit, "blocks.1.norm1").raw_maps(self.pictures)
+        assert result.shape == (2, 5, 4, 4)
         # The obvious way: the rest of the network from these tokens on.
         x = vit.blocks[0](vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(self.pictures)))))
         for k in range(5):
@@ -361,7 +365,7 @@ class TestTransformers:
             y = y + vit.blocks[1].mlp(vit.blocks[1].norm2(y))
             (g,) = torch.autograd.grad(vit.forward_head(vit.norm(y))[:, k].sum(), tokens)
             map_ = (tokens[:, -16:] * g[:, -16:].mean(dim=1, keepdim=True)).sum(dim=2)
-            torch.testing.assert_close(found[:, k], map_.view(2, 4, 4))
+            torch.testing.assert_close(result[:, k], map_.view(2, 4, 4))
 
     def test_behind_the_last_attention_only_the_class_token_counts(self) -> None:
         with pytest.raises(ValueError, match=r"gradient of all patches is zero.*norm1"):
@@ -372,9 +376,9 @@ class TestTransformers:
     def test_oblong_images(self) -> None:
         vit = tiny_vit(dynamic_img_size=True)
         oblong = torch.rand(1, 3, 24, 48, dtype=torch.float64)
-        found = GradCAM(vit, "blocks.1.norm1").localize(oblong)
-        assert found.shape == (1, 5, 3, 6)
-        torch.testing.assert_close(found, GradCAM(vit, "blocks.1.norm1", grid=(3, 6)).localize(oblong))
+        result = GradCAM(vit, "blocks.1.norm1").localize(oblong)
+        assert result.shape == (1, 5, 3, 6)
+        torch.testing.assert_close(result, GradCAM(vit, "blocks.1.norm1", grid=(3, 6)).localize(oblong))
 
     def test_channels_last(self) -> None:
         class ChannelsLast(nn.Module):
@@ -392,5 +396,5 @@ class TestTransformers:
             def forward(self, x: Tensor) -> Tensor:
                 return self.body(self.conv(x)).mean(dim=(1, 2)) @ weight
 
-        found = GradCAM(Swin(), "body", reshape=lambda x: x.permute(0, 3, 1, 2)).raw_maps(self.pictures)
-        torch.testing.assert_close(found * 900, F.conv2d(conv(self.pictures), weight.T[:, :, None, None]))
+        result = GradCAM(Swin(), "body", reshape=lambda x: x.permute(0, 3, 1, 2)).raw_maps(self.pictures)
+        torch.testing.assert_close(result * 900, F.conv2d(conv(self.pictures), weight.T[:, :, None, None]))

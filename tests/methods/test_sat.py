@@ -47,9 +47,9 @@ class TestAttention:
         queries[0, :, -1, 0] = torch.tensor([1.0, 3.0])  # the last token asks
         queries[0, :, 0, 0] = 99.0  # nobody else does
         keys[0, :, 0, 0] = 2.0
-        found = pieces.spatial_gate(queries, keys)
+        result = pieces.spatial_gate(queries, keys)
         # logits 2/√4 = 1 and 6/√4 = 3, their mean 2: σ(2), not the mean of σ(1) and σ(3)
-        assert found.tolist() == [[pytest.approx(1 / (1 + math.exp(-2)), abs=1e-6), 0.5]]
+        assert result.tolist() == [[pytest.approx(1 / (1 + math.exp(-2)), abs=1e-6), 0.5]]
 
     @given(st.integers(1, 2), st.integers(1, 3), st.integers(2, 4), st.integers(1, 3), st.integers(0, 99))
     @settings(max_examples=10, deadline=None)
@@ -148,12 +148,12 @@ class TestMethod:
     @pytest.mark.parametrize(("n", "side", "classes"), [(1, 32, 1), (3, 48, 5), (2, 16, 20)])
     def test_other_sizes_batches_and_class_counts(self, n: int, side: int, classes: int) -> None:
         sat, batch = method(classes), batch_of(n, side, classes)
-        seen = sat.see(batch["images"])
+        views = sat.see(batch["images"])
         cells = side // 8
-        assert seen.logits.shape == (n, classes)
-        assert seen.maps.shape == (n, 1, cells, cells)
-        assert [g.shape for g in seen.gates] == [(n, cells * cells + 2)] * 2
-        torch.testing.assert_close(seen.scores.mean((2, 3)), seen.logits)
+        assert views.logits.shape == (n, classes)
+        assert views.maps.shape == (n, 1, cells, cells)
+        assert [g.shape for g in views.gates] == [(n, cells * cells + 2)] * 2
+        torch.testing.assert_close(views.scores.mean((2, 3)), views.logits)
         assert all(value.ndim == 0 and value.isfinite() for value in sat.losses(batch).values())
         assert sat.localize(batch["images"]).shape == (n, 1, cells, cells)
         assert sat.localize(batch["images"], batch["labels"]).shape == (n, classes, cells, cells)
@@ -171,12 +171,12 @@ class TestMethod:
     def test_the_map_is_the_mean_of_the_gates_without_both_tokens_in_raster_order(self) -> None:
         sat, images = method(blocks=3), batch_of(2)["images"]
         images = images[..., :24]  # 4 rows, 3 columns
-        seen = sat.see(images)
-        mean = sum(g[:, 1:-1] for g in seen.gates) / 3
-        assert seen.maps.shape == (2, 1, 4, 3)
+        views = sat.see(images)
+        mean = sum(g[:, 1:-1] for g in views.gates) / 3
+        assert views.maps.shape == (2, 1, 4, 3)
         for row in range(4):
             for column in range(3):
-                torch.testing.assert_close(seen.maps[:, 0, row, column], mean[:, row * 3 + column])
+                torch.testing.assert_close(views.maps[:, 0, row, column], mean[:, row * 3 + column])
 
     def test_blocks_before_the_gated_ones_do_not_hear_the_gate(self) -> None:
         sat, images = method(blocks=1), batch_of(2)["images"]
@@ -193,16 +193,18 @@ class TestMethod:
     def test_terms_and_their_weights(self) -> None:
         batch = batch_of()
         sat = method(area_weight=2.0, norm_weight=0.5, prior=0.3)
-        seen, terms = sat.see(batch["images"]), sat.losses(batch)
+        views, terms = sat.see(batch["images"]), sat.losses(batch)
         assert list(terms) == ["classification", "area", "normalisation"]
-        torch.testing.assert_close(terms["classification"], F.multilabel_soft_margin_loss(seen.logits, batch["labels"]))
-        torch.testing.assert_close(terms["area"], 2 * (seen.maps.mean() - 0.3).abs())
-        torch.testing.assert_close(terms["normalisation"], 0.5 * pieces.normalisation_loss(seen.maps))
+        torch.testing.assert_close(
+            terms["classification"], F.multilabel_soft_margin_loss(views.logits, batch["labels"])
+        )
+        torch.testing.assert_close(terms["area"], 2 * (views.maps.mean() - 0.3).abs())
+        torch.testing.assert_close(terms["normalisation"], 0.5 * pieces.normalisation_loss(views.maps))
         each = method(area="image").losses(batch)["area"]
-        means = seen.maps.mean((1, 2, 3))
+        means = views.maps.mean((1, 2, 3))
         torch.testing.assert_close(each, (means - SATConfig().prior).abs().mean())
         softmax = method(loss="softmax").losses(batch)["classification"]
-        torch.testing.assert_close(softmax, F.cross_entropy(seen.logits, batch["labels"].argmax(1)))
+        torch.testing.assert_close(softmax, F.cross_entropy(views.logits, batch["labels"].argmax(1)))
 
     def test_none_present(self) -> None:
         sat, batch = method(), batch_of()
@@ -212,11 +214,11 @@ class TestMethod:
 
     def test_several_present_classes_get_the_same_map_and_absent_ones_none(self) -> None:
         sat, images = method(), batch_of(2)["images"]
-        found = sat.localize(images, torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
-        torch.testing.assert_close(found[0, 0], found[0, 1])
-        assert found[0, 2].abs().max() == found[1, :2].abs().max() == 0
-        assert found[1, 2].max() == 1
-        assert found[1, 2].min() == 0
+        result = sat.localize(images, torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+        torch.testing.assert_close(result[0, 0], result[0, 1])
+        assert result[0, 2].abs().max() == result[1, :2].abs().max() == 0
+        assert result[1, 2].max() == 1
+        assert result[1, 2].min() == 0
         with pytest.raises(ValueError, match="expected multi-hot"):
             sat.localize(images, torch.ones(2, 4))
 
@@ -248,8 +250,8 @@ class TestMethod:
         for areas, spread in (((0.0, 0.0, 0.0, 1.0), 0.25 * 3**0.5), ((0.25,) * 4, 0.0)):
             maps = torch.tensor(areas).view(4, 1, 1, 1).expand(4, 1, 2, 2)
             monkeypatch.setattr(sat, "see", lambda _, maps=maps: pieces.GatedPass(maps, maps, [], maps))
-            found = sat.area_spread(torch.zeros(4))
-            assert found == {"area": 0.25, "area_sd": pytest.approx(spread), "worst": pytest.approx(0.25 * 3**0.5)}
+            result = sat.area_spread(torch.zeros(4))
+            assert result == {"area": 0.25, "area_sd": pytest.approx(spread), "worst": pytest.approx(0.25 * 3**0.5)}
 
     def test_groups_spare_biases_and_scales_the_decay(self) -> None:
         sat = method()
@@ -284,10 +286,10 @@ class TestMethod:
         )
         torch.testing.assert_close(sat.backbone.vit.blocks[11].attn.qkv.weight, state["blocks.11.attn.qkv.weight"])
         images = torch.rand(2, 3, 64, 96)
-        seen = sat.see(images)
-        assert seen.gates[0].shape == (2, 4 * 6 + 2)
-        assert seen.maps.shape == (2, 1, 4, 6)
-        assert seen.logits.shape == (2, 20)
+        views = sat.see(images)
+        assert views.gates[0].shape == (2, 4 * 6 + 2)
+        assert views.maps.shape == (2, 1, 4, 6)
+        assert views.logits.shape == (2, 20)
 
     @pytest.mark.parametrize(
         ("settings_", "message"),

@@ -24,9 +24,9 @@ def test_the_chapter_runs_with_timms_deit(tmp_path: Path) -> None:
     assert "blocks.11.attn.qkv.weight" in state  # as timm publishes it
     save_file(state, tmp_path / "deit_tiny.safetensors")
     given = {"data": str(tmp_path), "backbone": str(tmp_path / "deit_tiny.safetensors"), "device": "cpu"}
-    told: list[str] = []
-    (job,) = run(ROOT, ["04_sat"], profile="smoke", given=given, out=tmp_path / "ran", jobs=1, tell=told.append)
-    assert not job.failure, told
+    messages: list[str] = []
+    (job,) = run(ROOT, ["04_sat"], profile="smoke", given=given, out=tmp_path / "ran", jobs=1, tell=messages.append)
+    assert not job.failure, messages
     printed = "\n".join(
         output.get("text", "") + str(output.get("data", {}).get("text/html", ""))
         for cell in cells.code_cells(cells.read(tmp_path / "ran" / "04_sat.ipynb"))

@@ -75,9 +75,9 @@ class TestPieces:
     @pytest.mark.parametrize("height", [0.0, 0.7, -2.0])
     def test_a_constant_map_becomes_zero_without_gradient(self, height: float) -> None:
         maps_ = torch.full((1, 1, 3, 3), height, requires_grad=True)
-        found = max_norm(maps_)
-        found.sum().backward()
-        assert found.eq(0).all()
+        result = max_norm(maps_)
+        result.sum().backward()
+        assert result.eq(0).all()
         assert maps_.grad is not None
         assert maps_.grad.eq(0).all()
 
@@ -91,16 +91,16 @@ class TestPieces:
 
     def test_absent_classes_compete_for_pixels(self) -> None:
         raw = torch.tensor([[[[4.0, 2.0]], [[0.1, 0.9]], [[-1.0, -2.0]]]])
-        found = competing(raw)[0, :, 0]
+        result = competing(raw)[0, :, 0]
         # Scaled: (1, .5), (.11, 1), (0, 0): the second class, however weak its score, takes the second pixel.
         expected = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+        torch.testing.assert_close(result, expected, rtol=0, atol=1e-4)
 
     def test_pixel_correlation_hand_value(self) -> None:
         features = torch.tensor([[1.0, 1.0, 0.0, -1.0], [0.0, 0.0, 1.0, 0.0]]).view(1, 2, 1, 4)
         given_ = torch.tensor([0.2, 0.4, 0.6, 0.8]).view(1, 1, 1, 4)
-        found = pixel_correlation(given_, features).flatten()
-        torch.testing.assert_close(found, torch.tensor([0.3, 0.3, 0.6, 0.8]), rtol=0, atol=1e-4)
+        result = pixel_correlation(given_, features).flatten()
+        torch.testing.assert_close(result, torch.tensor([0.3, 0.3, 0.6, 0.8]), rtol=0, atol=1e-4)
 
     def test_pixel_correlation_extremes(self) -> None:
         values = torch.rand(2, 3, 2, 3)
@@ -115,21 +115,21 @@ class TestPieces:
         generator = torch.Generator().manual_seed(seed)
         values = torch.rand(2, k, h, w, generator=generator, dtype=torch.float64)
         features = torch.randn(2, c, h, w, generator=generator, dtype=torch.float64)
-        found = pixel_correlation(values, features)
-        assert (found <= values.amax((2, 3), keepdim=True) + 1e-9).all()
-        assert (found >= values.amin((2, 3), keepdim=True) * (1 - 1e-3) - 1e-9).all()
+        result = pixel_correlation(values, features)
+        assert (result <= values.amax((2, 3), keepdim=True) + 1e-9).all()
+        assert (result >= values.amin((2, 3), keepdim=True) * (1 - 1e-3) - 1e-9).all()
         # The columns of the normalised affinity sum to one: a map of ones stays one.
         ones = pixel_correlation(torch.ones_like(values), features)
         torch.testing.assert_close(ones, torch.ones_like(ones), rtol=0, atol=1e-3)
         for n in range(2):
-            torch.testing.assert_close(found[n], slow.correlated(values[n], features[n]), rtol=1e-6, atol=1e-8)
+            torch.testing.assert_close(result[n], slow.correlated(values[n], features[n]), rtol=1e-6, atol=1e-8)
 
     def test_pixel_correlation_ignores_the_length_of_features_and_follows_moved_pixels(self) -> None:
         torch.manual_seed(0)
         values, features = torch.rand(1, 2, 4, 4).double(), torch.randn(1, 5, 4, 4).double()
-        found = pixel_correlation(values, features)
-        torch.testing.assert_close(pixel_correlation(values, features * 7), found, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(pixel_correlation(values.flip(3), features.flip(3)), found.flip(3))
+        result = pixel_correlation(values, features)
+        torch.testing.assert_close(pixel_correlation(values, features * 7), result, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(pixel_correlation(values.flip(3), features.flip(3)), result.flip(3))
 
     def test_darkest_quarter_hand_value(self) -> None:
         ramp = torch.arange(16).view(1, 1, 4, 4) / 10
@@ -172,12 +172,12 @@ class TestLosses:
         method = grown(small(count=count)).eval()
         batch = batch_of(labels)
         with torch.no_grad():
-            found = method.losses(batch)  # type: ignore[arg-type]
+            result = method.losses(batch)  # type: ignore[arg-type]
             halves = F.interpolate(batch["images"], scale_factor=0.5, mode="bilinear", antialias=True)
             views = [method.branch(batch["images"]), method.branch(halves)]
         raw, refined = (tuple(getattr(view, name) for view in views) for name in ("raw", "refined"))
         expected = slow.seam_losses(raw, refined, batch["labels"], 0.2, count)  # type: ignore[arg-type]
-        assert {name: value.item() for name, value in found.items()} == pytest.approx(expected, rel=1e-5, abs=1e-8)
+        assert {name: value.item() for name, value in result.items()} == pytest.approx(expected, rel=1e-5, abs=1e-8)
 
     def test_the_module_is_the_slow_one(self) -> None:
         method = grown(small()).eval()
@@ -312,7 +312,7 @@ class TestTraining:
 
     def test_the_class_maps_do_not_know_of_the_module(self) -> None:
         batch = batch_of(BATCHES["several"])
-        found = []
+        result = []
         for cross in (0.0, 1.0):
             method = grown(small(cross=cross, background=cross))
             optimiser = torch.optim.SGD(method.parameters(), lr=0.1)
@@ -320,8 +320,8 @@ class TestTraining:
                 optimiser.zero_grad()
                 sum(method.losses(batch).values()).backward()  # type: ignore[union-attr, arg-type]
                 optimiser.step()
-            found.append(method.eval().branch(batch["images"], refine=False).raw)
-        assert torch.equal(*found)
+            result.append(method.eval().branch(batch["images"], refine=False).raw)
+        assert torch.equal(*result)
 
 
 class TestModule:
@@ -329,11 +329,11 @@ class TestModule:
         method = grown(small()).train()
         batch = batch_of(BATCHES["several"])
         with torch.no_grad():
-            found = method.localize(batch["images"], batch["labels"])
+            result = method.localize(batch["images"], batch["labels"])
             every = method.localize(batch["images"])
             refined = method.eval().branch(batch["images"]).refined[:, 1:]
-        assert found.shape == (3, 3, 6, 8)
-        assert (found.amax((2, 3)) > 0).equal(batch["labels"] > 0)
+        assert result.shape == (3, 3, 6, 8)
+        assert (result.amax((2, 3)) > 0).equal(batch["labels"] > 0)
         torch.testing.assert_close(every, max_norm(refined), rtol=0, atol=1e-3)
         assert every.min() == 0
         assert every.max() <= 1
@@ -367,12 +367,12 @@ class TestModule:
             method = SEAM(net, 2, SEAMConfig(stages=stages))
             assert method.stages == (stages or net.stages[-3:-1])
             side = 96 if net.name.startswith("tiny") else 64
-            found = (
+            result = (
                 method.losses({"images": torch.rand(1, 3, side, side), "labels": torch.tensor([[1.0, 0.0]])})
                 if (net.name != "tiny_vit")
                 else method.branch(torch.rand(1, 3, side, side))
             )
-            assert found
+            assert result
         with pytest.raises(ValueError, match="stages name 'layer3', expected some of stage1"):
             SEAM(small_backbone(), 2, SEAMConfig(stages=("layer3",)))
 

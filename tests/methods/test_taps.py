@@ -61,11 +61,11 @@ class TestTapped:
         torch.testing.assert_close(through, plain, rtol=0, atol=0)
 
     def test_hook_is_gone_afterwards_even_when_the_forward_pass_raises(self) -> None:
-        model, seen = network(), []
-        model[0].register_forward_pre_hook(lambda *_: seen.append(hooks(model)))
+        model, counts = network(), []
+        model[0].register_forward_pre_hook(lambda *_: counts.append(hooks(model)))
         with pytest.raises(RuntimeError), tapped(model, "1"):
             model(torch.randn(2, 5, 8, 8))
-        assert seen == [2]  # this test's own and the tap
+        assert counts == [2]  # this test's own and the tap
         assert hooks(model) == 1
 
     def test_tuples_named_tuples_and_dictionaries(self) -> None:
@@ -85,8 +85,8 @@ class TestTapped:
             with tapped(model, "0") as collected:
                 output = model(x)
             torch.testing.assert_close(collected[0], x)
-            found = output["last"] if kind == "dict" else output[0]
-            torch.testing.assert_close(found, x)
+            result = output["last"] if kind == "dict" else output[0]
+            torch.testing.assert_close(result, x)
             if kind == "named":
                 assert output.rest == 7
         model = nn.Sequential(Wrap("two"))
@@ -98,7 +98,7 @@ class TestTapped:
             only([], "layer4")
         with pytest.raises(ValueError, match="ran 2 times"):
             only([torch.zeros(1), torch.zeros(1)], nn.ReLU())
-        assert only([found := torch.zeros(1)], "layer4") is found
+        assert only([result := torch.zeros(1)], "layer4") is result
 
 
 class TestToGrid:
@@ -114,8 +114,8 @@ class TestToGrid:
 
     def test_given_grid(self) -> None:
         tokens = torch.arange(13.0).view(1, 13, 1)
-        found = to_grid(tokens, (100, 100), grid=(3, 4))  # no square, as the image would suggest
-        assert found.flatten().tolist() == list(range(1, 13))
+        result = to_grid(tokens, (100, 100), grid=(3, 4))  # no square, as the image would suggest
+        assert result.flatten().tolist() == list(range(1, 13))
         with pytest.raises(ValueError, match="needs 20 tokens, the layer gave 13"):
             to_grid(tokens, (100, 100), grid=(4, 5))
 

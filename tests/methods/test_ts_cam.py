@@ -23,8 +23,8 @@ def test_class_attention_by_hand() -> None:
     first[0, 0, 0] = torch.tensor([0.6, 0.4, 0.0, 0.0, 0.0])
     second[0, 1, 0] = torch.tensor([0.2, 0.0, 0.0, 0.8, 0.0])
     second[0, 0, 1] = 1  # what another token looks at does not matter
-    found = class_attention([first, second], (2, 2))
-    torch.testing.assert_close(found, torch.tensor([[[[0.1, 0.0], [0.2, 0.0]]]]))
+    result = class_attention([first, second], (2, 2))
+    torch.testing.assert_close(result, torch.tensor([[[[0.1, 0.0], [0.2, 0.0]]]]))
     torch.testing.assert_close(class_attention([first, second], (2, 2), 1), torch.tensor([[[[0.0, 0.0], [0.4, 0.0]]]]))
 
 
@@ -34,11 +34,11 @@ def test_shapes(kind: type[ClassToken], n: int, side: int, classes: int) -> None
     method, batch = built(kind, classes), batch_of(n, side, classes)
     assert method(batch["images"]).shape == (n, classes)
     assert method.losses(batch)["classification"].isfinite()
-    found = method.localize(batch["images"], batch["labels"])
-    assert found.shape == (n, classes, side // 8, side // 8)
-    assert found.min() == 0
-    assert found.max() == 1
-    assert ((found.amax((2, 3)) > 0) <= (batch["labels"] > 0)).all()
+    result = method.localize(batch["images"], batch["labels"])
+    assert result.shape == (n, classes, side // 8, side // 8)
+    assert result.min() == 0
+    assert result.max() == 1
+    assert ((result.amax((2, 3)) > 0) <= (batch["labels"] > 0)).all()
 
 
 def test_the_class_token_classifies_and_its_attention_is_the_map() -> None:

@@ -29,19 +29,19 @@ def level_images(draw):
 def test_the_tree_holds_the_boxes_of_every_threshold(image_and_top, which):
     levels, top = image_and_top
     n = len(levels)
-    found = box_intervals(levels, which)
-    assert (found.low < found.high).all()
-    largest = interval_max(found, found.rank, (n, top), empty=-1)
+    result = box_intervals(levels, which)
+    assert (result.low < result.high).all()
+    largest = interval_max(result, result.rank, (n, top), empty=-1)
     for t in range(top):
         slow = M.boxes(levels > t, 0.5, which)
-        alive = (found.low <= t) & (t < found.high)
+        alive = (result.low <= t) & (t < result.high)
         for i in range(n):
             if which == "all":
-                rows = found.boxes[alive & (found.image == i)]
+                rows = result.boxes[alive & (result.image == i)]
                 assert sorted(rows.tolist()) == sorted(slow[i].long().tolist())
             else:
                 rank = int(largest[i, t])
-                box = found.boxes[found.rank == rank][0].tolist() if rank >= 0 else [0, 0, 0, 0]
+                box = result.boxes[result.rank == rank][0].tolist() if rank >= 0 else [0, 0, 0, 0]
                 assert box == slow[i].long().tolist()
 
 

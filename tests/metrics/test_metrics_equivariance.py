@@ -22,12 +22,12 @@ def test_only_present_classes_count_and_scale_does_not() -> None:
     torch.manual_seed(0)
     before, after = torch.rand(2, 3, 6, 5), torch.rand(2, 3, 3, 3)
     labels = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
-    found = equivariance_error(before, after, (12, 10), labels)
-    assert found.shape == (3,)
-    torch.testing.assert_close(equivariance_error(before * 5, after / 9, (12, 10), labels), found)
+    result = equivariance_error(before, after, (12, 10), labels)
+    assert result.shape == (3,)
+    torch.testing.assert_close(equivariance_error(before * 5, after / 9, (12, 10), labels), result)
     changed = after.clone()
     changed[0, 1] = 0
-    torch.testing.assert_close(equivariance_error(before, changed, (12, 10), labels), found)
+    torch.testing.assert_close(equivariance_error(before, changed, (12, 10), labels), result)
 
 
 def test_the_resized_map_and_the_flat_map_have_no_error() -> None:

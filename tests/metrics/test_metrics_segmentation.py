@@ -212,14 +212,14 @@ def test_kinds_of_errors_equal_the_loops(seed, classes):
     rng = np.random.default_rng(seed)
     prediction, target = rng.integers(0, classes, (2, 4, 3)), rng.choice([*range(classes), 255], (2, 4, 3))
     matrix = E.confusion(torch.from_numpy(prediction), torch.from_numpy(target), classes)
-    found, counted = E.mask_scores(matrix), target != 255
+    result, counted = E.mask_scores(matrix), target != 255
     rows = []
     for c in range(classes):
         p, t = (prediction == c) & counted, target == c
         both, union = (p & t).sum(), (p | t).sum()
         pairs = ((both, union), (both, p.sum()), (both, t.sum()), ((p & ~t).sum(), union), ((t & ~p).sum(), union))
         rows.append([a / b if b else np.nan for a, b in pairs])
-        assert [float(values[c]) for values in found] == pytest.approx(rows[-1], nan_ok=True)
+        assert [float(values[c]) for values in result] == pytest.approx(rows[-1], nan_ok=True)
     present = [row for c, row in enumerate(rows) if (target == c).any()]
     means = E.mean_mask_scores(matrix)
     assert list(means) == ["miou", "precision", "recall", "false_positives", "false_negatives"]

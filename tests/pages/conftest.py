@@ -38,8 +38,8 @@ def site() -> Path:
         for folder in ("book", "wsss_lib/explore/web"):
             sources += [p for p in (ROOT / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
         if not index.is_file() or index.stat().st_mtime < max(p.stat().st_mtime for p in sources):
-            told: list[str] = []
-            assert build(ROOT, stored=True, tell=told.append), "\n".join(told)
+            messages: list[str] = []
+            assert build(ROOT, stored=True, tell=messages.append), "\n".join(messages)
     return HTML
 
 

@@ -156,9 +156,9 @@ def test_paper_shows_the_start_whatever_was_moved(sheet: Path, opened: Opener) -
     page.emulate_media(media="print")
     assert page.get_by_role("slider").count() == 0
     still = page.locator("[data-kind=threshold] .wx-still")
-    found = explore.cut(scene()["heat"], scene()["truth"], 0.3)
+    result = explore.cut(scene()["heat"], scene()["truth"], 0.3)
     assert still.is_visible()
-    assert f"threshold 0.30 · IoU {found.iou:.2f}" in still.inner_text()
+    assert f"threshold 0.30 · IoU {result.iou:.2f}" in still.inner_text()
     assert page.locator("[data-kind=threshold] .wx-live").is_hidden()
     assert page.locator("[data-kind=steps] .wx-frame:visible img").get_attribute("alt").endswith(" 0")
     sides = [page.locator(f"[data-kind=curtain] .wx-{side} img").bounding_box() for side in ("before", "after")]
@@ -193,12 +193,12 @@ def test_the_controls_of_a_chapter_move(name: str, site: Path, opened: Opener) -
     assert page.locator("script[src*='explore.js']").count() == page.locator("link[href*='explore.css']").count() == 1
     for root in roots:
         slider, said = root.get_by_role("slider"), root.locator("output")
-        seen = set()
+        readings = set()
         for key in ("Home", "ArrowRight", "End"):
             press(slider, [key])
-            seen.add(said.text_content())
+            readings.add(said.text_content())
             assert root.locator("img:visible, [role=img]:visible").count() >= 1
-        assert len(seen) == 3 or slider.get_attribute("max") == "1"
+        assert len(readings) == 3 or slider.get_attribute("max") == "1"
     assert heard.complaints == []
 
 

@@ -59,7 +59,7 @@ def test_axe_finds_nothing_light_and_dark_wide_and_phone(name: str, site: Path, 
     ready(page)
     page.evaluate(THIN)
     page.evaluate(AXE)
-    found = {}
+    result = {}
     for width, scheme, only in (
         (1280, "light", None),
         (1280, "dark", COLOURS),  # darkness changes colours, and nothing else
@@ -70,9 +70,9 @@ def test_axe_finds_nothing_light_and_dark_wide_and_phone(name: str, site: Path, 
         page.emulate_media(color_scheme=scheme)
         page.wait_for_function(f"() => document.documentElement.dataset.theme === '{scheme}'")
         page.wait_for_timeout(500)  # the theme looks which boxes scroll a moment after a change of width
-        found[width, scheme] = page.evaluate(FINDINGS, only)
+        result[width, scheme] = page.evaluate(FINDINGS, only)
         assert page.evaluate("() => document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    assert {where: what for where, what in found.items() if what} == {}
+    assert {where: what for where, what in result.items() if what} == {}
 
 
 def test_axe_would_find_something(tmp_path: Path, opened: Opener) -> None:

@@ -47,7 +47,7 @@ def average_precision(scenes, label, limit):
         return 0.0
     recall, precision = [], []
     for i in ends_of_runs(rows):
-        right = sum(found is not None for _, found, _ in rows[: i + 1])
+        right = sum(result is not None for _, result, _ in rows[: i + 1])
         recall.append(right / objects)
         precision.append(right / (i + 1))
     levels = [r / 100 for r in range(11, 101)]
@@ -81,6 +81,6 @@ def f1(scenes, labels, threshold):
         ([p for p in predicted if np.float32(p["score"]) > np.float32(threshold)], truth) for predicted, truth in scenes
     ]
     rows = [row for label in labels for row in matches(kept, label, 2.0)]
-    right = sum(found is not None for _, found, _ in rows)
+    right = sum(result is not None for _, result, _ in rows)
     objects = sum(o["label"] in labels for _, truth in scenes for o in truth)
     return 2 * right / (len(rows) + objects) if rows or objects else math.nan

@@ -25,29 +25,29 @@ def cv2_contours(mask):
 
 def components(mask):
     """8-connected components by flood fill, in reading order of their first pixel: lists of (y, x)."""
-    seen, found = np.zeros_like(mask), []
+    visited, result = np.zeros_like(mask), []
     for y0, x0 in zip(*np.nonzero(mask), strict=True):
-        if seen[y0, x0]:
+        if visited[y0, x0]:
             continue
-        seen[y0, x0] = True
+        visited[y0, x0] = True
         stack, pixels = [(y0, x0)], []
         while stack:
             y, x = stack.pop()
             pixels.append((y, x))
             for v in range(max(0, y - 1), min(mask.shape[0], y + 2)):
                 for u in range(max(0, x - 1), min(mask.shape[1], x + 2)):
-                    if mask[v, u] and not seen[v, u]:
-                        seen[v, u] = True
+                    if mask[v, u] and not visited[v, u]:
+                        visited[v, u] = True
                         stack.append((v, u))
-        found.append(pixels)
-    return found
+        result.append(pixels)
+    return result
 
 
 def largest_component_box(mask):
-    found = components(mask)
-    if not found:
+    result = components(mask)
+    if not result:
         return (0, 0, 0, 0)
-    ys, xs = zip(*max(found, key=len), strict=True)
+    ys, xs = zip(*max(result, key=len), strict=True)
     return (min(xs), min(ys), max(xs) + 1, max(ys) + 1)
 
 

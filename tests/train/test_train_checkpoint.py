@@ -29,9 +29,9 @@ def test_a_checkpoint_comes_back_and_old_ones_go(tmp_path: Path) -> None:
         write(root, step, method, keep=2)
     assert checkpoint.steps(root) == [100, 20]
     assert sorted(path.name for path in root.iterdir()) == ["step_00000020", "step_00000100"]
-    found = checkpoint.newest(root)
-    assert found is not None
-    assert (found.step, found.json("state")) == (100, {"format": checkpoint.FORMAT, "step": 100})
+    result = checkpoint.newest(root)
+    assert result is not None
+    assert (result.step, result.json("state")) == (100, {"format": checkpoint.FORMAT, "step": 100})
     with torch.no_grad():
         other.head.bias += 1
     assert restore(other, tmp_path) == 100
@@ -74,9 +74,9 @@ def test_a_damaged_one_is_passed_over_aloud(tmp_path: Path, damage, name: str) -
     write(tmp_path, 2, Plain())
     damage(tmp_path / "step_00000002" / name)
     with pytest.warns(UserWarning, match=r"step_00000002 is damaged \(.+\): falling back"):
-        found = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.step == 1
+        result = checkpoint.newest(tmp_path)
+    assert result is not None
+    assert result.step == 1
     write(tmp_path, 2, Plain())  # the run comes by again, and replaces it
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -185,7 +185,7 @@ def test_killed_at_any_moment_of_writing_the_newest_is_intact(tmp_path: Path) ->
     ready = tmp_path / "ready"
     for step in (1, 2):
         write(ready, step, Plain(), keep=2)
-    found, moment, finished = [], 0, False
+    result, moment, finished = [], 0, False
     while not finished:
         moment += 1
         root = tmp_path / f"killed_{moment}"
@@ -210,11 +210,11 @@ def test_killed_at_any_moment_of_writing_the_newest_is_intact(tmp_path: Path) ->
         assert newest is not None, moment
         for step in checkpoint.steps(root):  # nor do the older ones stay behind half removed
             assert checkpoint.fault(root / f"step_{step:08d}") is None
-        found.append(newest.step)
+        result.append(newest.step)
         write(root, 3, Plain(), keep=2)  # the next process gets through
         assert sorted(path.name for path in root.iterdir()) == ["step_00000002", "step_00000003"]
-    assert found == sorted(found), "once the new one is there it stays"
-    assert set(found) == {2, 3}
+    assert result == sorted(result), "once the new one is there it stays"
+    assert set(result) == {2, 3}
     assert moment > 20
 
 

@@ -82,19 +82,19 @@ def test_accumulating_two_batches_of_8_is_one_of_16(images: int) -> None:
 
 
 def test_bf16_runs_and_stays_near(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[torch.dtype] = []
+    dtypes: list[torch.dtype] = []
     forward = Plain.forward
 
     def noting(self: Plain, images: Tensor) -> Tensor:
-        seen.append(self.conv(images).dtype)
+        dtypes.append(self.conv(images).dtype)
         return forward(self, images)
 
     monkeypatch.setattr(Plain, "forward", noting)
     half, full = Plain(), Plain()
     history = fit(half, Toys(16), replace(CONFIG, mixed_precision="bf16"))
-    assert set(seen) == {torch.bfloat16}
+    assert set(dtypes) == {torch.bfloat16}
     fit(full, Toys(16), CONFIG)
-    assert set(seen) == {torch.bfloat16, torch.float32}
+    assert set(dtypes) == {torch.bfloat16, torch.float32}
     assert 0 < farthest(weights(half), weights(full)) < 0.02
     assert all(value.dtype == torch.float32 for value in weights(half).values())
     assert all(math.isfinite(loss) for loss in history.loss)
@@ -401,7 +401,7 @@ def test_groups_have_rates_of_their_own() -> None:
     def head(m: Grouped, lr: float) -> list[dict]:
         return [{"params": m.conv.parameters()}, {"params": m.head.parameters(), "name": "head"}]
 
-    def own(m: Grouped, lr: float) -> list[dict]:
+    def with_rates(m: Grouped, lr: float) -> list[dict]:
         return [
             {"params": [m.conv.weight, *m.head.parameters()], "lr": 3 * lr},
             {"params": m.conv.bias, "weight_decay": 2.0},
@@ -410,7 +410,7 @@ def test_groups_have_rates_of_their_own() -> None:
     ten = moved(Grouped(head), replace(config, head_lr=10.0))
     assert torch.allclose(ten["head.weight"], 10 * plain["head.weight"], rtol=1e-4, atol=1e-7)
     assert torch.allclose(ten["conv.weight"], plain["conv.weight"])
-    mixed = moved(Grouped(own), config)
+    mixed = moved(Grouped(with_rates), config)
     assert torch.allclose(mixed["conv.weight"], 3 * plain["conv.weight"], rtol=1e-4, atol=1e-7)
     decayed = plain["conv.bias"] - 0.1 * 2.0 * Plain().conv.bias.detach()
     assert torch.allclose(mixed["conv.bias"], decayed, atol=1e-6)

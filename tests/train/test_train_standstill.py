@@ -43,11 +43,11 @@ class Small(Method):
 @pytest.mark.parametrize(("softmax", "said"), [(False, "ln 2 = 0.693"), (True, "ln 3 = 1.099")])
 def test_a_dead_network_is_named_once(softmax: bool, said: str) -> None:
     method = Small(height=-50, softmax=softmax)  # no unit is ever active
-    with pytest.warns(UserWarning, match=said) as told:
+    with pytest.warns(UserWarning, match=said) as warned:
         fit(method, Toys(10), CONFIG)
-    assert len(told) == 1
-    assert "'classification'" in str(told[0].message)
-    assert "maps are flat" in str(told[0].message)
+    assert len(warned) == 1
+    assert "'classification'" in str(warned[0].message)
+    assert "maps are flat" in str(warned[0].message)
     assert method.looks == 1, "the maps are looked at once, and not at every epoch"
 
 

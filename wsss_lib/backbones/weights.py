@@ -33,14 +33,14 @@ def read(name: str, weights: str | Path) -> dict[str, Tensor]:
     if weights == "published":
         return _published(name)
     path = _shipped(name) if weights == "shipped" else Path(weights).expanduser()
-    there = ""
+    contents = ""
     if path.is_dir():
         held = ", ".join(sorted(file.name for file in path.glob("*.safetensors")))
-        there = f" (the folder holds {held or 'no safetensors'})"
+        contents = f" (the folder holds {held or 'no safetensors'})"
         path = path / f"{name}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(
-            f"There are no weights at {path}{there}; give a .safetensors file, or a folder that "
+            f"There are no weights at {path}{contents}; give a .safetensors file, or a folder that "
             f"holds {name}.safetensors."
         )
     try:
@@ -142,9 +142,9 @@ def is_folded(state: dict[str, Tensor]) -> bool:
 def _shipped(name: str) -> Path:
     path = SHIPPED / f"{name}.safetensors"
     if not path.is_file():
-        there = sorted(file.stem for file in SHIPPED.glob("*.safetensors"))
+        shipped = sorted(file.stem for file in SHIPPED.glob("*.safetensors"))
         raise FileNotFoundError(
-            f"This package ships no weights for {name} (it ships {', '.join(there) or 'none'}); "
+            f"This package ships no weights for {name} (it ships {', '.join(shipped) or 'none'}); "
             "use weights='published' for an ImageNet network, or weights=None for random ones."
         )
     return path

@@ -144,8 +144,8 @@ class PerSample:
 
     def __call__(self, sample: Sample, generator: torch.Generator | None = None) -> Sample:
         key = hashlib.sha256(repr((self.seed, self.epoch, sample["id"])).encode()).digest()
-        own = torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)  # 63 bits: a seed is signed
-        return self.transform(sample, generator=own)
+        draws = torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)  # 63 bits: a seed is signed
+        return self.transform(sample, generator=draws)
 
 
 def _draw(low: int, high: int, generator: torch.Generator | None) -> int:

@@ -71,8 +71,8 @@ def learner(name: str) -> tuple[nn.Module, TrainConfig]:
         net = backbone(name)
         assert isinstance(net, TransformerBackbone)
         stem = backbone("tiny_cnn", weights="shipped")
-        for own, stage in zip(net.vit.patch_embed.proj, vit.STEM, strict=False):
-            own.load_state_dict(stem.get_submodule(f"blocks.{stage}").state_dict())
+        for convolution, stage in zip(net.vit.patch_embed.proj, vit.STEM, strict=False):
+            convolution.load_state_dict(stem.get_submodule(f"blocks.{stage}").state_dict())
         recipe = TrainConfig(epochs=5, batch_size=64, optimiser="adamw", lr=1e-3, schedule="cosine", warmup=100)
         return TwoQuestions(net, len(NURSERY)), replace(recipe, weight_decay=0.03)
     method = CAM(backbone(name), len(NURSERY), CAMConfig(loss="softmax", bias=True))

@@ -173,10 +173,10 @@ class Workbench:
             changes: Settings that are to be others all the same.
         """
         config = recipes.base(self.size, self.backbone_name, drawn=self.drawn, fine_tune=self.fine_tune)
-        own = {} if method is None else recipes.of_method(method)
+        changed = {} if method is None else recipes.of_method(method)
         if self.size.epochs is not None:
-            own |= {"epochs": self.size.epochs, "steps": None}
-        return replace(config, **own | {"seed": self.seed, "device": str(self.device)} | changes)
+            changed |= {"epochs": self.size.epochs, "steps": None}
+        return replace(config, **changed | {"seed": self.seed, "device": str(self.device)} | changes)
 
     def fit(self, method: nn.Module, records: Records | None = None, **changes: Any) -> History:
         """Train a method from image labels by the run's recipe; ``changes`` are settings of :class:`TrainConfig`.

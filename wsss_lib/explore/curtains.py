@@ -96,8 +96,8 @@ class Curtain(Control):
             raise ValueError(f"{len(titles)} titles for {len(self.before)} pictures: give one each, or none")
         self.titles = tuple(titles)
         self.alt = check_alt(alt if isinstance(alt, str) else " ".join(alt))
-        told = f"{self.labels[1]} for the same image, described with {self.labels[0]}"
-        self.alts = (self.alt, told) if isinstance(alt, str) else (check_alt(alt[0]), check_alt(alt[1]))
+        sentence = f"{self.labels[1]} for the same image, described with {self.labels[0]}"
+        self.alts = (self.alt, sentence) if isinstance(alt, str) else (check_alt(alt[0]), check_alt(alt[1]))
 
     def at(self, setting: float) -> Reading:
         """The pictures with a share of their width, from the left, showing the first of the two."""

@@ -117,9 +117,9 @@ class Threshold(Control):
     def at(self, setting: float) -> Reading:
         """The map cut at a threshold: left the map with the contour, right the seed alone with the true outline."""
         one = cut(self.heat, self.truth, setting)
-        return Reading(f"{setting:.2f}", self._drawn(setting), self._told(one), one.numbers)
+        return Reading(f"{setting:.2f}", self._drawn(setting), self._sentence(one), one.numbers)
 
-    def _told(self, one: Cut) -> str:
+    def _sentence(self, one: Cut) -> str:
         return f"{self.alt} At {one.threshold:.2f} the seed is {one.area:.0%} of the image."
 
     def _drawn(self, setting: float) -> Picture:

@@ -111,14 +111,14 @@ class Flow:
 
     def _route(self, arrow: Arrow) -> list[Point]:
         """From the lower edge of one box to the upper edge of the other; round the boxes that lie between."""
-        here, there = self._places[arrow.start], self._places[arrow.end]
+        start_box, end_box = self._places[arrow.start], self._places[arrow.end]
         level = {box.name: number for number, row in enumerate(self.rows) for box in row}
         if level[arrow.start] == level[arrow.end]:
-            right = here[0] < there[0]
-            y = (here[1] + here[3]) / 2
-            return [(here[2] if right else here[0], y), (there[0] if right else there[2], y)]
-        start = (self._port(arrow, self.arrows, here, outgoing=True), here[3])
-        end = (self._port(arrow, self.arrows, there, outgoing=False), there[1])
+            right = start_box[0] < end_box[0]
+            y = (start_box[1] + start_box[3]) / 2
+            return [(start_box[2] if right else start_box[0], y), (end_box[0] if right else end_box[2], y)]
+        start = (self._port(arrow, self.arrows, start_box, outgoing=True), start_box[3])
+        end = (self._port(arrow, self.arrows, end_box, outgoing=False), end_box[1])
         rows = self.rows[level[arrow.start] + 1 : level[arrow.end]]
         between = [self._places[box.name] for row in rows for box in row]
         blocking = [place for place in between if _crosses(start, end, place)]

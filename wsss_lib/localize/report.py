@@ -140,7 +140,7 @@ def localize_images(
     todo = list(zip(files, plan_stems(files, provenance["method"], folder), strict=True))
     for file, stem in tqdm(todo, unit="photo", disable=None if progress else True):
         try:
-            photo, seen, digest = _localized(file, localizer)
+            photo, result, digest = _localized(file, localizer)
         except ValueError as error:  # one photo's fault is no fault of the next
             failures.append(Failure(file, str(error)))
             continue
@@ -149,15 +149,15 @@ def localize_images(
             "sha256": digest,
             "width": photo.width,
             "height": photo.height,
-            "seen_at": list(seen.seen_at),
+            "seen_at": list(result.seen_at),
             "threshold": {"value": threshold, "rule": f"map divided by its maximum > value; box around {rule}"},
-            "objects": [describe(seen, rank, threshold, which) for rank in range(len(seen.names))],
-            "top": _top(seen.scores, localizer.categories),
+            "objects": [describe(result, rank, threshold, which) for rank in range(len(result.names))],
+            "top": _top(result.scores, localizer.categories),
             **provenance,
         }
         if folder is not None:
             try:
-                _write(report, photo, seen, folder, stem)
+                _write(report, photo, result, folder, stem)
             except OSError as error:  # the folder's fault, and the next photo would meet it again
                 cause = error.strerror or error
                 sentence = f"The results of {printable(file)} were not written, nor those of photos after it: {cause}"
@@ -195,10 +195,10 @@ def _localized(file: Path, localizer: PhotoLocalizer) -> tuple[Image.Image, Phot
         raise ValueError(f"{printable(file)} could not be localised: {cause}") from error
 
 
-def _write(report: dict[str, Any], photo: Image.Image, seen: PhotoMaps, folder: Path, stem: str) -> None:
+def _write(report: dict[str, Any], photo: Image.Image, result: PhotoMaps, folder: Path, stem: str) -> None:
     """Write a photo's pictures, enter them into its report, and write the report last: all of them, or none."""
     try:
-        _write_each(report, photo, seen, folder, stem)
+        _write_each(report, photo, result, folder, stem)
     except OSError:
         for entry in report["objects"]:
             for name in (entry.get("overlay"), entry.get("map")):
@@ -207,30 +207,36 @@ def _write(report: dict[str, Any], photo: Image.Image, seen: PhotoMaps, folder: 
         raise
 
 
-def _write_each(report: dict[str, Any], photo: Image.Image, seen: PhotoMaps, folder: Path, stem: str) -> None:
-    for rank, (entry, name) in enumerate(zip(report["objects"], class_slugs(seen.names, seen.classes), strict=True)):
+def _write_each(report: dict[str, Any], photo: Image.Image, result: PhotoMaps, folder: Path, stem: str) -> None:
+    slugs = class_slugs(result.names, result.classes)
+    for rank, (entry, name) in enumerate(zip(report["objects"], slugs, strict=True)):
         entry |= {"overlay": f"{stem}-{name}-overlay.png", "map": f"{stem}-{name}-map.png"}
-        save_map(seen.maps[rank], folder / entry["map"])
+        save_map(result.maps[rank], folder / entry["map"])
         entry["alt"] = save_overlay(
-            photo, seen.maps[rank], entry, report["method"], report["threshold"]["value"], folder / entry["overlay"]
+            photo,
+            result.maps[rank],
+            entry,
+            report["method"],
+            report["threshold"]["value"],
+            folder / entry["overlay"],
         )
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / f"{stem}.json", text)
 
 
-def describe(seen: PhotoMaps, rank: int, threshold: float, which: Literal["largest", "all"]) -> dict[str, Any]:
+def describe(result: PhotoMaps, rank: int, threshold: float, which: Literal["largest", "all"]) -> dict[str, Any]:
     """Class, score, boxes and coverage of one of a photo's maps, as the JSON report holds them."""
-    mask = maps.threshold_mask(seen.maps[rank], threshold)  # (H, W)
+    mask = maps.threshold_mask(result.maps[rank], threshold)  # (H, W)
     if which == "all":  # a hole has a contour too, but is no object
         filled = torch.from_numpy(ndimage.binary_fill_holes(mask.numpy()))
         boxes = maps.boxes(filled[None], 0.5, "all")[0]
     else:
         boxes = maps.boxes(mask[None], 0.5, "largest")
-    index = seen.classes[rank]
+    index = result.classes[rank]
     return {
-        "class": seen.names[rank],
+        "class": result.names[rank],
         "index": index,
-        "score": None if index is None else round(float(seen.scores[index]), 6),
+        "score": None if index is None else round(float(result.scores[index]), 6),
         "boxes": [box for box in boxes.int().tolist() if box[2] > box[0]],  # (0, 0, 0, 0): nothing was found
         "coverage": round(float(mask.float().mean()), 6),
     }

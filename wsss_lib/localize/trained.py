@@ -34,14 +34,14 @@ class TrainedLocalizer(PhotoLocalizer):
 
     def look(self, images: Tensor) -> tuple[Tensor, Callable[[list[int]], MapsOf]]:
         """See :meth:`PhotoLocalizer.look`; probabilities sum to 1 only where the loss was a softmax."""
-        seen = self.method.predict(images)
-        assert seen.logits is not None  # a trained method classifies
+        first = self.method.predict(images)
+        assert first.logits is not None  # a trained method classifies
         softmax = getattr(getattr(self.method, "config", None), "loss", "") == "softmax"
-        logits = seen.logits[0]  # (K,)
+        logits = first.logits[0]  # (K,)
 
         def maps_of(classes: list[int]) -> MapsOf:
             def raw(scaled: Tensor) -> Tensor:
-                maps = (seen if scaled is images else self.method.predict(scaled)).maps  # (1, K, h, w) or (1, 1, h, w)
+                maps = (first if scaled is images else self.method.predict(scaled)).maps  # (1, K, h, w) or (1, 1, h, w)
                 if self.method.normalisation != "max":  # the sum over scales would cut its lower half off
                     maps = self.method.normalised(maps)
                 return maps.expand(-1, len(self.categories), -1, -1)[:, classes]

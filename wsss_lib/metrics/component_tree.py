@@ -70,12 +70,12 @@ def box_intervals(levels: Tensor, which: Which) -> BoxIntervals:
     gaps = _gap_tree(levels)
     hole = ~gaps.outside
     # A hole's contour runs through the pixels around it, one to each side; the frame had shifted it by one.
-    around = gaps.nodes.boxes[hole] + torch.tensor([-2, -2, 0, 0], device=levels.device)
+    filled = gaps.nodes.boxes[hole] + torch.tensor([-2, -2, 0, 0], device=levels.device)
     return BoxIntervals(
         image=torch.cat([image, gaps.image[hole]]),
         low=torch.cat([nodes.low, gaps.top - gaps.nodes.high[hole]]),
         high=torch.cat([nodes.high, gaps.top - gaps.nodes.low[hole]]),
-        boxes=torch.cat([nodes.boxes, around]),
+        boxes=torch.cat([nodes.boxes, filled]),
         rank=torch.zeros(len(image) + int(hole.sum()), dtype=torch.int64, device=levels.device),
     )
 
@@ -173,18 +173,18 @@ def _grow(levels: Tensor, weights: Tensor, eight: bool) -> tuple[_Nodes, Tensor]
             a, b = a[differ], b[differ]
         order = torch.arange(len(old), device=device)
         slot[old] = order
-        seen = torch.cat([old[slot[old] == order], torch.arange(begin, end, device=device)])  # each once
-        root = find(seen)
-        grown, moved = seen[root == seen], root != seen
-        moved, target = seen[moved], root[moved]
+        touched = torch.cat([old[slot[old] == order], torch.arange(begin, end, device=device)])  # each once
+        root = find(touched)
+        grown, moved = touched[root == touched], root != touched
+        moved, target = touched[moved], root[moved]
         size.index_add_(0, target, size[moved])
         for row in least:
             row.scatter_reduce_(0, target, row[moved], "amin")
         for row in most:
             row.scatter_reduce_(0, target, row[moved], "amax")
 
-        had = node[seen] >= 0
-        ended, swallowed = node[seen[had]], root[had]
+        had = node[touched] >= 0
+        ended, swallowed = node[touched[had]], root[had]
         node[grown] = torch.arange(count, count + len(grown), device=device)
         low[ended], up[ended] = level, node[swallowed]
         birth[begin:end] = node[root[len(root) - (end - begin) :]]

@@ -26,8 +26,8 @@ def parameter_groups(method: nn.Module, config: TrainConfig) -> list[dict[str, A
         ValueError: A trainable parameter is in no group or not the method's, or ``head_lr`` concerns no group.
     """
     names = {parameter: name for name, parameter in method.named_parameters()}
-    own = getattr(method, "parameter_groups", None)
-    asked = list(own(config.lr)) if own is not None else [{"params": list(method.parameters())}]
+    grouping = getattr(method, "parameter_groups", None)
+    asked = list(grouping(config.lr)) if grouping is not None else [{"params": list(method.parameters())}]
     groups, used = [], False
     for group in asked:
         parameters = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])

@@ -103,9 +103,9 @@ def test_sixteen_bits_a_colour() -> None:
 def test_what_is_transparent_is_white(mode: str) -> None:
     image = Image.new("RGBA", (2, 1), (60, 60, 60, 0))
     image.putpixel((1, 0), (60, 60, 60, 255))
-    seen = open_image(encoded(image.convert(mode)))
-    assert seen[:, 0, 0].tolist() == [1, 1, 1]
-    assert seen[:, 0, 1].tolist() == pytest.approx([60 / 255] * 3)
+    opened = open_image(encoded(image.convert(mode)))
+    assert opened[:, 0, 0].tolist() == [1, 1, 1]
+    assert opened[:, 0, 1].tolist() == pytest.approx([60 / 255] * 3)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "CMYK", "YCbCr"])

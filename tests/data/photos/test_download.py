@@ -97,8 +97,8 @@ def test_bytes_from_elsewhere_are_not_glued_on(shift: int, site: Site, tmp_path:
     """Without a checksum nothing but the server's own word says where its bytes belong."""
     site.files["/table"], site.shift = BODY, shift
     (tmp_path / "t.part").write_bytes(BODY[:200_000])
-    found = download(RemoteFile(f"{site.url}/table", "t"), tmp_path, sleep=no_wait)
-    assert found.read_bytes() == BODY
+    result = download(RemoteFile(f"{site.url}/table", "t"), tmp_path, sleep=no_wait)
+    assert result.read_bytes() == BODY
     assert site.requests("/table") == ["bytes=200000-", None]
 
 
@@ -253,15 +253,15 @@ def test_the_server_is_asked_not_to_compress(site: Site, remote: RemoteFile, tmp
 
 def test_never_half_there_while_it_arrives(site: Site, remote: RemoteFile, tmp_path: Path) -> None:
     """Looked at from another thread all the while, the final name holds nothing or everything."""
-    seen: set[int] = set()
+    sizes: set[int] = set()
     done = threading.Event()
 
     def look() -> None:
         while not done.is_set():
             try:
-                seen.add((tmp_path / "table.parquet").stat().st_size)
+                sizes.add((tmp_path / "table.parquet").stat().st_size)
             except FileNotFoundError:
-                seen.add(-1)
+                sizes.add(-1)
 
     watcher = threading.Thread(target=look)
     watcher.start()
@@ -270,5 +270,5 @@ def test_never_half_there_while_it_arrives(site: Site, remote: RemoteFile, tmp_p
     download(remote, tmp_path, sleep=no_wait)
     done.set()
     watcher.join()
-    assert seen <= {-1, len(BODY)}
-    assert -1 in seen
+    assert sizes <= {-1, len(BODY)}
+    assert -1 in sizes

@@ -434,9 +434,9 @@ def test_describe(toy: DataSet, own_home: Path) -> None:
     assert [d.data_set.name for d in catalogue()] == ["voc2012", "cub200", "pets", "coco2014", "imagenet", "toy"]
     assert describe("toy").present == {}
     get(["train"])
-    found = describe("toy")
-    assert (list(found.present), found.folder) == (["train"], own_home / "toy")
-    text = str(found)
+    result = describe("toy")
+    assert (list(result.present), result.folder) == (["train"], own_home / "toy")
+    text = str(result)
     assert text.startswith(f"toy: {toy.title}\n")
     for part in ("2 images, on disk", "1 images, 0.1 GB to fetch", "the mirror: train, val", toy.licence, "20 classes"):
         assert part in text

@@ -87,11 +87,11 @@ def test_what_is_said_agrees_with_what_is_drawn(world: World) -> None:
         present = {o["class"] for o in s.objects[i]}
         assert set(np.unique(s.masks[i])) - {0} == {k + 1 for k in present}
         assert set(np.flatnonzero(s.labels[i])) == present
-        for number, found in enumerate(s.objects[i], start=1):
+        for number, result in enumerate(s.objects[i], start=1):
             ys, xs = np.nonzero(s.instances[i] == number)
-            assert found["box"] == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
-            assert set(s.masks[i][ys, xs]) == {found["class"] + 1}
-            assert found["species"] == world.species[found["class"]]
+            assert result["box"] == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+            assert set(s.masks[i][ys, xs]) == {result["class"] + 1}
+            assert result["species"] == world.species[result["class"]]
 
 
 def test_masks_follow_the_paint() -> None:
@@ -128,15 +128,15 @@ def nearest_species(world: World, part: str, count: int = 300) -> float:
     species = draws.integers("species", count=len(world.species))
     look = make_look(draws, table, species, world.head_evidence, world.body_evidence)
     weights = getattr(look, {"head": "face", "body": "pattern"}[part])
-    own = table[{"head": "face", "body": "pattern"}[part]]
-    return float((((weights[:, None] - own[None]) ** 2).sum(-1).argmin(1) == species).mean())
+    typical = table[{"head": "face", "body": "pattern"}[part]]
+    return float((((weights[:, None] - typical[None]) ** 2).sum(-1).argmin(1) == species).mean())
 
 
 def test_evidence_is_graded() -> None:
     for part in ("head", "body"):
-        found = [nearest_species(replace(World(), **{f"{part}_evidence": e}), part) for e in (0.0, 1.0)]
-        assert found[0] < 0.30, "no evidence: no better than chance (1 in 6)"
-        assert found[1] == 1.0
+        result = [nearest_species(replace(World(), **{f"{part}_evidence": e}), part) for e in (0.0, 1.0)]
+        assert result[0] < 0.30, "no evidence: no better than chance (1 in 6)"
+        assert result[1] == 1.0
     # Between the two the own vector is in the mixture, however faint: it can be seen, but not by the nearest prototype.
     table, world = tables(SPECIES), World()
     from wsss_lib.data.worlds.critters.animal import make_look

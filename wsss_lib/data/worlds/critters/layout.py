@@ -74,7 +74,7 @@ def lay_out(world: World, draws: Draws, horizon: Floats) -> list[Layer]:
         lowest = np.maximum(horizon + np.float32(0.06), height + margin)
         foot = lowest + d.uniform("depth") * np.maximum(np.float32(0.97) - lowest, 0)
         foot = np.minimum(foot, np.float32(0.97))
-        own = np.array([COMPANIONS.index(companion_of(s)) for s in world.species])
+        companion = np.array([COMPANIONS.index(companion_of(s)) for s in world.species])
         follows = d.uniform("follows") < np.float32(world.cooccurrence)
         strays = d.uniform("strays") < np.float32(0.25)
         layers.append(
@@ -89,7 +89,7 @@ def lay_out(world: World, draws: Draws, horizon: Floats) -> list[Layer]:
                 cy=foot - bottom * unit,
                 foot=foot,
                 facing=facing,
-                companion=np.where(follows, own[species], d.integers("stray kind", count=len(COMPANIONS))),
+                companion=np.where(follows, companion[species], d.integers("stray kind", count=len(COMPANIONS))),
                 with_companion=(j < count) & (follows | strays),
             )
         )
