@@ -35,7 +35,7 @@ def site() -> Path:
     with FileLock(ROOT / "_build" / "pages.lock"):  # two test processes build once
         index = HTML / "index.html"
         sources = [ROOT / "_toc.yml", ROOT / "_config.yml"]
-        for folder in ("book", "wsss_lib/explore/web"):
+        for folder in ("book", "press/sphinx", "wsss_lib/explore/web"):
             sources += [p for p in (ROOT / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
         if not index.is_file() or index.stat().st_mtime < max(p.stat().st_mtime for p in sources):
             messages: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,14 @@ def test_search_finds_pages(word: str, site: Path, opened: Opener) -> None:
     assert any("chapters/02_eigen_cam" in link for link in links)
     assert heard.elsewhere == []
     assert heard.complaints == []
+
+
+def test_a_fold_says_what_it_holds(site: Path) -> None:
+    page = (site / "book" / "chapters" / "01_cam.html").read_text(encoding="utf-8")
+    folds = dict(re.findall(r'<div class="cell (tag_\w+)[^"]*">\s*<details class="admonition hide.*?>(Show [^<]*)</p>', page, re.S))
+    assert folds["tag_solution"] == "Show the solution"
+    assert folds["tag_check"] == "Show the check"
+    assert "Show code cell" not in page
 
 
 def test_axe_is_the_published_file() -> None:
