@@ -43,7 +43,7 @@ $(UV):
 # The stamp is as old as the last installation: nothing to do while the lock stays.
 .venv/.installed: uv.lock pyproject.toml press/pyproject.toml | $(UV)
 	@echo "== The locked environment into .venv (some GB, once; byte-compiled)"
-	@$(UV) sync --frozen --extra test --python $(PYTHON)
+	@$(UV) sync --frozen --extra test --extra photos --python $(PYTHON)
 	@touch $@
 
 env: .venv/.installed

@@ -11,7 +11,7 @@ from press.project import ProjectError
 from press.watch import watched
 
 EXPORT = ("export", "--frozen", "--no-hashes", "--no-emit-workspace", "--no-annotate", "--no-header")
-EXTRAS = ("--extra", "test")
+EXTRAS = ("--extra", "test", "--extra", "photos")
 HEADER = """\
 # Exported from uv.lock by `make requirements`; do not edit. Use with plain pip:
 #   python -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/pip install --no-deps -e . -e press
