@@ -45,6 +45,8 @@ class Localize:
             [
                 "localize",
                 *map(str, arguments),
+                "--backbone",
+                "mobilenet_v2",
                 "--weights",
                 str(self.weights),
                 "--out",
@@ -207,7 +209,7 @@ def test_a_console_that_cannot_print_a_name(
     (tmp_path / "鳥 2.jpg").write_bytes(GOOD[:99])
     for stream in ("stdout", "stderr"):
         monkeypatch.setattr(sys, stream, io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict"))
-    arguments = ["--weights", weights, "--out", tmp_path / "out", "--method", "eigencam"]
+    arguments = ["--backbone", "mobilenet_v2", "--weights", weights, "--out", tmp_path / "out", "--method", "eigencam"]
     assert main(["localize", *map(str, [tmp_path, *arguments])]) == 1
     assert reports(tmp_path / "out") == ["鳥.jpg"]
 

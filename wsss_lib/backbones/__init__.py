@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from wsss_lib.backbones import torchvision_nets, vit
+from wsss_lib.backbones import timm_nets, torchvision_nets, vit
 from wsss_lib.backbones import weights as weight_files
 from wsss_lib.backbones.base import Backbone, FrozenBatchNorm2d, StagedBackbone, freeze_batch_norm
 from wsss_lib.backbones.geometry import receptive_field, set_output_stride
@@ -30,6 +31,7 @@ __all__ = [
     "StagedBackbone",
     "TransformerBackbone",
     "backbone",
+    "check_name",
     "freeze_batch_norm",
     "imagenet_classifier",
     "no_cam",
@@ -39,10 +41,10 @@ __all__ = [
     "tiny_vit",
 ]
 
-IMAGENET_NAMES = (*torchvision_nets.NAMES, *vit.NAMES)
-"""Backbones that have an ImageNet classifier."""
+IMAGENET_NAMES = (*torchvision_nets.NAMES, *timm_nets.NAMES, *vit.NAMES)
+"""Backbones of the book that have an ImageNet classifier."""
 NAMES = ("tiny_cnn", "tiny_vit", *IMAGENET_NAMES)
-"""Every backbone that :func:`backbone` can build."""
+"""Every backbone of the book; :func:`backbone` builds timm's other convolutional networks too."""
 _OPTIONS = {"tiny_cnn": ("widths",), "tiny_vit": ("dim", "depth", "heads", "patch", "mlp_ratio", "image_size")}
 
 
@@ -58,11 +60,12 @@ def backbone(
     """Build a backbone. Used in chapter 1.
 
     Args:
-        name: One of ``NAMES``.
+        name: One of ``NAMES``, or a convolutional network of timm by its name there, such as ``"regnety_002"``.
         weights: ``None``: random, from torch's generator (``torch.manual_seed`` first). ``"published"``: the ImageNet
-            weights of torchvision (V1) or timm. ``"shipped"``: the tiny ones that come with this package. Or a path: a
-            safetensors file or a folder that holds ``<name>.safetensors``, in torchvision's layout with the head, or as
-            saved from a backbone's own ``state_dict()``.
+            weights of torchvision (V1) or timm; those of ``tf_efficientnet_lite0`` come with the extra ``photos``.
+            ``"shipped"``: the tiny ones that come with this package. Or a path: a safetensors file or a folder that
+            holds ``<name>.safetensors``, in its publishers' layout with the head, or as saved from a backbone's own
+            ``state_dict()``.
         output_stride: Pixels per cell of the deepest grid (8, 16 or 32); ``None`` keeps the network's own.
         frozen_bn: Batch norm as a fixed affine map that ``.train()`` does not wake: for fine-tuning with batches of 16
             or fewer, and necessary for weights into which batch norm was folded.
@@ -94,7 +97,7 @@ def imagenet_classifier(
     """Build an ImageNet classifier in eval mode: its backbone, its head and the names of its classes.
 
     Args:
-        name: One of ``IMAGENET_NAMES``.
+        name: One of ``IMAGENET_NAMES``, or a network of timm whose head is average pooling and one linear layer.
         weights: As for :func:`backbone`; a file must hold the head for 1000 classes too.
         output_stride: As for :func:`backbone`.
         frozen_bn: As for :func:`backbone`; on by default, because published statistics are to be kept.
@@ -104,11 +107,23 @@ def imagenet_classifier(
         ValueError: As for :func:`backbone`, or a backbone that was never trained on ImageNet.
         FileNotFoundError: As for :func:`backbone`.
     """
-    if name not in IMAGENET_NAMES:
+    if name in NAMES and name not in IMAGENET_NAMES:
         raise ValueError(f"There is no ImageNet classifier {name!r}; choose one of {', '.join(IMAGENET_NAMES)}.")
     net, head = _build(name, weights, output_stride, dilate, frozen_bn, {}, with_head=True)
     assert head is not None
     return ImageNetClassifier(net, head).eval()
+
+
+def check_name(name: str) -> None:
+    """Whether there is a backbone of that name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if name not in NAMES and not timm_nets.knows(name):
+        raise ValueError(
+            f"There is no backbone {name!r}; choose one of {', '.join(NAMES)}, or a convolutional network of timm."
+        )
 
 
 def _build(
@@ -120,8 +135,7 @@ def _build(
     options: dict[str, Any],
     with_head: bool = False,
 ) -> tuple[Backbone, nn.Module | None]:
-    if name not in NAMES:
-        raise ValueError(f"There is no backbone {name!r}; choose one of {', '.join(NAMES)}.")
+    check_name(name)
     known = _OPTIONS.get(name, ())
     for option in options:
         if option not in known:
@@ -135,8 +149,8 @@ def _build(
     elif name == "tiny_vit":
         net = tiny_vit(**options)
     else:
-        prefix = "vit." if name in vit.NAMES else "blocks."
-        foreign = state is not None and (with_head or not any(key.startswith(prefix) for key in state))
+        # A backbone's own keys begin with "vit." or a stage's name; timm's blocks are numbered.
+        foreign = state is not None and (with_head or not any(re.match(r"vit\.|blocks\.[a-z]", key) for key in state))
         classifier = _classifier(name, with_head or foreign)
         if state is not None and foreign:
             weight_files.load(classifier, state, name, LAYOUT)
@@ -144,7 +158,8 @@ def _build(
         if isinstance(classifier, vit.VisionTransformer):
             net = TransformerBackbone(name, classifier)
         else:
-            net = torchvision_nets.cut(name, classifier, output_stride, dilate)
+            cut = torchvision_nets.cut if name in torchvision_nets.NAMES else timm_nets.cut
+            net = cut(name, classifier, output_stride, dilate)
     if isinstance(net, TransformerBackbone) and output_stride not in (None, net.patch):
         raise ValueError(
             f"{name} has one token for each patch of {net.patch} px, so its output stride is {net.patch} and "
@@ -166,4 +181,6 @@ def _build(
 def _classifier(name: str, with_head: bool) -> nn.Module:
     if name in vit.NAMES:
         return vit.build(name)
-    return torchvision_nets.build(name) if with_head else torchvision_nets.build_without_head(name)
+    if name in torchvision_nets.NAMES:
+        return torchvision_nets.build(name) if with_head else torchvision_nets.build_without_head(name)
+    return timm_nets.build(name)

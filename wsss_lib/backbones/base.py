@@ -202,3 +202,10 @@ def _frozen(norm: _BatchNorm) -> FrozenBatchNorm2d:
     for parameter in frozen.parameters(recurse=False):
         parameter.requires_grad_(False)
     return frozen.eval()
+
+
+def without_inplace(module: nn.Module) -> None:
+    """Let no activation overwrite what a hook, Grad-CAM's for one, has just kept of the layer before it."""
+    for layer in module.modules():
+        if getattr(layer, "inplace", False):
+            setattr(layer, "inplace", False)  # noqa: B010 (to type checkers an attribute of a module is a tensor)

@@ -57,7 +57,7 @@ def set_output_stride(stages: Sequence[nn.Sequential], output_stride: int, dilat
     stride, removed, strides = 1, 1, []
     for stage in stages:
         for position, unit in enumerate(stage):
-            step = _stride_of(unit)
+            step = stride_of(unit)
             spread = removed if dilate else 1
             if step > 1 and stride * step > output_stride:
                 stage[position] = _without_stride(unit, spread, dilate)
@@ -115,7 +115,8 @@ def _windows(module: nn.Module) -> Iterator[nn.Module]:
             yield from _windows(child)
 
 
-def _stride_of(unit: nn.Module) -> int:
+def stride_of(unit: nn.Module) -> int:
+    """By how much a unit shrinks the grid: the product of the strides on its main path."""
     stride = 1
     for layer in _windows(unit):
         stride *= _first(layer.stride)

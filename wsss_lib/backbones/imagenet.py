@@ -7,21 +7,22 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torchvision import models
 
+from wsss_lib.backbones import timm_nets
 from wsss_lib.backbones.base import Backbone, StagedBackbone
-from wsss_lib.backbones.torchvision_nets import RESNETS
+from wsss_lib.backbones.torchvision_nets import NAMES, RESNETS
 from wsss_lib.backbones.vit import TransformerBackbone
 
-CAM_NAMES = (*RESNETS, "mobilenet_v2")
+CAM_NAMES = (*RESNETS, "mobilenet_v2", *timm_nets.NAMES)
 """Networks whose published head is global average pooling and one linear layer, so that CAM is exact."""
-LAYOUT = "torchvision's layout (timm's for DeiT) with the head for 1000 classes"
+LAYOUT = "its publishers' layout (torchvision's or timm's) with the head for 1000 classes"
 
 
 class ImageNetClassifier(nn.Module):
     """A published classifier, its backbone apart from its head: ``forward`` maps images in [0, 1] to (N, 1000) logits.
 
-    Where the head is global average pooling and one linear layer (ResNet, MobileNetV2), s_c = Σ_k W_ck ⟨A_k⟩ + b_c and
-    CAM is exact, with ``weight`` and ``bias``. VGG16, MobileNetV3 and DeiT put something else between features and
-    scores: ``weight`` says so, and Grad-CAM is the way. Used in chapter 1.
+    Where the head is global average pooling and one linear layer (ResNet, MobileNetV2, EfficientNet),
+    s_c = Σ_k W_ck ⟨A_k⟩ + b_c and CAM is exact, with ``weight`` and ``bias``. VGG16, MobileNetV3 and DeiT put something
+    else between features and scores: ``weight`` says so, and Grad-CAM is the way. Used in chapter 1.
 
     Attributes:
         backbone: Gives the features.
@@ -89,6 +90,8 @@ def head_of(name: str, classifier: nn.Module) -> nn.Module:
     """Take the head off a torchvision or timm classifier, as a module of its own that shares the weights."""
     if name.startswith("deit"):
         return classifier.get_submodule("head")
+    if name not in NAMES:
+        return timm_nets.head_of(name, classifier)
     layers: list[nn.Module] = []
     if name == "vgg16":  # the fifth pooling, which `cut` leaves to the head, and pooling to 7 × 7
         layers += [classifier.get_submodule("features")[-1], classifier.get_submodule("avgpool")]  # type: ignore[index]

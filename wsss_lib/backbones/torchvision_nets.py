@@ -12,7 +12,7 @@ from torch import nn
 from torchvision import models
 from torchvision.models import vgg
 
-from wsss_lib.backbones.base import StagedBackbone
+from wsss_lib.backbones.base import StagedBackbone, without_inplace
 from wsss_lib.backbones.geometry import set_output_stride
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101")
@@ -62,7 +62,7 @@ def cut(name: str, classifier: nn.Module, output_stride: int | None = None, dila
         stages = _vgg_stages(classifier.features.children())  # type: ignore[union-attr]
     else:
         stages = _mobilenet_stages(classifier.features.children())  # type: ignore[union-attr]
-    _without_inplace(nn.ModuleList(stages.values()))
+    without_inplace(nn.ModuleList(stages.values()))
     native = 16 if name == "vgg16" else 32
     strides = set_output_stride(list(stages.values()), native if output_stride is None else output_stride, dilate)
     channels = {stage: _width(block) for stage, block in stages.items()}
@@ -101,13 +101,6 @@ def _mobilenet_stages(units: Iterable[nn.Module]) -> dict[str, nn.Sequential]:
     stages = {f"stage{i}": nn.Sequential(*group) for i, group in enumerate(groups, start=1)}
     stages["final"] = nn.Sequential(final)
     return stages
-
-
-def _without_inplace(module: nn.Module) -> None:
-    """An in-place activation overwrites what a hook, Grad-CAM's for one, has just kept of the layer before it."""
-    for layer in module.modules():
-        if isinstance(layer, nn.ReLU | nn.ReLU6 | nn.Hardswish):
-            layer.inplace = False
 
 
 def _width(block: nn.Sequential) -> int:

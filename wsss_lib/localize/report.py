@@ -64,9 +64,10 @@ def localize_images(
         method: One of :data:`METHODS`, by default ``"cam"``; with a checkpoint the method that it is of.
         checkpoint: Folder of a run of ``fit`` of any method of the registry, which then says what is where, instead
             of an ImageNet network.
-        backbone: An ImageNet network, see :data:`wsss_lib.backbones.IMAGENET_NAMES`; by default MobileNetV2.
+        backbone: An ImageNet network, see :data:`wsss_lib.backbones.IMAGENET_NAMES`; by default
+            EfficientNet-Lite0.
         weights: A safetensors file, or a folder that holds ``<backbone>.safetensors``; None means the published
-            weights, which need the network once.
+            weights, which need the network once, or the extra ``photos`` for EfficientNet-Lite0.
         out: Folder for the results, made if absent; one folder may hold those of several methods. None writes nothing.
         top_k: How many of the likeliest classes get a map.
         classes: Names or indices to look for instead of the likeliest.
