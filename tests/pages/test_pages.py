@@ -108,7 +108,8 @@ def test_search_finds_pages(word: str, site: Path, opened: Opener) -> None:
 
 def test_a_fold_says_what_it_holds(site: Path) -> None:
     page = (site / "book" / "chapters" / "01_cam.html").read_text(encoding="utf-8")
-    folds = dict(re.findall(r'<div class="cell (tag_\w+)[^"]*">\s*<details class="admonition hide.*?>(Show [^<]*)</p>', page, re.S))
+    cell = r'<div class="cell (tag_\w+)[^"]*">\s*<details class="admonition hide.*?>(Show [^<]*)</p>'
+    folds = dict(re.findall(cell, page, re.DOTALL))
     assert folds["tag_solution"] == "Show the solution"
     assert folds["tag_check"] == "Show the check"
     assert "Show code cell" not in page
