@@ -21,7 +21,7 @@ from wsss_lib.methods import Method, Prediction, registry
 from wsss_lib.methods.contract import Phase, Settings, check_labels
 from wsss_lib.train import TrainConfig
 
-NAMES = registry.names()
+NAMES = registry.names("maps")
 TRAINED = [name for name in NAMES if registry.entry(name).trained]
 WITH_SETTINGS = [name for name in NAMES if registry.entry(name).settings]
 # Images, classes, height, width: one of each, odd sides, one class only.
@@ -47,7 +47,9 @@ def batch_of(n: int = 3, classes: int = 5, height: int = 48, width: int = 48, se
     """Images that each show exactly one class, so that every kind of classification takes them."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.eye(classes)[torch.arange(n) % classes]
-    return {"images": torch.rand(n, 3, height, width, generator=generator), "labels": labels}
+    images = torch.rand(n, 3, height, width, generator=generator)
+    masks = torch.randint(2, (n, height, width), generator=generator) * (labels.argmax(1) + 1)[:, None, None]
+    return {"images": images, "labels": labels, "masks": masks}
 
 
 def losses_of(method: Method, batch: Any) -> dict[str, Tensor]:
@@ -75,6 +77,7 @@ class TestRegistry:
 
         classes = {value for value in vars(package).values() if isinstance(value, type) and issubclass(value, Method)}
         assert {registry.entry(name).method for name in NAMES} == classes - {Method}
+        assert set(registry.names()) == set(NAMES) | set(registry.names("grounding")) | set(registry.names("boxes3d"))
 
     def test_an_entry_says_what_it_is(self, name: str) -> None:
         entry = registry.entry(name)
@@ -83,6 +86,7 @@ class TestRegistry:
         assert 1 <= entry.chapter <= 12
         dataclasses.replace(TrainConfig(epochs=1), **entry.recipe)  # raises where a setting is unknown or out of range
         assert entry.trained == (name in TRAINED)
+        assert set(entry.method.needs) <= set(batch_of()), "fields that the examples here lack: add them to batch_of"
 
     def test_names_are_ordered_and_a_wrong_one_has_a_hint(self) -> None:
         chapters = [registry.entry(name).chapter for name in NAMES]
@@ -139,6 +143,7 @@ class TestSayingWhere:
         assert 1 < raw.shape[2] <= height
         assert 1 < raw.shape[3] <= width
         assert logits is None or logits.shape == (n, classes)
+        assert logits is not None or name not in TRAINED, "a trained method says what is there"
         every, some = method.localize(batch["images"]), method.localize(batch["images"], batch["labels"])
         assert every.shape == raw.shape
         assert some.shape == (n, classes, *raw.shape[2:])
@@ -304,6 +309,14 @@ class TestLosses:
         phases, groups = method.phases(), {group["name"] for group in method.parameter_groups(0.01)}
         assert sum(phase.share for phase in phases) == pytest.approx(1)
         assert all(set(phase.trains or ()) <= groups for phase in phases)
+        assert groups <= set(method.group_names())
+
+    def test_the_losses_read_what_they_say(self, name: str) -> None:
+        method, batch = built(name), batch_of()
+        losses_of(method, {field: batch[field] for field in method.needs})
+        for field in method.needs:
+            with pytest.raises(KeyError, match=field):
+                losses_of(method, {other: batch[other] for other in batch if other != field})
 
 
 GPU = torch.device("cuda")
@@ -329,7 +342,8 @@ def run_on_gpu(method: Method, trained: bool) -> None:
             assert result.maps.device.type == "cuda"
             assert result.logits is None or result.logits.device.type == "cuda"
         if trained:
-            terms = losses_of(method.train(), {"images": images, "labels": labels})
+            masks = torch.zeros(3, 45, 61, dtype=torch.int64, device=GPU)
+            terms = losses_of(method.train(), {"images": images, "labels": labels, "masks": masks})
             assert {term.device.type for term in terms.values()} == {"cuda"}
 
 

@@ -63,7 +63,7 @@ def _localize(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
     from wsss_lib.localize.names import printable
     from wsss_lib.methods import registry
 
-    known = registry.names()
+    known = registry.names("maps")
     if options.method not in (None, *known):
         parser.error(f"argument --method: invalid choice: {options.method!r} (choose from {', '.join(known)})")
 

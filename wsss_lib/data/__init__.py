@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss_lib.data.records import IGNORE, Batch, Records, Sample, batches, collate, to_device
+from wsss_lib.data.worlds.drawn import WORLDS, drawn_world
 
 __all__ = [
     "IGNORE", "Batch", "DataUnavailable", "Records", "Sample", "Table", "batches", "catalogue", "collate", "describe",
@@ -58,17 +59,16 @@ def load(
         FileNotFoundError: There is no such file.
         DataUnavailable: No source could serve the split; the message says how to use a copy of one's own.
     """
-    if what == "critters":
-        from wsss_lib.data.worlds.critters import load_critters
-
-        return load_critters(split=split or "train", **options)
+    if isinstance(what, str) and what in WORLDS:
+        records: Records = drawn_world(what).load(split or "train", **options)
+        return records
     from wsss_lib.data.photos.catalogue import DATA_SETS
     from wsss_lib.data.photos.load import load_files, load_known
 
     if isinstance(what, str) and what in DATA_SETS:
         return load_known(what, split or "train", **options)
     if isinstance(what, str) and _is_a_word(what) and not Path(what).exists():
-        names = ["critters", *DATA_SETS]
+        names = [*WORLDS, *DATA_SETS]
         near = difflib.get_close_matches(what, names, n=1)
         raise ValueError(
             f"{what!r} is neither a known data set nor a file"
@@ -86,10 +86,8 @@ def splits(what: str | os.PathLike[str]) -> tuple[str, ...]:
     Returns:
         Names, for example ``("train", "val", "aug")``; of a single file none.
     """
-    if what == "critters":
-        from wsss_lib.data.worlds.critters.dataset import COUNTS
-
-        return tuple(COUNTS)
+    if isinstance(what, str) and what in WORLDS:
+        return tuple(drawn_world(what).counts)
     from wsss_lib.data.photos.catalogue import DATA_SETS
     from wsss_lib.data.photos.folders import complete, listing, splits_in
 

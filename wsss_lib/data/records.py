@@ -197,9 +197,14 @@ def unpadded_batches(records: Records, batch_size: int) -> Iterator[Batch]:
     pending: list[Sample] = []
     for index in range(len(records)):
         sample = records[index]
-        if pending and (len(pending) == batch_size or pending[0]["image"].shape != sample["image"].shape):
+        if pending and (len(pending) == batch_size or _image_shape(pending[0]) != _image_shape(sample)):
             yield collate(pending)
             pending = []
         pending.append(sample)
     if pending:
         yield collate(pending)
+
+
+def _image_shape(sample: Sample) -> tuple[int, ...]:
+    """Of its image; () of a sample without."""
+    return tuple(sample["image"].shape) if "image" in sample else ()

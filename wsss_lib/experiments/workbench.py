@@ -28,19 +28,22 @@ from wsss_lib.backbones import CAM_NAMES, NAMES, Backbone, backbone, check_name
 from wsss_lib.data import load, splits
 from wsss_lib.data.records import Batch, Records, collate
 from wsss_lib.data.transforms import Compose, RandomFlip, Resize
-from wsss_lib.data.worlds.critters import Critters, World, cache_folder
+from wsss_lib.data.worlds.drawn import WORLDS, drawn_world
 from wsss_lib.devices import pick_device
-from wsss_lib.evaluate import MapMeasurement, measure, scores
+from wsss_lib.evaluate import measure, measure_boxes3d, measure_grounding, scores
 from wsss_lib.experiments import profiles, recipes
 from wsss_lib.files import sha256_of_text
 from wsss_lib.methods import registry
 from wsss_lib.methods.cam import CAM, CAMConfig
-from wsss_lib.methods.contract import Method
 from wsss_lib.train import History, TrainConfig, fit
+from wsss_lib.train.order import Transform
 from wsss_lib.train.resume import digest, identify
 from wsss_lib.train.state import tensors_of
 
 M = TypeVar("M", bound=nn.Module)
+
+MEASURES: dict[str, Callable[..., Any]] = {"grounding": measure_grounding, "boxes3d": measure_boxes3d}
+"""What counts the answers of a method, by its task; maps have :func:`wsss_lib.evaluate.measure`."""
 
 PHOTO_CLASSES = ("cat", "cow", "dog", "horse", "sheep", "person")
 """Classes that are kept of tables that know them all: VOC's animals and people. Of other tables every class is."""
@@ -51,19 +54,20 @@ class Workbench:
 
     Args:
         profile: One of :data:`wsss_lib.experiments.profiles.PROFILES`.
-        data: ``"critters"``, a known data set such as ``"voc2012"``, or a folder of Parquet files.
+        data: A drawn world such as ``"critters"``, a known data set such as ``"voc2012"``, or a folder of Parquet
+            files.
         backbone: A name, or a safetensors file whose name is one (``folder/mobilenet_v2.safetensors``). A tiny name has
             the shipped weights, any other name its published ones.
         seed: Decides the world, fresh weights, the order of images and their flips; from 0 to 2⁶³ - 1.
         device: As :func:`wsss_lib.devices.pick_device` takes it.
         out_dir: Where checkpoints go, for the profiles that keep them.
-        world: Dials of the drawn world.
+        world: Dials of the drawn world, of its own class; None for the book's.
         fine_tune: Whether the backbone learns on photographs too, at an output stride of 16; if not, only what is new
             on top of it does. (On critters, and in profile ``paper``, it always learns.)
         side: Photographs are squeezed to squares of so many pixels for training, and for figures.
 
     Attributes:
-        drawn: Whether the data are critters, of which masks, parts and dials are known.
+        drawn: Whether the data are drawn, so that the whole truth and the dials are known.
         train_on, choose_on, report_on: The records, as many as the profile allows; see :meth:`limit`.
 
     Raises:
@@ -78,7 +82,7 @@ class Workbench:
         seed: int = 0,
         device: str = "auto",
         out_dir: str | Path = "out",
-        world: World | None = None,
+        world: Any = None,
         fine_tune: bool = False,
         side: int = 224,
     ) -> None:
@@ -88,21 +92,21 @@ class Workbench:
         self.profile, self.data, self.seed = profile, data, int(seed)
         self.device, self.out_dir = pick_device(device), Path(out_dir)
         self.backbone_name, self.weights = _backbone(backbone)
-        self.drawn = data == "critters"
+        self.drawn = data in WORLDS
         self.fine_tune, self.side = fine_tune, side
         self._begun: WeakKeyDictionary[nn.Module, tuple[str, str]] = WeakKeyDictionary()
         if self.drawn:
-            self.world = replace(world or World(), seed=self.seed)
+            self.world = replace(world or drawn_world(data).dials(), seed=self.seed)
             named: list[Records] = [self.split(name) for name in ("train", "val", "test")]
             self.train_on, self.choose_on, self.report_on = named
         else:
             self.train_on, self.choose_on, self.report_on = self._photographs()
         self.classes = self.report_on.classes
 
-    def split(self, name: str, **dials: Any) -> Critters:
+    def split(self, name: str, **dials: Any) -> Any:
         """A split of the drawn world, with some dials turned."""
         count = self.size.train if name == "train" else self.size.rest
-        return Critters(replace(self.world, **dials), name, count, cache_folder())
+        return drawn_world(self.data).load(name, count=count, world=self.world, **dials)
 
     def limit(self, split: Literal["train", "choose", "report"], *, every: int = 1, most: int | None = None) -> Records:
         """Go on with fewer records of a split: every ``every``-th, and of these the first ``most``.
@@ -140,7 +144,7 @@ class Workbench:
     @overload
     def build(self, kind: Callable[..., M], *settings: Any, **options: Any) -> M: ...
     @overload
-    def build(self, kind: str, *settings: Any, **options: Any) -> Method: ...
+    def build(self, kind: str, *settings: Any, **options: Any) -> Any: ...
     def build(self, kind: Callable[..., Any] | str, *settings: Any, **options: Any) -> Any:
         """A method of any kind, fresh weights drawn from the run's seed.
 
@@ -185,10 +189,16 @@ class Workbench:
         again. Its folder is named by what it is: method, first weights, settings and data.
         """
         records = records or self.train_on
-        transform = RandomFlip() if self.drawn else Compose([Resize((self.side, self.side)), RandomFlip()])
-        config = self.recipe(method, **changes)
+        config, transform = self.recipe(method, **changes), self.transform()
         folder = self._folder(method, identify(method, records, config, transform)) if self.size.keeps else None
         return fit(method, records, config, out_dir=folder, transform=transform, progress="lines")
+
+    def transform(self) -> Transform | None:
+        """What training does to a sample: photographs are squeezed to squares; a random mirror, where it may be."""
+        if self.drawn:
+            augment = drawn_world(self.data).augment
+            return None if augment is None else augment()
+        return Compose([Resize((self.side, self.side)), RandomFlip()])
 
     def _folder(self, method: nn.Module, identity: dict[str, Any]) -> Path:
         """Where the checkpoints of a run lie.
@@ -206,14 +216,32 @@ class Workbench:
         return self.out_dir / name
 
     def measure(
-        self, method: nn.Module, which: Literal["choose", "report"] = "report", **options: Any
-    ) -> MapMeasurement:
-        """One pass over the split that chooses, or the one that is reported."""
+        self,
+        method: Any,
+        which: Literal["choose", "report"] = "report",
+        *,
+        by: Callable[..., Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """One pass over the split that chooses, or the one that is reported.
+
+        Args:
+            method: A method; with ``by``, what that function takes.
+            which: The split.
+            by: A function of :mod:`wsss_lib.evaluate`, such as ``measure_masks``; by default that of the method's task.
+            options: Of that function.
+
+        Returns:
+            The measurement, for example :class:`wsss_lib.evaluate.MapMeasurement`.
+        """
         records = self.choose_on if which == "choose" else self.report_on
-        return measure(method, records, device=self.device, **options)
+        task = getattr(method, "task", "maps")
+        if by is None and task != "maps":
+            by, method = MEASURES[task], method.answer
+        return (by or measure)(method, records, device=self.device, **options)
 
     def scores(self, method: nn.Module, **options: Any) -> dict[str, Any]:
-        """The honest row of a method: see :func:`wsss_lib.evaluate.scores`."""
+        """The honest row of a method: see :func:`wsss_lib.evaluate.scores`; ``options`` as for :meth:`measure`."""
         return scores(self.measure(method, "choose", **options), self.measure(method, "report", **options))
 
     def examples(self, count: int, start: int = 0) -> Batch:

@@ -11,7 +11,7 @@ from torch import Tensor
 from wsss_lib.files import sha256_of
 from wsss_lib.localize.localizer import MapsOf, PhotoLocalizer
 from wsss_lib.localize.photos import GRID
-from wsss_lib.methods import Method
+from wsss_lib.methods import Method, registry
 from wsss_lib.methods.description import rebuild
 from wsss_lib.train import checkpoint, state
 
@@ -79,6 +79,11 @@ def load_trained(folder: str | Path) -> tuple[Method, dict[str, Any]]:
             f"the checkpoint {newest.folder} cannot be used by itself: {error}; build the method as it was trained, "
             "and load its weights with wsss_lib.train.restore"
         ) from error
+    if not isinstance(method, Method):
+        raise ValueError(
+            f"the checkpoint in {folder} is one of {described['name']}, which says nothing of a photo by itself: name "
+            f"the folder of a run of {', '.join(registry.names('maps'))}"
+        )
     state.load(method, newest.tensors("model"), str(newest.folder))
     weights = sha256_of(newest.folder / "model.safetensors")
     return method.eval(), described | {"step": newest.step, "weights_sha256": weights}

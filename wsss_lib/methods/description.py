@@ -12,7 +12,6 @@ from typing import Any
 
 from wsss_lib.backbones import backbone
 from wsss_lib.methods import registry
-from wsss_lib.methods.contract import Method
 
 NEEDED = {
     "name": "a method of the registry",
@@ -23,13 +22,13 @@ NEEDED = {
 """What a description must say, and how a message calls it."""
 
 
-def describe(method: object, classes: Sequence[str], image_size: tuple[int, int]) -> dict[str, Any]:
+def describe(method: object, classes: Sequence[str], image_size: tuple[int, int] | None) -> dict[str, Any]:
     """Say what a method is.
 
     Args:
         method: Any module; one that is not in the registry has no name.
         classes: Names of its K classes in their order.
-        image_size: (height, width) in pixels of the images that it is trained on.
+        image_size: (height, width) in pixels of the images that it is trained on; None where there are none.
 
     Returns:
         ``name`` in the registry (None where it is not there), ``settings``, ``classes``, ``image_size``, and how its
@@ -41,12 +40,12 @@ def describe(method: object, classes: Sequence[str], image_size: tuple[int, int]
         "name": known[0] if known else None,
         "settings": None if settings is None else dataclasses.asdict(settings),
         "classes": list(classes),
-        "image_size": list(image_size),
+        "image_size": None if image_size is None else list(image_size),
         "backbone": getattr(net, "built_by", None),
     }
 
 
-def rebuild(description: Mapping[str, Any]) -> Method:
+def rebuild(description: Mapping[str, Any]) -> Any:
     """Build the method that :func:`describe` spoke of, with fresh weights.
 
     Raises:

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 from wsss_lib.backbones.base import Backbone
 from wsss_lib.methods.contract import Method
+from wsss_lib.methods.learner import Learner, Task
 
-M = TypeVar("M", bound=type[Method])
+M = TypeVar("M", bound=type[Learner])
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,16 @@ class Entry:
 
     name: str
     title: str
-    method: type[Method]
+    method: type[Learner]
     settings: type[Any] | None
     recipe: Mapping[str, Any]
     chapter: int
     backbone: str
+
+    @property
+    def task(self) -> Task:
+        """What the method answers."""
+        return self.method.task
 
     @property
     def trained(self) -> bool:
@@ -88,9 +94,10 @@ def register(
     return enter
 
 
-def names() -> tuple[str, ...]:
-    """All names, chapter by chapter."""
-    return tuple(sorted(_ENTRIES, key=lambda name: _ENTRIES[name].chapter))
+def names(task: Task | None = None) -> tuple[str, ...]:
+    """All names, or those of the methods for one task, chapter by chapter."""
+    asked = [name for name, entry in _ENTRIES.items() if task in (None, entry.task)]
+    return tuple(sorted(asked, key=lambda name: _ENTRIES[name].chapter))
 
 
 def entry(name: str) -> Entry:
@@ -106,7 +113,7 @@ def entry(name: str) -> Entry:
     return _ENTRIES[name]
 
 
-def build(name: str, backbone: Backbone, num_classes: int, settings: Any = None) -> Method:
+def build(name: str, backbone: Backbone, num_classes: int, settings: Any = None) -> Any:
     """The method called ``name`` over a backbone.
 
     Args:
@@ -133,7 +140,7 @@ def explain(name: str, classifier: Method, settings: Any = None) -> Method:
         ValueError: No such method, one that must be trained itself, or settings of another class.
     """
     known = _checked(entry(name), settings)
-    if known.trained:
+    if known.trained or not issubclass(known.method, Method):
         raise ValueError(f"{known.title} is trained itself and explains no other classifier: build it instead")
     return known.method.explaining(classifier, settings)
 

@@ -68,7 +68,8 @@ def fit(
 
     Args:
         method: A module with ``losses(batch) -> dict[str, Tensor]``, scalars with the same names at each step; and
-            optionally ``parameter_groups(lr)``, see :func:`wsss_lib.train.optimiser.parameter_groups`, and the hooks.
+            optionally ``parameter_groups(lr)``, see :func:`wsss_lib.train.optimiser.parameter_groups`, the hooks, and
+            ``needs``, the fields of a batch that the losses read.
         records: What to train on. Its ``batch(indices)``, if it has one, replaces stacking single samples.
         config: The settings.
         out_dir: Where the checkpoints go, the same for all processes; None writes none.
@@ -175,6 +176,11 @@ class _Losses(nn.Module):
         self.method = method
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
+        if lacking := [field for field in getattr(self.method, "needs", ()) if field not in batch]:
+            raise ValueError(
+                f"the losses of {type(self.method).__name__} need {', '.join(lacking)}, and a batch has "
+                f"{', '.join(batch)}: train on records with these fields, and with a transform that keeps them"
+            )
         return _checked(self.method.losses(batch), self.method)  # type: ignore[operator]
 
 

@@ -85,10 +85,10 @@ class Reader(Dataset[Batch]):
             samples.append(transform(self.records[index], *draws))
         return collate(samples)
 
-    def image_size(self) -> tuple[int, int]:
-        """(height, width) in pixels of the first image as the method sees it."""
-        height, width = self[0, [0]]["images"].shape[-2:]
-        return height, width
+    def image_size(self) -> tuple[int, int] | None:
+        """(height, width) in pixels of the first image as the method sees it; None of records without images."""
+        first = self[0, [0]]
+        return (first["images"].shape[-2], first["images"].shape[-1]) if "images" in first else None
 
 
 def stream(

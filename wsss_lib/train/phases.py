@@ -76,8 +76,10 @@ class Course:
         # The base's hook does nothing: the processes need not agree after each update on what it says.
         self.may_end = getattr(type(method), "after_step", Method.after_step) is not Method.after_step
         groups = {group["name"] for group in optimiser.param_groups}
+        # A frozen group, as a backbone may be, learns nothing and may be named.
+        frozen: tuple[str, ...] = getattr(method, "group_names", tuple)()
         for phase in self.phases:
-            if unknown := sorted(set(phase.trains or ()) - groups):
+            if unknown := sorted(set(phase.trains or ()) - groups - set(frozen)):
                 raise ValueError(
                     f"phase {phase.name!r} of {type(method).__name__} trains {', '.join(unknown)}, and its parameter "
                     f"groups are {', '.join(sorted(groups))}: name those"

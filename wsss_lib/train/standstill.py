@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from wsss_lib.data.records import Batch
+from wsss_lib.methods.contract import Method
 from wsss_lib.train.history import History
+from wsss_lib.train.state import original
 
 EPOCHS = 2
 """So many epochs a loss must have stood, in each of their updates."""
@@ -57,14 +59,14 @@ class Standstill:
     """Warns once in a run that stands still.
 
     Args:
-        method: What is trained; maps are those of its ``predict(images)``. One without it is never warned of.
+        method: What is trained; maps are those of its ``predict(images)``. One that has no maps is never warned of.
         read: Gives some images of the run as a batch, as the method sees them.
     """
 
     def __init__(self, method: nn.Module, read: Callable[[], Batch]) -> None:
         self.read = read
         self.classes: int | None = getattr(method, "num_classes", None)
-        self.watches = callable(getattr(method, "predict", None))
+        self.watches = isinstance(original(method), Method)
 
     def share_of_flat_maps(self, method: nn.Module) -> Mapping[str, float]:
         """``{"flat": share}`` of the maps of some images, in the mode that the method is in."""

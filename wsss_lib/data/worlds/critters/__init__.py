@@ -1,7 +1,7 @@
 """Critters: the world with dials. Procedurally drawn animals in habitats, with exact masks and no download."""
 
 from wsss_lib.data.worlds.critters.cache import cache_folder
-from wsss_lib.data.worlds.critters.dataset import COUNTS, Critters, load_critters
+from wsss_lib.data.worlds.critters.dataset import COUNTS, DRAWN, Critters, load_critters
 from wsss_lib.data.worlds.critters.scene import Scenes, render
 from wsss_lib.data.worlds.critters.species import COATS, COMPANIONS, FACES, NURSERY, PATTERNS, SPECIES
 from wsss_lib.data.worlds.critters.world import DRAWING_VERSION, World
@@ -11,6 +11,7 @@ __all__ = [
     "COMPANIONS",
     "COUNTS",
     "DRAWING_VERSION",
+    "DRAWN",
     "FACES",
     "NURSERY",
     "PATTERNS",

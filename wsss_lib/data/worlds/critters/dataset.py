@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,11 @@ import torch
 from torch import Tensor
 
 from wsss_lib.data.records import Batch, Records, Sample, positions
+from wsss_lib.data.transforms import RandomFlip
 from wsss_lib.data.worlds.critters.cache import cache_folder, read_scenes, write_scenes
 from wsss_lib.data.worlds.critters.scene import Scenes, render
 from wsss_lib.data.worlds.critters.world import World, whole_number
+from wsss_lib.data.worlds.drawn import DrawnWorld
 
 if TYPE_CHECKING:
     import datasets
@@ -137,25 +138,9 @@ class Critters(Records):
         return datasets.Dataset.from_dict(rows, features=datasets.Features(columns), split=datasets.Split(self.split))
 
 
-def load_critters(
-    split: str = "train", *, count: int | None = None, world: World | None = None, **dials: Any
-) -> Critters:
-    """A split of the world, from the cache where it was drawn before.
+def _drawn(world: World, split: str, count: int | None) -> Critters:
+    return Critters(world, split, count, cache_folder())
 
-    Args:
-        split: Name of the split.
-        count: Number of images; see :data:`COUNTS`.
-        world: The dials; by default the book's.
-        **dials: Dials to change, for example ``body_evidence=0.1``.
 
-    Returns:
-        The records.
-
-    Raises:
-        ValueError: A dial that does not exist or is outside its range.
-    """
-    unknown = sorted(set(dials) - {f.name for f in fields(World)})
-    if unknown:
-        names = ", ".join(f.name for f in fields(World))
-        raise ValueError(f"the world has no dial named {', '.join(unknown)}: turn one of {names}")
-    return Critters(replace(world or World(), **dials), split, count, cache_folder())
+DRAWN = DrawnWorld(World, _drawn, COUNTS, RandomFlip)
+load_critters = DRAWN.load
