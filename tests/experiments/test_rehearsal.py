@@ -252,7 +252,7 @@ def rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
         module = f"{__name__}_{side}"
         monkeypatch.setitem(drawn.WORLDS, name, module)
         world = type(sys)(module)
-        world.DRAWN = drawn.DrawnWorld(Dials, records, {"train": 8, "val": 8, "test": 8})  # type: ignore[attr-defined]
+        world.DRAWN = drawn.DrawnWorld(name, Dials, records, {"train": 8, "val": 8, "test": 8})  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module, world)
     monkeypatch.setattr("wsss_lib.data.fields.FIELDS", FIELDS)
     for name, field in {

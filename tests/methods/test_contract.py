@@ -151,6 +151,8 @@ class TestSayingWhere:
         assert in_range(some)
         torch.testing.assert_close(some, every * batch["labels"][:, :, None, None], rtol=0, atol=0)
         assert in_range(maps.resize(some.to(memory_format=torch.channels_last), (height, width)))
+        if name in TRAINED:
+            assert all(term.ndim == 0 and term.isfinite() for term in losses_of(method.train(), batch).values())
 
     def test_no_class_is_present(self, name: str, n: int, classes: int, height: int, width: int) -> None:
         method, batch = built(name, classes), batch_of(n, classes, height, width)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from wsss_lib import notebook as keep
+from wsss_lib import notebook
 from wsss_lib.data.photos.folders import home
 from wsss_lib.data.worlds.critters import cache_folder
 from wsss_lib.experiments.profiles import PROFILES
@@ -19,9 +19,9 @@ from wsss_lib.notebook import keep_in
 @pytest.fixture
 def session(monkeypatch):
     """A session in which nothing is loaded yet, and whose environment is put back afterwards."""
-    for variable in keep.KEPT:
+    for variable in notebook.KEPT:
         monkeypatch.setenv(variable, "elsewhere")
-    monkeypatch.setattr(keep, "_hub_is_loaded", lambda: False)
+    monkeypatch.setattr(notebook, "_hub_is_loaded", lambda: False)
 
 
 def test_everything_goes_into_the_folder(session, tmp_path, capsys):
@@ -30,18 +30,18 @@ def test_everything_goes_into_the_folder(session, tmp_path, capsys):
     assert home() == tmp_path / "masks" / "data"
     assert cache_folder() == tmp_path / "masks" / "cache"
     assert os.environ["TORCH_HOME"] == str(tmp_path / "masks" / "torch")
-    assert all((tmp_path / "masks" / name).is_dir() for name in (*keep.KEPT.values(), "checkpoints"))
+    assert all((tmp_path / "masks" / name).is_dir() for name in (*notebook.KEPT.values(), "checkpoints"))
     assert str(tmp_path / "masks") in capsys.readouterr().out
 
 
 def test_twice_is_as_once(session, tmp_path, monkeypatch):
     first = keep_in(tmp_path)
-    monkeypatch.setattr(keep, "_hub_is_loaded", lambda: True)
+    monkeypatch.setattr(notebook, "_hub_is_loaded", lambda: True)
     assert keep_in(tmp_path) == first
 
 
 def test_a_drive_that_is_not_mounted_is_no_place_to_keep_things(session, tmp_path, monkeypatch):
-    monkeypatch.setattr(keep, "MOUNTED", tmp_path / "drive")
+    monkeypatch.setattr(notebook, "MOUNTED", tmp_path / "drive")
     with pytest.raises(RuntimeError, match=r"drive\.mount"):
         keep_in(tmp_path / "drive" / "MyDrive" / "masks")
     assert not (tmp_path / "drive").exists()
@@ -50,7 +50,7 @@ def test_a_drive_that_is_not_mounted_is_no_place_to_keep_things(session, tmp_pat
 
 
 def test_too_late_is_said(session, tmp_path, monkeypatch):
-    monkeypatch.setattr(keep, "_hub_is_loaded", lambda: True)
+    monkeypatch.setattr(notebook, "_hub_is_loaded", lambda: True)
     with pytest.raises(RuntimeError, match="restart the session"):
         keep_in(tmp_path)
 

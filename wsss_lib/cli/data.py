@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from wsss_lib.cli.common import OK, command
-
-WORLD = "critters"
 
 
 def add(commands: Any) -> None:
@@ -45,8 +44,9 @@ exit codes: 0 done; 1 no source could serve the data, or no such data set.
 
 def _list(options: argparse.Namespace) -> int:
     from wsss_lib.data import catalogue
+    from wsss_lib.data.worlds.drawn import WORLDS, drawn_world
 
-    rows = [(WORLD, "the world with dials", "drawn when first used")]
+    rows = [(name, drawn_world(name).title, "drawn when first used") for name in WORLDS]
     for known in catalogue(options.root):
         here = ", ".join(known.present) or "nothing here"
         rows.append((known.data_set.name, known.data_set.title, f"{here} (of {', '.join(known.data_set.splits)})"))
@@ -58,40 +58,37 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    if options.name != WORLD:
-        from wsss_lib.data import describe
+    from wsss_lib.data import describe
+    from wsss_lib.data.worlds.drawn import WORLDS, drawn_world
 
-        print(describe(options.name, options.root))
+    name = options.name
+    if name not in WORLDS:
+        print(describe(name, options.root))
         return OK
-    from dataclasses import fields
-
-    from wsss_lib.data.worlds.critters import World
-    from wsss_lib.data.worlds.critters.dataset import COUNTS
-
-    print(f"{WORLD}: the world with dials, drawn from a seed, the same bytes on every machine")
-    print("  splits: " + ", ".join(f"{split} ({count:,} images)" for split, count in COUNTS.items()))
-    print("  dials and their defaults, to be set by load('critters', dial=value):")
-    for dial in fields(World):
-        print(f"    {dial.name:14} {getattr(World(), dial.name)}")
+    world = drawn_world(name)
+    print(f"{name}: {world.title}, drawn from a seed, the same bytes on every machine")
+    print("  splits: " + ", ".join(f"{split} ({count:,} images)" for split, count in world.counts.items()))
+    print(f"  dials and their defaults, to be set by load({name!r}, dial=value):")
+    for dial in fields(world.dials):
+        print(f"    {dial.name:14} {getattr(world.dials(), dial.name)}")
     return OK
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    if options.name == WORLD:
-        from wsss_lib.data import load
-        from wsss_lib.data.worlds.critters.dataset import COUNTS
+    from wsss_lib.data import load, prepare
+    from wsss_lib.data.worlds.drawn import WORLDS, drawn_world
 
+    if (name := options.name) in WORLDS:
+        counts = drawn_world(name).counts
         if options.root is not None:
             raise ValueError(
-                "critters are kept where load('critters') looks: leave --root out, or set WSSS_CACHE to another folder"
+                f"{name} are kept where load({name!r}) looks: leave --root out, or set WSSS_CACHE to another folder"
             )
-        if unknown := [split for split in options.split or () if split not in COUNTS]:
-            raise ValueError(f"{WORLD} has no split {unknown[0]!r} to prepare: choose among {', '.join(COUNTS)}")
-        for split in options.split or COUNTS:
-            print(f"{WORLD}/{split}: {len(load(WORLD, split=split)):,} images")
+        if unknown := [split for split in options.split or () if split not in counts]:
+            raise ValueError(f"{name} has no split {unknown[0]!r} to prepare: choose among {', '.join(counts)}")
+        for split in options.split or counts:
+            print(f"{name}/{split}: {len(load(name, split=split)):,} images")
         return OK
-    from wsss_lib.data import prepare
-
     for split, files in prepare(options.name, options.split, options.root).items():
         megabytes = sum(file.stat().st_size for file in files) / 1e6
         print(f"{options.name}/{split}: {len(files)} file{'' if len(files) == 1 else 's'}, {megabytes:,.1f} MB")

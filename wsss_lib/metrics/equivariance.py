@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from wsss_lib.maps import normalise
+
 
 def equivariance_error(
     before: Tensor, after: Tensor, size: Sequence[int], labels: Tensor, *, relative: bool = False
@@ -45,8 +47,7 @@ def equivariance_error(
     pair = []
     for maps in (before.relu(), after.relu()):
         maps = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps  # 1e-12 is 0 in half precision
-        low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)  # (N, K, 1, 1)
-        stretched = (maps - low) / (high - low).clamp_min(1e-12)
+        stretched = normalise(maps, how="minmax", eps=0)
         pair.append(F.interpolate(stretched, size=tuple(size), mode="bilinear", align_corners=True)[labels > 0])
     error = (pair[0] - pair[1]).abs().mean((1, 2))  # (P,)
     return error / ((pair[0] + pair[1]).mean((1, 2)) / 2).clamp_min(1e-12) if relative else error

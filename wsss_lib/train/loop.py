@@ -70,7 +70,7 @@ def fit(
         method: A module with ``losses(batch) -> dict[str, Tensor]``, scalars with the same names at each step; and
             optionally ``parameter_groups(lr)``, see :func:`wsss_lib.train.optimiser.parameter_groups`, the hooks, and
             ``needs``, the fields of a batch that the losses read.
-        records: What to train on. Its ``batch(indices)``, if it has one, replaces stacking single samples.
+        records: What to train on; without a transform by whole batches.
         config: The settings.
         out_dir: Where the checkpoints go, the same for all processes; None writes none.
         resume: Whether to go on from the newest intact checkpoint in ``out_dir``; False removes those there.
@@ -227,7 +227,7 @@ def _accumulate(
     for batch, counted, together in passes:
         done += together
         # Gradients are exchanged once an update, in its last backward pass.
-        with nullcontext() if done == images else machine.alone(model):
+        with nullcontext() if done == images else machine.without_exchange(model):
             with machine.autocast():
                 terms = model(machine.read(batch))
             weight = counted / images

@@ -141,14 +141,14 @@ class Machine:
         return cast(Batch, {key: _doubled(value) for key, value in here.items()}) if self.double else here
 
     def shared(self, module: nn.Module) -> nn.Module:
-        """The module, its gradients averaged over the processes in each backward pass outside :meth:`alone`."""
+        """The module, its gradients averaged over the processes in each backward pass but :meth:`without_exchange`."""
         if self.count == 1:
             return module
         index = None if self.device.type == "cpu" else [self.device]
         # Networks often have parameters that a loss does not reach, such as an unused classifier.
         return DistributedDataParallel(module, device_ids=index, find_unused_parameters=True)
 
-    def alone(self, module: nn.Module) -> AbstractContextManager[None]:
+    def without_exchange(self, module: nn.Module) -> AbstractContextManager[None]:
         """Within the block, backward passes through what :meth:`shared` returned exchange nothing."""
         return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
 

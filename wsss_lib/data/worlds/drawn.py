@@ -18,6 +18,7 @@ class DrawnWorld:
     """A world that is drawn.
 
     Attributes:
+        title: For people.
         dials: A frozen dataclass with a default for every dial, one of them ``seed``.
         records: From dials, split and number of samples (None: that of ``counts``) to the records.
         counts: Samples of each split; ``val`` chooses, ``test`` reports.
@@ -25,6 +26,7 @@ class DrawnWorld:
             mirror, say, where nobody says "left". None where there is none.
     """
 
+    title: str
     dials: type[Any]
     records: Callable[[Any, str, int | None], Records]
     counts: Mapping[str, int]

@@ -142,5 +142,5 @@ def _drawn(world: World, split: str, count: int | None) -> Critters:
     return Critters(world, split, count, cache_folder())
 
 
-DRAWN = DrawnWorld(World, _drawn, COUNTS, RandomFlip)
+DRAWN = DrawnWorld("the world with dials", World, _drawn, COUNTS, RandomFlip)
 load_critters = DRAWN.load
