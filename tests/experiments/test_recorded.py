@@ -70,6 +70,14 @@ def test_a_table_has_the_rows_asked_for_and_says_what_nobody_measured():
     assert table.cells[3] == ["BAS minus CAM", "", "0.00 ± 0.26", "0.20 ± 0.00"]
 
 
+def test_a_table_of_differences_stars_what_is_settled():
+    rows = Rows({"CAM": [{"x": 0.1}, {"x": 0.2}], "BAS": [{"x": 0.4}, {"x": 0.5}], "SAT": [{"x": 0.5}, {"x": 0.1}]})
+    table = rows.differences([("BAS", "CAM"), ("SAT", "CAM")], {"x": "score"}, caption="Two seeds")
+    assert table.header == ["difference", "score"]
+    assert table.cells == [["BAS minus CAM", "+0.30 ± 0.00 *"], ["SAT minus CAM", "+0.15 ± 0.35"]]
+    assert table.caption == "Two seeds (*: settled)"
+
+
 def test_an_unknown_row_names_those_that_are_there():
     with pytest.raises(KeyError, match="choose from CAM, BAS"):
         Rows(ROWS)["SEAM"]

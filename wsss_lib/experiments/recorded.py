@@ -64,6 +64,10 @@ class Gap:
         """With two decimals, or with more where the rounded numbers would contradict the verdict."""
         return self.text(next((digits for digits in range(2, 6) if self._rounds_true(digits)), 6))
 
+    def starred(self) -> str:
+        """As the text, for a table: a star in place of the word "settled", nothing in place of "not settled"."""
+        return str(self).replace(" (settled)", " *").replace(" (not settled)", "")
+
     def _rounds_true(self, digits: int) -> bool:
         mean, sd = (round(abs(value) * 10**digits) for value in (self.mean, self.sd))
         return self.seeds == 1 or (mean > SETTLED * sd) == self.settled
@@ -153,6 +157,23 @@ class Rows(Mapping[str, Sequence[Row]]):
                 last[title] = _pair(self.gap(*minus, key)) if both else None
             lines.append(last)
         return figures.table(lines or [{first: "not measured yet"}], caption=caption)
+
+    def differences(
+        self, pairs: Sequence[tuple[str, str]], columns: Mapping[str, str], *, caption: str
+    ) -> figures.Table:
+        """Mean ± s.d. of differences paired by seed, a row a pair; a star marks what is settled.
+
+        Args:
+            pairs: Names: the first one minus the second one.
+            columns: Key of a score to its heading.
+            caption: What was compared; the meaning of the star is added.
+        """
+        lines = [
+            {"difference": f"{name} minus {other}"}
+            | {title: self.gap(name, other, key).starred() for key, title in columns.items()}
+            for name, other in pairs
+        ]
+        return figures.table(lines, caption=f"{caption} (*: settled)")
 
 
 def recorded(*studies: str) -> Rows:
