@@ -57,7 +57,7 @@ TABLES = {
     "seam": Published(
         {"mIoU of seeds, PASCAL VOC train": {"SEAM": 55.4}},
         read_in="Wang et al. 2020",
-        unlike="20 classes, a ResNet-38, several scales and flip; the other rows of its ablation could not be checked",
+        unlike="20 classes, a ResNet-38, several scales and flip",
     ),
 }
 
