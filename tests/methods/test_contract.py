@@ -349,6 +349,21 @@ def run_on_gpu(method: Method, trained: bool) -> None:
             assert {term.device.type for term in terms.values()} == {"cuda"}
 
 
+@pytest.mark.parametrize("name", [name for name in TRAINED if registry.entry(name).backbone == "tiny_cnn"])
+def test_features_of_a_trunk_stand_for_images_or_are_refused(name: str) -> None:
+    method, batch = built(name), batch_of()
+    method.get_submodule("backbone").freeze("stage2")  # type: ignore[operator]
+    with torch.no_grad():
+        features = method.backbone(batch["images"], ["stage2"])["stage2"]  # (3, 6, 12, 12)
+    if registry.entry(name).method.reads_pixels:
+        with pytest.raises(ValueError, match="looks at pixels, and the batch has features of 6 channels"):
+            losses_of(method, batch | {"images": features})
+        return
+    expected = losses_of(method.eval(), batch)
+    torch.testing.assert_close(losses_of(method, batch | {"images": features}), expected)
+    torch.testing.assert_close(method.localize(features), method.localize(batch["images"]))
+
+
 class TestDevices:
     """Without a GPU: no tensor strays to the CPU, and nothing waits for a value."""
 

@@ -104,7 +104,13 @@ class StagedBackbone(Backbone):
     """A convolutional backbone: one ``nn.Sequential`` of units for each stage, run one after the other.
 
     The modules are reachable by name for hooks, for example ``backbone.get_submodule("blocks.layer4")``.
+
+    Attributes:
+        trunk: The stages that :meth:`freeze` froze, from shallow to deep.
+        channels_last: Whether tensors lie in memory pixel by pixel, which is faster for depthwise convolutions.
     """
+
+    trunk: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -114,15 +120,65 @@ class StagedBackbone(Backbone):
         strides: Mapping[str, int],
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
+        channels_last: bool = False,
     ) -> None:
         super().__init__(name, channels, strides, mean, std)
         self.blocks = nn.ModuleDict(dict(blocks))
+        self.channels_last = channels_last
+
+    def freeze(self, stage: str) -> None:
+        """Freeze the stages up to ``stage``, the *trunk*: no gradients, fixed batch norm, always in evaluation mode.
+
+        What a trunk makes of an image never changes, so it may be computed once. From now on, :meth:`forward` takes
+        the features of ``stage`` in place of images too, and runs what is behind it. Used in
+        :mod:`wsss_lib.train.features`.
+
+        Args:
+            stage: One of the stages, but not the deepest.
+
+        Raises:
+            ValueError: No such stage, or one that has three channels, as images have.
+        """
+        if stage not in self.stages[:-1] or self.channels[stage] == 3:
+            possible = [name for name in self.stages[:-1] if self.channels[name] != 3]
+            raise ValueError(f"{self.name} cannot be frozen up to {stage!r}: choose one of {', '.join(possible)}.")
+        self.trunk = self.stages[: self.stages.index(stage) + 1]
+        for name in self.trunk:
+            freeze_batch_norm(self.blocks[name])
+            self.blocks[name].requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> StagedBackbone:
+        super().train(mode)
+        for name in self.trunk:
+            self.blocks[name].eval()
+        return self
+
+    def forward(self, images: Tensor, stages: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """As :meth:`Backbone.forward`, for images or for features of the last stage of the trunk."""
+        early = [stage for stage in stages or () if stage in self.trunk[:-1]]
+        if early and self._are_features(images):
+            raise ValueError(
+                f"{self.name} was given features of {self.trunk[-1]}, which do not tell those of {early[0]} before it: "
+                "give it images, or freeze fewer stages."
+            )
+        return super().forward(images, stages)
 
     def features(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
-        x = images
-        for stage, block in self.blocks.items():
+        x, blocks = images, list(self.blocks.items())
+        if self._are_features(images):
+            blocks = blocks[len(self.trunk) :]
+            yield self.trunk[-1], x
+        for stage, block in blocks:
             x = block(x)  # (N, C, h, w)
             yield stage, x
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """As :meth:`Backbone.normalise`; features of the trunk stay as they are."""
+        x = images if self._are_features(images) else super().normalise(images)
+        return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
+
+    def _are_features(self, images: Tensor) -> bool:
+        return bool(self.trunk) and images.ndim == 4 and images.shape[1] == self.channels[self.trunk[-1]]
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):

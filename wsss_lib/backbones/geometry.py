@@ -25,6 +25,9 @@ class StridelessMaxPool2d(nn.Module):
         super().__init__()
         self.kernel_size, self.dilation, self.stride = kernel_size, dilation, 1
 
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, dilation={self.dilation}"
+
     def forward(self, x: Tensor) -> Tensor:
         margin = self.dilation * (self.kernel_size - 1)
         x = F.pad(x, (0, margin, 0, margin), value=-torch.inf)

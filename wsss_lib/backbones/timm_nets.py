@@ -95,7 +95,8 @@ def cut(name: str, classifier: nn.Module, output_stride: int | None = None, dila
             f"out, or choose another network, such as {NAMES[0]}"
         )
     channels = {stage: grid.shape[1] for stage, grid in zip(stages, grids, strict=True)}
-    return StagedBackbone(name, stages, channels, dict(zip(stages, strides, strict=True)), **normalisation(classifier))
+    strides_of = dict(zip(stages, strides, strict=True))
+    return StagedBackbone(name, stages, channels, strides_of, **normalisation(classifier), channels_last=True)
 
 
 def head_of(name: str, classifier: nn.Module) -> nn.Module:

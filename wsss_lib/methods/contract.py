@@ -110,9 +110,14 @@ class Method(Learner):
         """Images (N, 3, H, W) and labels (N, K) of a batch, the labels multi-hot in the images' precision.
 
         Raises:
-            ValueError: Labels of another shape.
+            ValueError: Labels of another shape, or features in place of images that the method looks at.
         """
         images, labels = batch["images"], batch["labels"]
+        if self.reads_pixels and images.shape[1] != 3:
+            raise ValueError(
+                f"{type(self).__name__} looks at pixels, and the batch has features of {images.shape[1]} channels: "
+                "train it on the images themselves"
+            )
         check_labels(labels, images, self.num_classes)
         return images, labels.to(images)
 

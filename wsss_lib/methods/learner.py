@@ -97,6 +97,8 @@ class Learner(nn.Module):
         needs: The fields of a batch that its losses read.
         decays_scales: Whether weight decay acts on the biases and scales of the backbone too.
         waits: Whether a forward pass asks the device for a value, so that the host waits for it.
+        reads_pixels: Whether training looks at the images themselves, beside what the backbone makes of them, so that
+            features of a frozen trunk cannot stand for them (:mod:`wsss_lib.train.features`).
 
     Raises:
         ValueError: Another network than a backbone, or no class.
@@ -106,6 +108,7 @@ class Learner(nn.Module):
     needs: ClassVar[tuple[str, ...]] = ("images", "labels")
     decays_scales = True
     waits = False
+    reads_pixels = False
     backbone: Backbone
 
     def __new__(cls, *arguments: Any, **named: Any) -> Self:

@@ -211,6 +211,8 @@ class SEAM(Method):
         embed, join: The module, 1 × 1 convolutions: one for each stage, then one over them and the image.
     """
 
+    reads_pixels = True  # at two sizes, and for their colours
+
     def __init__(self, backbone: Backbone, num_classes: int, config: SEAMConfig | None = None) -> None:
         super().__init__(backbone, num_classes)
         self.config = config or SEAMConfig()
