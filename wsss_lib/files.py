@@ -91,6 +91,20 @@ def writing(path: str | Path, mode: str | None = None) -> Iterator[Any]:
         ) from error
 
 
+def cache_folder() -> Path | None:
+    """Where is kept what can be computed again, such as drawn images: ``WSSS_CACHE``, or the user's cache folder.
+
+    None, which is nowhere, if ``WSSS_CACHE`` is empty or the user has no home directory.
+    """
+    named = os.environ.get("WSSS_CACHE")
+    if named is not None:
+        return Path(named) if named else None
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsss_lib"
+    except RuntimeError:  # as in a container whose user the system does not know
+        return None
+
+
 def flush(path: Path) -> None:
     """Have the system write a file or a folder's list of names to the disk, so that a power cut cannot undo it."""
     if path.is_dir() and os.name == "nt":  # Windows cannot open folders, and needs no flush of them

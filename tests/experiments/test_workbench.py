@@ -240,6 +240,31 @@ def test_photographs_train_the_backbone_only_where_it_is_said(
     assert lab.examples(2)["images"].shape[-2:] == (64, 64)
 
 
+def test_training_on_photographs_starts_behind_a_trunk(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsss_lib.experiments.workbench.PHOTO_CLASSES", ("fenn", "lopi"))
+    monkeypatch.setenv("WSSS_CACHE", str(photographs / "cache"))
+    weights = str(photographs / "mobilenet_v2.safetensors")
+
+    def trained(trunk: str | None, seed: int = 0) -> nn.Module:
+        lab = Workbench("smoke", str(photographs), weights, seed, "cpu", fine_tune=True, side=64, trunk=trunk)
+        method = lab.build(Other, 0.5)
+        if trunk is None:
+            method.backbone.freeze("stage3")
+        lab.fit(method, batch_size=3)
+        return method
+
+    through, behind = trained(None), trained("stage3")
+    for name, value in through.state_dict().items():
+        torch.testing.assert_close(behind.state_dict()[name], value, rtol=1e-4, atol=1e-5)
+    fresh = backbone("mobilenet_v2", weights=weights, frozen_bn=True).state_dict()
+    moved = {k.split(".")[1] for k, v in behind.backbone.state_dict().items() if not torch.equal(v, fresh[k])}
+    assert moved == {"stage4", "stage5", "final"}
+    files = {path: path.stat().st_mtime_ns for path in (photographs / "cache").rglob("*.npy")}
+    assert len(files) == 2, "nine images in two views"
+    trained("stage3", seed=1)
+    assert {path: path.stat().st_mtime_ns for path in (photographs / "cache").rglob("*.npy")} == files
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

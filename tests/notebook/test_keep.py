@@ -10,9 +10,9 @@ import torch
 
 from wsss_lib import notebook
 from wsss_lib.data.photos.folders import home
-from wsss_lib.data.worlds.critters import cache_folder
 from wsss_lib.experiments.profiles import PROFILES
 from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.files import cache_folder
 from wsss_lib.notebook import keep_in
 
 

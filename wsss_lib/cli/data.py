@@ -1,4 +1,4 @@
-"""``wsss data list|show|prepare``: which data sets there are, what is on this machine, and how to get the rest."""
+"""``wsss data list|show|prepare|clear``: which data sets there are, what is on this machine, how to get the rest."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ def add(commands: Any) -> None:
         "data sets: list them, look at one, fetch one",
         """\
 Critters are drawn on this machine. Photographs are fetched from the first source that answers, checked by their
-SHA-256, and kept as Parquet in $WSSS_DATA (by default in the user's cache folder; critters in $WSSS_CACHE).
+SHA-256, and kept as Parquet in $WSSS_DATA (by default in the user's cache folder). Critters, and what frozen networks
+computed of images, are kept in $WSSS_CACHE; `clear` removes the latter, which any run computes again.
 
 examples:
   wsss data list
   wsss data show voc2012
   wsss data prepare voc2012 --split val
   wsss run cam -p data=voc2012            then a chapter on it
+  wsss data clear
 exit codes: 0 done; 1 no source could serve the data, or no such data set.
 """,
     )
@@ -38,6 +40,8 @@ exit codes: 0 done; 1 no source could serve the data, or no such data set.
     fetch.add_argument("name", help="for example voc2012, or critters")
     fetch.add_argument("--split", action="append", metavar="SPLIT", help="only this split (may be repeated)")
     fetch.set_defaults(action=_prepare)
+    clear = actions.add_parser("clear", help="remove what frozen networks computed of images")
+    clear.set_defaults(action=_clear)
     for action in (every, one, fetch):
         action.add_argument("--root", type=Path, help="folder of all data (default: $WSSS_DATA, else the user's cache)")
 
@@ -92,4 +96,20 @@ def _prepare(options: argparse.Namespace) -> int:
     for split, files in prepare(options.name, options.split, options.root).items():
         megabytes = sum(file.stat().st_size for file in files) / 1e6
         print(f"{options.name}/{split}: {len(files)} file{'' if len(files) == 1 else 's'}, {megabytes:,.1f} MB")
+    return OK
+
+
+def _clear(options: argparse.Namespace) -> int:
+    import shutil
+
+    from wsss_lib.files import cache_folder
+    from wsss_lib.train.features import FOLDER
+
+    cache = cache_folder()
+    folder = None if cache is None else cache / FOLDER
+    files = [path for path in folder.rglob("*") if path.is_file()] if folder is not None else []
+    megabytes = sum(path.stat().st_size for path in files) / 1e6
+    if folder is not None and folder.is_dir():
+        shutil.rmtree(folder)
+    print(f"{megabytes:,.1f} MB of features removed")
     return OK

@@ -21,7 +21,8 @@ IGNORE = 255
 class Sample(TypedDict, total=False):
     """One image and what is known of it; a data set that does not know a field leaves it out."""
 
-    image: Tensor  # (3, H, W) float32 in [0, 1]
+    image: Tensor  # (3, H, W) float32 in [0, 1]; or (C, h, w), what the trunk of a network makes of it
+    views: Tensor  # (V, C, h, w): what a trunk makes of several views of the image, one of which is to be drawn
     labels: Tensor  # (K,) float32 multi-hot
     mask: Tensor  # (H, W) int64: 0 background, k + 1 for class k, 255 ignore
     boxes: Tensor  # (M, 4) float32 xyxy pixels, right and bottom exclusive
@@ -41,6 +42,7 @@ class Batch(TypedDict, total=False):
     """Samples together, by the rules of :data:`FIELDS`; lists have an entry an image."""
 
     images: Tensor  # (N, 3, H, W)
+    views: Tensor  # (N, V, C, h, w)
     labels: Tensor  # (N, K)
     masks: Tensor  # (N, H, W)
     boxes: list[Tensor]
@@ -82,6 +84,7 @@ class Field:
 FIELDS: dict[str, Field] = {
     # The image's own mean colour is neither an edge nor a second black object.
     "image": Field("images", "padded", fill="mean", moves="plane"),
+    "views": Field("views", "stacked", moves="drop"),
     "labels": Field("labels", "stacked"),
     "id": Field("ids", "listed"),
     # No metric counts what is 255: so it says, too, that an image has no mask.

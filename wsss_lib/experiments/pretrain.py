@@ -22,8 +22,8 @@ from wsss_lib.backbones import TransformerBackbone, backbone, vit
 from wsss_lib.backbones.weights import SHIPPED
 from wsss_lib.data.records import Batch
 from wsss_lib.data.transforms import RandomFlip
-from wsss_lib.data.worlds.critters import NURSERY, Critters, World, cache_folder
-from wsss_lib.files import writing
+from wsss_lib.data.worlds.critters import NURSERY, Critters, World
+from wsss_lib.files import cache_folder, writing
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.methods.losses import softmax_cross_entropy
 from wsss_lib.modes import evaluating

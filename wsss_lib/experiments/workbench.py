@@ -18,13 +18,13 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, cast, overload
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
-from wsss_lib.backbones import CAM_NAMES, NAMES, Backbone, backbone, check_name
+from wsss_lib.backbones import CAM_NAMES, NAMES, Backbone, StagedBackbone, backbone, check_name
 from wsss_lib.data import load, splits
 from wsss_lib.data.records import Batch, Records, collate
 from wsss_lib.data.transforms import Compose, RandomFlip, Resize
@@ -32,10 +32,11 @@ from wsss_lib.data.worlds.drawn import WORLDS, drawn_world
 from wsss_lib.devices import pick_device
 from wsss_lib.evaluate import measure, measure_boxes3d, measure_grounding, scores
 from wsss_lib.experiments import profiles, recipes
-from wsss_lib.files import sha256_of_text
+from wsss_lib.files import cache_folder, sha256_of_text
 from wsss_lib.methods import registry
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.train import History, TrainConfig, fit
+from wsss_lib.train.features import FeatureRecords, draw_view
 from wsss_lib.train.order import Transform
 from wsss_lib.train.resume import digest, identify
 from wsss_lib.train.state import tensors_of
@@ -65,6 +66,9 @@ class Workbench:
         fine_tune: Whether the backbone learns on photographs too, at an output stride of 16; if not, only what is new
             on top of it does. (On critters, and in profile ``paper``, it always learns.)
         side: Photographs are squeezed to squares of so many pixels for training, and for figures.
+        trunk: On photographs, the stage up to which the backbone is frozen and computed once for each image: training
+            starts behind it, and every method and seed shares what it computed (:mod:`wsss_lib.train.features`). Of a
+            method that looks at pixels too, the trunk is as frozen, and computed each time.
 
     Attributes:
         drawn: Whether the data are drawn, so that the whole truth and the dials are known.
@@ -85,6 +89,7 @@ class Workbench:
         world: Any = None,
         fine_tune: bool = False,
         side: int = 224,
+        trunk: str | None = None,
     ) -> None:
         self.size = profiles.profile(profile)
         if not hasattr(seed, "__index__") or not 0 <= seed < 2**63:
@@ -93,7 +98,7 @@ class Workbench:
         self.device, self.out_dir = pick_device(device), Path(out_dir)
         self.backbone_name, self.weights = _backbone(backbone)
         self.drawn = data in WORLDS
-        self.fine_tune, self.side = fine_tune, side
+        self.fine_tune, self.side, self.trunk = fine_tune, side, None if self.drawn else trunk
         self._begun: WeakKeyDictionary[nn.Module, tuple[str, str]] = WeakKeyDictionary()
         if self.drawn:
             self.world = replace(world or drawn_world(data).dials(), seed=self.seed)
@@ -163,6 +168,11 @@ class Workbench:
         method = kind(self.backbone(**options), len(self.classes), *settings)
         if not (self.drawn or self.fine_tune or self.profile == "paper"):
             method.get_submodule("backbone").requires_grad_(False)
+        if self.trunk is not None:
+            net = method.get_submodule("backbone")
+            if not isinstance(net, StagedBackbone):
+                raise ValueError(f"{self.backbone_name} has no stages of convolutions to freeze: leave trunk out")
+            net.freeze(self.trunk)
         return method.to(self.device)
 
     def classifier(self, config: CAMConfig | None = None, **options: Any) -> CAM:
@@ -190,6 +200,10 @@ class Workbench:
         """
         records = records or self.train_on
         config, transform = self.recipe(method, **changes), self.transform()
+        if self.trunk is not None and not getattr(method, "reads_pixels", False):
+            net = cast(StagedBackbone, method.get_submodule("backbone"))
+            records = FeatureRecords(records, net, size=(self.side, self.side), folder=cache_folder())
+            transform = draw_view
         folder = self._folder(method, identify(method, records, config, transform)) if self.size.keeps else None
         return fit(method, records, config, out_dir=folder, transform=transform, progress="lines")
 

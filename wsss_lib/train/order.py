@@ -86,9 +86,13 @@ class Reader(Dataset[Batch]):
         return collate(samples)
 
     def image_size(self) -> tuple[int, int] | None:
-        """(height, width) in pixels of the first image as the method sees it; None of records without images."""
+        """(height, width) in pixels of the first image as the method sees it, or as the trunk before it saw it; None of
+        records without images."""
         first = self[0, [0]]
-        return (first["images"].shape[-2], first["images"].shape[-1]) if "images" in first else None
+        if "images" not in first:
+            return None
+        _, channels, height, width = first["images"].shape
+        return (height, width) if channels == 3 else self.records.image_size or (height, width)
 
 
 def stream(

@@ -18,7 +18,6 @@ from wsss_lib.data.worlds.critters import (
     SPECIES,
     Critters,
     World,
-    cache_folder,
     load_critters,
     render,
 )
@@ -26,6 +25,7 @@ from wsss_lib.data.worlds.critters.random_numbers import Draws, image_keys
 from wsss_lib.data.worlds.critters.scenery import Window
 from wsss_lib.data.worlds.critters.shapes import capsule, coverage, ellipse, turn, value_noise
 from wsss_lib.data.worlds.critters.species import tables
+from wsss_lib.files import cache_folder
 
 # SHA-256 of images, masks and parts of six images, drawn once and looked at. A change here is a change of every number
 # in the book: raise DRAWING_VERSION with it.

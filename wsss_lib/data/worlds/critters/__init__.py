@@ -1,6 +1,5 @@
 """Critters: the world with dials. Procedurally drawn animals in habitats, with exact masks and no download."""
 
-from wsss_lib.data.worlds.critters.cache import cache_folder
 from wsss_lib.data.worlds.critters.dataset import COUNTS, DRAWN, Critters, load_critters
 from wsss_lib.data.worlds.critters.scene import Scenes, render
 from wsss_lib.data.worlds.critters.species import COATS, COMPANIONS, FACES, NURSERY, PATTERNS, SPECIES
@@ -19,7 +18,6 @@ __all__ = [
     "Critters",
     "Scenes",
     "World",
-    "cache_folder",
     "load_critters",
     "render",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from dataclasses import fields
 from pathlib import Path
@@ -14,20 +13,6 @@ from wsss_lib.data.worlds.critters.scene import Scenes
 from wsss_lib.files import writing
 
 _ARRAYS = tuple(field.name for field in fields(Scenes) if field.name != "objects")
-
-
-def cache_folder() -> Path | None:
-    """Where drawn images are kept: ``WSSS_CACHE``, or the user's cache folder.
-
-    None, which is nowhere, if ``WSSS_CACHE`` is empty or the user has no home directory.
-    """
-    named = os.environ.get("WSSS_CACHE")
-    if named is not None:
-        return Path(named) if named else None
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsss_lib"
-    except RuntimeError:  # as in a container whose user the system does not know
-        return None
 
 
 def read_scenes(path: Path, count: int, size: int) -> Scenes | None:

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from wsss_lib.data.records import Batch, Records, Sample, positions
 from wsss_lib.data.transforms import RandomFlip
-from wsss_lib.data.worlds.critters.cache import cache_folder, read_scenes, write_scenes
+from wsss_lib.data.worlds.critters.cache import read_scenes, write_scenes
 from wsss_lib.data.worlds.critters.scene import Scenes, render
 from wsss_lib.data.worlds.critters.world import World, whole_number
 from wsss_lib.data.worlds.drawn import DrawnWorld
+from wsss_lib.files import cache_folder
 
 if TYPE_CHECKING:
     import datasets
@@ -32,7 +33,7 @@ class Critters(Records):
         world: The dials.
         split: ``"train"``, ``"val"``, ``"test"`` or any other name; other names are other images.
         count: Number of images; by default that of :data:`COUNTS` (400 for other names).
-        cache: Folder for drawn splits; None draws anew. See :func:`cache_folder`.
+        cache: Folder for drawn splits; None draws anew. See :func:`wsss_lib.files.cache_folder`.
 
     Raises:
         ValueError: ``count`` is no positive whole number.

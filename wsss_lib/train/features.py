@@ -1,0 +1,254 @@
+"""A frozen trunk is computed once: its features of each image, kept on disk, shared by every method and every seed.
+
+    net.freeze("stage4")
+    cached = FeatureRecords(records, net, size=(256, 256), folder=cache)
+    fit(CAM(net, len(records.classes)), cached, config, transform=draw_view)
+
+Training starts behind the trunk: records yield its features in place of images, and the backbone takes them. A flip
+or a crop is a *view*, computed once like the image itself; :func:`draw_view` draws among them.
+
+On disk, a view of 64 images is a file, whose name ends in the digest of its content: what a crash or a fault left is
+noticed, and computed again. No fault of the disk stops anybody: what cannot be written stays in memory.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from wsss_lib.backbones.base import StagedBackbone
+from wsss_lib.data.fields import Sample
+from wsss_lib.data.records import Records
+from wsss_lib.data.transforms import Resize
+from wsss_lib.files import sha256_of, sha256_of_text, write_atomically
+from wsss_lib.modes import evaluating
+
+FOLDER = "features"
+"""Where, in the folder of the cache, features lie."""
+_IMAGES = 64
+"""Images in a file."""
+_DIGITS = 16
+"""Of a digest that a name holds."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How an image is looked at before it is squeezed to the trunk's size.
+
+    Attributes:
+        mirrored: Whether left and right are exchanged.
+        window: What is cut out first: left, top, right and bottom as shares of the image's sides, each in [0, 1].
+    """
+
+    mirrored: bool = False
+    window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        left, top, right, bottom = self.window
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise ValueError(
+                f"the window is {self.window}, expected left < right and top < bottom as shares of the image from 0 to "
+                "1: correct them"
+            )
+
+    def __call__(self, image: Tensor, size: tuple[int, int] | None) -> Tensor:
+        """The view of an image (3, H, W), as (3, *size), or at its own size where ``size`` is None."""
+        height, width = image.shape[1:]
+        left, top, right, bottom = self.window
+        columns = slice(int(left * width), max(int(left * width) + 1, round(right * width)))
+        rows = slice(int(top * height), max(int(top * height) + 1, round(bottom * height)))
+        part = image[:, rows, columns]
+        part = part if size is None else Resize(size)(Sample(image=part))["image"]
+        return part.flip(-1) if self.mirrored else part
+
+
+BOTH_SIDES = (View(), View(mirrored=True))
+"""The image and its mirror image."""
+
+
+def draw_view(sample: Sample, generator: torch.Generator) -> Sample:
+    """One of a sample's views as its image, each as likely as the others; a transform for ``fit``.
+
+    Of :data:`BOTH_SIDES` it draws what :class:`wsss_lib.data.transforms.RandomFlip` draws.
+    """
+    views = sample["views"]
+    last = len(views) - 1
+    drawn: dict[str, Any] = {name: value for name, value in sample.items() if name != "views"}
+    drawn["image"] = views[last - int(torch.rand((), generator=generator) * len(views))]
+    return drawn  # type: ignore[return-value]
+
+
+class FeatureRecords(Records):
+    """Records that yield what a frozen trunk makes of their images, with their labels.
+
+    A sample has ``views`` (V, C, h, w), of which :func:`draw_view` draws one; or, of a single view, ``image``
+    (C, h, w). All else that is known of the image is left out.
+
+    Args:
+        records: Images with labels.
+        backbone: Whose trunk is frozen, see :meth:`wsss_lib.backbones.StagedBackbone.freeze`; it computes where it is.
+        size: (height, width) in pixels to which each view is squeezed; None where all images have one size.
+        views: Of each image.
+        folder: Of the cache; None keeps the features in memory.
+        dtype: Of what is kept: float32, or float16, which takes half of the disk, and rounds.
+        batch_size: Images in one forward pass.
+
+    Raises:
+        ValueError: The backbone has no frozen trunk, images differ in size and no size is given, there is no view, or
+            the dtype is another.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        backbone: StagedBackbone,
+        *,
+        size: tuple[int, int] | None = None,
+        views: Sequence[View] = BOTH_SIDES,
+        folder: str | Path | None = None,
+        dtype: torch.dtype = torch.float32,
+        batch_size: int = 16,
+    ) -> None:
+        if not getattr(backbone, "trunk", ()):
+            raise ValueError(f"{type(backbone).__name__} has no frozen trunk: call backbone.freeze(stage) first")
+        if size is None and records.image_size is None:
+            raise ValueError(f"images of {records.name}/{records.split} differ in size: give one to squeeze them to")
+        if dtype not in (torch.float32, torch.float16) or not views:
+            raise ValueError(f"{len(views)} views in {dtype}, expected at least one, in float32 or float16")
+        self.name, self.split, self.classes = records.name, records.split, records.classes
+        self.image_size, self._labels = size or records.image_size, records.labels
+        identity = {
+            "records": records.fingerprint,
+            "images": len(records),
+            "trunk": digest_of_trunk(backbone),
+            "made by": [next(backbone.buffers()).device.type, torch.__version__],
+            "size": size,
+            "dtype": str(dtype),
+        }
+        keys = [sha256_of_text(json.dumps(identity | {"view": asdict(view)}, sort_keys=True)) for view in views]
+        self.fingerprint = sha256_of_text(" ".join(keys))
+        self._parts = [_Part(None if folder is None else Path(folder) / FOLDER / key[:_DIGITS]) for key in keys]
+
+        numbers = range(-(-len(records) // _IMAGES))
+        # Two processes that begin together begin at different files, and so share the work.
+        order = [numbers[(i + os.getpid()) % len(numbers)] for i in numbers]
+        for number in tqdm(order, f"features of {self.name}/{self.split}", unit="file", leave=False, disable=None):
+            missing = [(view, part) for view, part in zip(views, self._parts, strict=True) if not part.find(number)]
+            if not missing:
+                continue
+            images = [records[i]["image"] for i in range(len(records))[number * _IMAGES :][:_IMAGES]]
+            for view, part in missing:
+                seen = [view(image, size) for image in images]
+                part.put(number, _computed(backbone, seen, batch_size).to(dtype).numpy())
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(f"record {index} of {len(self)}: count from 0")
+        views = torch.stack([torch.from_numpy(part.row(index)).float() for part in self._parts])  # (V, C, h, w)
+        sample = Sample(labels=self._labels[index])
+        if len(views) == 1:
+            sample["image"] = views[0]
+        else:
+            sample["views"] = views
+        return sample
+
+    @property
+    def labels(self) -> Tensor:
+        return self._labels
+
+
+class _Part:
+    """The features of one view, in files of so many images; in memory what could not be written.
+
+    Args:
+        folder: Where the files are; None for nowhere.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.files: dict[int, Path] = {}
+        self.arrays: dict[int, np.ndarray] = {}
+
+    def find(self, number: int) -> bool:
+        """Whether the file is here, whole; one that is not is removed."""
+        if number in self.arrays:
+            return True
+        for path in sorted(self.folder.glob(f"{number:05}-*.npy")) if self.folder else ():
+            try:
+                if sha256_of(path).startswith(path.stem.partition("-")[2]):
+                    self.arrays[number] = np.load(path, mmap_mode="r", allow_pickle=False)
+                    self.files[number] = path
+                    return True
+                path.unlink()
+                reason = "its content is not what was written"
+            except (OSError, ValueError) as error:
+                reason = str(error)
+            _warn(f"{path} cannot be used ({reason}): its features are computed again")
+        return False
+
+    def put(self, number: int, features: np.ndarray) -> None:
+        """Keep features (images, C, h, w) in a file, or in memory where that fails."""
+        self.arrays[number] = features
+        if self.folder is None:
+            return
+        buffer = io.BytesIO()
+        np.save(buffer, features, allow_pickle=False)
+        content = buffer.getvalue()
+        try:
+            path = self.folder / f"{number:05}-{sha256_of_text(content)[:_DIGITS]}.npy"
+            write_atomically(path, content)
+            self.arrays[number] = np.load(path, mmap_mode="r", allow_pickle=False)
+            self.files[number] = path
+        except (OSError, ValueError) as error:
+            _warn(f"{self.folder} cannot be used ({error}): features stay in memory, and are computed anew next time")
+            self.folder = None
+
+    def row(self, index: int) -> np.ndarray:
+        """A copy of the features (C, h, w) of an image."""
+        number, row = divmod(index, _IMAGES)
+        if number not in self.arrays:
+            self.arrays[number] = np.load(self.files[number], mmap_mode="r", allow_pickle=False)
+        return np.array(self.arrays[number][row])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a worker process: what is in files is opened there, not sent."""
+        return vars(self) | {"arrays": {n: array for n, array in self.arrays.items() if n not in self.files}}
+
+
+def digest_of_trunk(backbone: StagedBackbone) -> str:
+    """SHA-256 of all that decides what a trunk computes: its layers, their geometry, and their tensors."""
+    layers = [backbone.blocks[name] for name in backbone.trunk]
+    digests = [sha256_of_text(repr([layers, backbone.channels_last]))]
+    tensors = [backbone.mean, backbone.std]
+    tensors += [value for layer in layers for value in layer.state_dict().values()]
+    digests += [sha256_of_text(value.detach().cpu().contiguous().numpy().tobytes()) for value in tensors]
+    return sha256_of_text(" ".join(digests))
+
+
+def _computed(backbone: StagedBackbone, images: Sequence[Tensor], batch_size: int) -> Tensor:
+    """The trunk's features (images, C, h, w) on the CPU."""
+    stage, device = backbone.trunk[-1], backbone.mean.device
+    with torch.no_grad(), evaluating(backbone):
+        grids = [
+            backbone(torch.stack(list(images[start : start + batch_size])).to(device), (stage,))[stage].cpu()
+            for start in range(0, len(images), batch_size)
+        ]
+    return torch.cat(grids).contiguous()
+
+
+def _warn(what: str) -> None:
+    warnings.warn(f"{what}; the variable WSSS_CACHE names another folder for them, or, empty, none", stacklevel=5)
