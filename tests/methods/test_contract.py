@@ -383,6 +383,14 @@ class TestDevices:
             for choice in choices:
                 run_on_gpu(built(name, settings=kind(**{field: choice})), name in TRAINED)
 
+    def test_nothing_is_made_on_another_device(self, name: str) -> None:
+        # Also of methods that wait, which a pretended GPU cannot run: what does not follow the images lands elsewhere.
+        method, batch = built(name), batch_of(height=45, width=61)
+        expected = method.infer(batch["images"], batch["labels"])
+        with torch.device("meta"):
+            result = method.infer(batch["images"], batch["labels"])
+        assert torch.equal(result.maps, expected.maps)
+
     def test_the_pretence_notices_strays_and_waits(self) -> None:
         class Strays(Toy):
             def predict(self, images: Tensor) -> Prediction:
@@ -394,6 +402,8 @@ class TestDevices:
 
         with pytest.raises(RuntimeError, match="on the same device"):
             run_on_gpu(Strays(), False)
+        with torch.device("meta"), pytest.raises(RuntimeError, match="device meta is not on the expected device cpu"):
+            Strays().infer(torch.rand(1, 3, 4, 4, device="cpu"))
         with pytest.raises(DataDependentOutputException):
             run_on_gpu(Waits(), False)
 
