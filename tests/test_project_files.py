@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 import subprocess
 import tomllib
@@ -181,3 +183,12 @@ def test_a_clone_that_asks_for_windows_line_ends_keeps_its_own(tmp_path: Path) -
     listed = subprocess.run(["git", "ls-files", "--eol"], cwd=clone, capture_output=True, text=True, check=True).stdout
     assert len(listed.splitlines()) > 300
     assert [line for line in listed.splitlines() if "w/crlf" in line or "w/mixed" in line] == []
+
+
+def test_a_module_and_what_its_room_offers_have_different_names() -> None:
+    for module in pkgutil.walk_packages(wsss_lib.__path__, "wsss_lib."):
+        room, _, name = module.name.rpartition(".")
+        if name == "__main__":
+            continue
+        imported = importlib.import_module(module.name)
+        assert getattr(importlib.import_module(room), name) is imported, f"{module.name} is also something else"

@@ -11,7 +11,7 @@ This is the one package where tensors become NumPy arrays.
 """
 
 from wsss_lib.figures.charts import Table, dial_curves, loss_curve, table, threshold_curve
-from wsss_lib.figures.content import content
+from wsss_lib.figures.contents import content
 from wsss_lib.figures.diagrams import Arrow, Box, Flow, flow
 from wsss_lib.figures.galleries import gallery
 from wsss_lib.figures.lettering import plain

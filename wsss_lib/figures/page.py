@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from wsss_lib.figures.content import content
+from wsss_lib.figures.contents import content
 from wsss_lib.figures.lettering import complete
 
 Array = Tensor | NDArray[Any] | Sequence[Any]
