@@ -21,7 +21,7 @@ from press import cells, syntax
 from press.chapter import Chapter, Problem
 from press.normalise import normalise
 from wsss_lib.experiments import results
-from wsss_lib.files import sha256_of, sha256_of_text, write_atomically
+from wsss_lib.files import read_json, sha256_of, sha256_of_text, write_atomically
 
 DISTRIBUTIONS = ("torch", "torchvision", "numpy", "matplotlib", "datasets", "accelerate", "timm", "scikit-image")
 """Packages that numbers and figures may depend on."""
@@ -58,7 +58,7 @@ def record(target: Path) -> dict[str, Any]:
     """
     path = target.with_suffix(".json")
     try:
-        kept = json.loads(path.read_text(encoding="utf-8")) if target.is_file() and path.is_file() else {}
+        kept = read_json(path) if target.is_file() and path.is_file() else {}
     except ValueError:  # damaged: as if nothing were kept
         kept = {}
     return kept if isinstance(kept, dict) else {}

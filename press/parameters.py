@@ -153,6 +153,8 @@ def _assignment(statement: ast.stmt | None) -> tuple[Any, Any]:
 def _convert(name: str, key: str, text: str, default: Any) -> Any:
     wanted = type(default)
     if wanted is str:
+        if not text and default:
+            raise ParameterError(f"{name}: {key} is empty: give a value like -p {key}={default}, or leave it out")
         return text
     if wanted is bool and text.lower() in ("true", "false"):
         return text.lower() == "true"

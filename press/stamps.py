@@ -21,7 +21,7 @@ from typing import Any
 from press import cells
 from press.chapter import Chapter, Problem
 from press.freshness import DIGITS, outputs, versions
-from wsss_lib.files import write_atomically
+from wsss_lib.files import read_json, write_atomically
 
 FILE = Path("book", "stamps.json")
 _WRITING = threading.Lock()
@@ -38,8 +38,8 @@ def read(root: Path) -> dict[str, dict[str, Any]]:
     """
     path = root / FILE
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except json.JSONDecodeError as error:
+        return read_json(path) if path.is_file() else {}
+    except ValueError as error:
         remedy = "take either side of the merge, then `wsss run --confirm`"
         raise ValueError(f"{FILE.as_posix()} is not JSON ({error}): {remedy}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import secrets
 import shutil
@@ -128,6 +129,39 @@ def sha256_of(file: str | Path | BinaryIO) -> str:
 def sha256_of_text(text: str | bytes) -> str:
     """SHA-256 of a text (as UTF-8) or of bytes, 64 hexadecimal digits."""
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+
+
+def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
+    """A path that a caller named, with ``~`` written out.
+
+    Args:
+        path: The path.
+        what: How a message calls it.
+
+    Raises:
+        TypeError: It is neither text nor a path.
+        ValueError: It is empty, which ``pathlib`` would take for the current folder.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{what} is of type {type(path).__name__}, expected text or a path: name a file or a folder")
+    if not os.fspath(path):
+        raise ValueError(f"{what} is empty: name a file or a folder; the current folder is '.'")
+    return Path(os.path.expanduser(path))
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        OSError: It cannot be read, or is no file; a pipe would wait for a writer.
+        ValueError: It is not JSON in UTF-8, or is nested too deep.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep for JSON") from error
 
 
 def _is_full_disk(error: BaseException) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from wsss_lib.devices import pick_device as pick_device
 from wsss_lib.experiments.profiles import PROFILES
+from wsss_lib.files import named_path
 
 
 def begin(chapter: str) -> None:
@@ -99,7 +100,7 @@ def keep_in(folder: str | Path) -> str:
             were loaded before.
         OSError: The folder cannot be written to.
     """
-    target = Path(folder).expanduser().absolute()
+    target = named_path(folder, "folder").absolute()
     if MOUNTED in (target, *target.parents) and not os.path.ismount(MOUNTED):
         remedy = f'from google.colab import drive; drive.mount("{MOUNTED}")'
         raise RuntimeError(f"{target} is on a Drive that is not mounted, so it would vanish with the session: {remedy}")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
-from wsss_lib.cli.common import FAILED, OK, command, positive
+from wsss_lib.cli.common import FAILED, OK, command, given_path, positive
 from wsss_lib.experiments.profiles import PROFILES
 
 
@@ -45,7 +44,9 @@ exit codes: 0 all chapters ran; 1 at least one failed; 2 refused before anything
     parser.add_argument("--profile", default="book", choices=PROFILES, help="how much to do")
     parser.add_argument("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
     parser.add_argument("--jobs", type=positive, default=2, help="kernels side by side (default: 2)")
-    parser.add_argument("--out", type=Path, help="folder for the executed notebooks (default: _build/run/PROFILE)")
+    parser.add_argument(
+        "--out", type=given_path, help="folder for the executed notebooks (default: _build/run/PROFILE)"
+    )
     stored = parser.add_mutually_exclusive_group()
     stored.add_argument("--in-place", action="store_true", help="also store the outputs in the chapters themselves")
     stored.add_argument(

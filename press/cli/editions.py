@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from wsss_lib.cli.common import OK, command
+from wsss_lib.cli.common import OK, command, given_path
 
 KINDS = {
     "student": "solutions removed, stubs left, checks to run",
@@ -38,7 +37,7 @@ exit codes: 0 written; 1 a chapter's exercises are not well made; 2 refused, for
     kinds = parser.add_mutually_exclusive_group(required=True)
     for kind, summary in KINDS.items():
         kinds.add_argument(f"--{kind}", dest="kind", action="store_const", const=kind, help=summary)
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write to")
+    parser.add_argument("out", type=given_path, metavar="OUT", help="folder to write to")
     parser.add_argument("chapters", nargs="*", help="names or numbers, such as 01_cam, cam or 1 (default: all)")
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     parser.set_defaults(action=_edition)

@@ -36,6 +36,7 @@ NO_BOXES = {
     "outside": ([[10.0, 12.0, 90.0, 30.0]], r"64|outside"),
     "negative": ([[-30.0, 12.0, 40.0, 30.0]], r"-30|outside"),
     "normalised": ([[0.1, 0.2, 0.5, 0.9]], r"normal|0 to 1|share"),
+    "fractions of a cropped image": ([[0.1, 0.2, 0.5, 1.02]], r"at most 1\.02.*normalised="),
     "three numbers": ([[10.0, 12.0, 40.0]], r"4|four"),
     "five numbers": ([[10.0, 12.0, 40.0, 30.0, 1.0]], r"4|four"),
 }
@@ -45,6 +46,18 @@ NO_BOXES = {
 def test_what_is_no_box_of_the_image_is_refused_with_row_and_id(tmp_path: Path, name: str) -> None:
     boxes, cause = NO_BOXES[name]
     refusal(lambda: boxes_of(tmp_path, boxes), cause, "birds", r"\b1\b", "wren")
+
+
+def test_boxes_by_name_of_their_sides_are_refused(tmp_path: Path) -> None:
+    rows = [{"id": "wren", "image": photo(48, 64), "label": 0, "boxes": {"left": [1.0], "top": [2.0]}}]
+    refusal(lambda: load_rows(tmp_path, rows, names=["bird"])[0], "left", "wren", "four numbers")
+
+
+@pytest.mark.parametrize("column", ["is_crowd", "is_thing"])
+@pytest.mark.parametrize("flag", ["False", None, float("nan"), 2])
+def test_a_flag_is_true_or_false(tmp_path: Path, column: str, flag: Any) -> None:
+    rows = [{"id": "wren", "image": photo(48, 64), "boxes": [CORNERS], "categories": ["bird"], column: [flag]}]
+    refusal(lambda: load_rows(tmp_path, rows, names=["bird"])[0], column, "true or false", "wren")
 
 
 def test_a_way_to_say_which_form(tmp_path: Path) -> None:

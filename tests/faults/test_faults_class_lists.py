@@ -100,3 +100,22 @@ def test_equal_lists_are_compared(tmp_path: Path) -> None:
     val = evaluate.measure(Everywhere(2), masked(tmp_path / "val.parquet", ["cat", "dog"], 0))
     test = evaluate.measure(Everywhere(2), masked(tmp_path / "test.parquet", ["cat", "dog"], 5))
     assert 0 < evaluate.scores(choose=val, report_on=test)["miou"] < 1
+
+
+def test_words_that_another_list_knows_too_are_the_table_s_own(tmp_path: Path) -> None:
+    """Cat and dog are classes of PASCAL VOC and of MS COCO; only masks are numbered as these number them."""
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        (tmp_path / "pets" / name / "a.png").write_bytes(photo())
+    (tmp_path / "pets.csv").write_text("image,label\npets/cat/a.png,cat\npets/dog/a.png,dog\n")
+    rows = [{"image": photo(), "label": name} for name in ("cat", "dog")]
+    for where in (tmp_path / "pets", tmp_path / "pets.csv", rows_to_parquet(tmp_path / "pets.parquet", rows)):
+        assert load(where).classes == ("cat", "dog")
+    masked_rows = [{**row, "mask": encoded(patch(value))} for row, value in zip(rows, (8, 12), strict=True)]
+    records = load(rows_to_parquet(tmp_path / "masked.parquet", masked_rows))
+    assert (len(records.classes), shown_in(records)) == (20, [["cat"], ["dog"]])
+    assert [records[i]["mask"].max().item() for i in range(2)] == [8, 12]
+    counted = [{**row, "mask": encoded(patch(value))} for row, value in zip(rows, (1, 2), strict=True)]
+    path = rows_to_parquet(tmp_path / "counted.parquet", counted)
+    refusal(lambda: load(path)[0], "shows 'aeroplane'", "names=")
+    assert [load(path, names=["cat", "dog"])[i]["mask"].max().item() for i in range(2)] == [1, 2]

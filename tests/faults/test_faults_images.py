@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,9 @@ def test_an_image_has_the_values_that_its_file_says(tmp_path: Path, name: str) -
 UNSURE: dict[str, Callable[[], bytes]] = {
     "12 bits in 16": lambda: encoded(ramp(4095, np.uint16)),
     "12 bits in a TIFF of 16": lambda: encoded(ramp(4095, np.uint16), "TIFF"),
+    "14 bits in 16": lambda: encoded(ramp(16383, np.uint16)),
+    "0 and 1 in 32 bits": lambda: encoded(ramp(1, np.float32).round().astype(np.int32), "TIFF"),
+    "per cent in 32 bits": lambda: encoded(ramp(100, np.int32), "TIFF"),
     "32 bits, small values": lambda: encoded(ramp(1000, np.int32), "TIFF"),
     "32 bits, large values": lambda: encoded(ramp(2**30, np.int32), "TIFF"),
     "float from 0 to 255": lambda: encoded(ramp(255, np.float32), "TIFF"),
@@ -107,8 +111,31 @@ def test_what_is_no_image_names_table_row_and_id(tmp_path: Path, name: str) -> N
         refusal(lambda: records[1], cause, r"birds", r"\b1\b", "wren")
 
 
-def turned(pixels: np.ndarray, orientation: int, extra: dict[int, object] | None = None) -> bytes:
-    """A JPEG whose pixels lie as a camera held on its side stores them."""
+NO_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown one": ({"szie": 8}, "szie.*size"),
+    "white without end": ({"white": float("inf")}, "white is inf"),
+    "white as a word": ({"white": "4095"}, "white is '4095'"),
+    "white as a truth": ({"white": True}, "white is True"),
+    "half a pixel": ({"size": 2.5}, r"size is 2\.5"),
+    "a word for a size": ({"size": "8"}, "size is '8'"),
+    "a truth for a size": ({"size": True}, "size is True"),
+    "one side of two": ({"size": (8,)}, r"size is \(8,\)"),
+    "a list of columns": ({"columns": ["image"]}, "columns is.*dictionary"),
+    "one word for classes": ({"classes": "leaf"}, "classes is 'leaf'.*list"),
+    "a word for fractions": ({"normalised": "yes"}, "normalised is 'yes'"),
+}
+
+
+@pytest.mark.parametrize("name", NO_OPTIONS)
+def test_options_that_are_none_are_refused_before_an_image_is_read(tmp_path: Path, name: str) -> None:
+    options, cause = NO_OPTIONS[name]
+    refusal(lambda: load_rows(tmp_path, [{"image": photo(), "label": "leaf"}], **options), cause)
+
+
+def turned(pixels: np.ndarray, orientation: int, extra: dict[int, object] | None = None, form: str = "JPEG") -> bytes:
+    """A file whose pixels lie as a camera held on its side stores them."""
+    if form == "TIFF":
+        return encoded(Image.fromarray(pixels), "TIFF", tiffinfo={0x0112: orientation})
     exif = Image.Exif()
     exif[0x0112] = orientation
     for tag, value in (extra or {}).items():
@@ -132,15 +159,18 @@ def overlap(sample: dict) -> float:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("drawn_on", ["stored", "upright"])
 @pytest.mark.parametrize("shape", [(32, 48), (40, 40)])
+@pytest.mark.parametrize("form", ["JPEG", "TIFF"])
 def test_a_camera_s_orientation_never_parts_image_and_mask(
-    tmp_path: Path, orientation: int, drawn_on: str, shape: tuple[int, int]
+    tmp_path: Path, orientation: int, drawn_on: str, shape: tuple[int, int], form: str
 ) -> None:
     stored, mask = scene(*shape)
-    file = turned(stored, orientation)
+    file = turned(stored, orientation, form=form)
     if drawn_on == "upright":
         with Image.open(io.BytesIO(turned(np.repeat(mask[..., None], 3, 2) * 255, orientation))) as image:
             mask = (np.asarray(ImageOps.exif_transpose(image).convert("L")) > 127).astype(np.uint8)
-    one_file = load_rows(tmp_path / "birds", [{"image": file, "mask": encoded(mask), "label": "leaf"}])
+    rows = [{"image": file, "mask": encoded(mask), "label": "leaf"}]
+    assert overlap(load_rows(tmp_path / "said", rows, drawn_on=drawn_on)[0]) > 0.95, "whoever says it is believed"
+    one_file = load_rows(tmp_path / "birds", rows)
     for records in (one_file, load(tmp_path / "birds", split="birds")):
         sample = value_or_refusal(lambda records=records: records[0])
         assert sample is None or overlap(sample) > 0.95

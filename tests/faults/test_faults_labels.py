@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fault_kit import load_rows, photo, refusal, rows_to_parquet
 
@@ -61,6 +64,33 @@ NO_CLASS = {
 def test_what_is_no_class_is_refused(tmp_path: Path, name: str) -> None:
     cells, cause = NO_CLASS[name]
     refusal(lambda: labels_of(tmp_path, cells), cause, "birds")
+
+
+def typed(folder: Path, stated: list[str], cells: list[Any], **options: Any) -> list[list[float]]:
+    """Labels of a table whose type states the classes."""
+    label = datasets.ClassLabel(names=["a", "b", "c"][: len(stated)])
+    kind = datasets.List(label) if isinstance(cells[0], list) else label
+    features = datasets.Features({"image": datasets.Value("binary"), "label": kind})
+    made = datasets.Dataset.from_dict({"image": [photo()] * len(cells), "label": cells}, features=features)
+    table = made.data.table
+    noted = json.loads(table.schema.metadata[b"huggingface"])
+    feature = noted["info"]["features"]["label"]
+    feature.get("feature", feature)["names"] = stated
+    pq.write_table(table.replace_schema_metadata({b"huggingface": json.dumps(noted)}), folder / "birds.parquet")
+    return load(folder / "birds.parquet", **options).labels.tolist()
+
+
+def test_a_type_that_names_a_class_twice_is_asked_about(tmp_path: Path) -> None:
+    refusal(lambda: typed(tmp_path, ["crane", "crane"], [0, 1]), "birds.parquet", "twice", "names= with 2 names")
+    refusal(lambda: typed(tmp_path, ["crane", " "], [0, 1]), "birds.parquet", "names= with 2 names")
+    assert typed(tmp_path, ["crane", "crane"], [0, 1], names=["a bird", "a machine"]) == [[1, 0], [0, 1]]
+
+
+def test_multi_hot_rows_of_a_type_of_class_numbers_are_asked_about(tmp_path: Path) -> None:
+    cells = [[0, 1, 0], [0, 0, 1]]
+    refusal(lambda: typed(tmp_path, ["a", "b", "c"], cells), "3 classes", "labels_are=")
+    assert typed(tmp_path, ["a", "b", "c"], cells, labels_are="multi-hot") == cells
+    assert typed(tmp_path, ["a", "b", "c"], [[0, 0, 2], [1, 0, 0]]) == [[1, 0, 1], [1, 1, 0]]
 
 
 def test_one_class_may_be_there_or_not(tmp_path: Path) -> None:

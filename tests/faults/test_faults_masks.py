@@ -69,6 +69,8 @@ CONTRADICTIONS = {
     "grey levels of a picture": (lambda: row(encoded(np.arange(1024).reshape(32, 32).astype(np.uint8))), r"classes"),
     "a colour that is not VOC's": (lambda: row(encoded(np.full((32, 32, 3), (10, 200, 30), np.uint8))), r"colour"),
     "colours smeared by JPEG": (lambda: row(encoded(in_colour(patch(1)), "JPEG", quality=60)), r"JPEG|colour"),
+    "a JPEG in a TIFF": (lambda: row(encoded(patch(1), "TIFF", compression="jpeg")), r"JPEG"),
+    "a JPEG 2000": (lambda: row(encoded(patch(1), "JPEG2000")), r"JPEG"),
     "grey smeared by JPEG": (lambda: row(encoded(patch(1) * 100, "JPEG", quality=30)), r"JPEG|class"),
     "another size": (lambda: row(encoded(patch(1, 16, 32))), r"size|32"),
     "fractions": (lambda: row(encoded(patch(1).astype(np.float32) / 2, "TIFF")), r"mask"),
@@ -90,6 +92,18 @@ def test_a_mask_that_contradicts_is_refused_with_row_and_id(tmp_path: Path, name
     if records is not None:
         assert records[0]["id"] == "robin"
         refusal(lambda: records[1], *patterns, "wren", r"\b1\b")
+
+
+OTHERS = {
+    "segments": {"segments": encoded(patch(1)), "categories": ["cat"], "labels": [1]},
+    "classes of boxes": {"mask": encoded(patch(1)), "boxes": [[4.0, 6.0, 14.0, 20.0]], "box_labels": [1]},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_mask_and_whatever_says_the_classes_agree(tmp_path: Path, name: str) -> None:
+    records = load_rows(tmp_path, [{"id": "wren", "image": photo(), **OTHERS[name]}], names=NAMES)
+    refusal(lambda: records[0], "shows 'cat'", "name dog", "wren")
 
 
 def test_labels_of_other_rows_do_not_excuse_a_mask(tmp_path: Path) -> None:

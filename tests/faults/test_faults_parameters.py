@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +12,13 @@ from fault_kit import refusal
 from test_faults_checkpoints import Noise, Small
 
 from wsss_lib import backbones
+from wsss_lib.cli import main
 from wsss_lib.data import load
 from wsss_lib.data.worlds.critters import World
+from wsss_lib.experiments import Workbench
+from wsss_lib.localize import localize_images
 from wsss_lib.methods.cam import CAM
-from wsss_lib.train import TrainConfig, fit
+from wsss_lib.train import TrainConfig, fit, restore
 
 NO_SEEDS: list[Any] = [-1, 2**63, 2**64, 1.5, "7", None, float("nan")]
 
@@ -58,3 +63,51 @@ def test_a_left_over_world_size_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_world_size_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "abc")
     refusal(lambda: fit(Small(), Noise(), TrainConfig(steps=1, batch_size=4), progress="none"), "WORLD_SIZE", "abc")
+
+
+NO_FOLDERS: dict[str, Callable[[], Any]] = {
+    "fit": lambda: fit(Small(), Noise(), TrainConfig(steps=1, batch_size=4), out_dir="", progress="none"),
+    "restore": lambda: restore(Small(), ""),
+    "a workbench": lambda: Workbench(out_dir=""),
+    "weights": lambda: backbones.backbone("tiny_cnn", weights=""),
+    "results of photographs": lambda: localize_images(["a.png"], out=""),
+}
+
+
+@pytest.mark.parametrize("name", NO_FOLDERS)
+def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    refusal(NO_FOLDERS[name], "empty")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["localize", ""],
+        ["localize", "a.png", "--out", ""],
+        ["localize", "a.png", "--weights", ""],
+        ["localize", "a.png", "--checkpoint", ""],
+        ["data", "show", "voc2012", "--root", ""],
+        ["run", "cam", "--out", ""],
+        ["edition", "--student", ""],
+        ["run", "cam", "-p", "data="],
+        ["data", "show", ""],
+        ["data", "prepare", ""],
+    ],
+)
+def test_an_empty_word_on_the_command_line_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.setattr("press.project.find_root", lambda: root)
+    monkeypatch.chdir(tmp_path)
+    try:
+        code: Any = main(arguments)
+    except SystemExit as ended:
+        code = ended.code
+    said = capsys.readouterr().err
+    assert code in (1, 2)
+    assert "Traceback" not in said
+    assert "empty" in said or "'' is no known data set" in said
+    assert list(tmp_path.iterdir()) == []

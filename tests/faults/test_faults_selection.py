@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fault_kit import load_rows, photo, refusal
 
-from wsss_lib.data import Records
+from wsss_lib.data import Records, load
 
 
 @pytest.fixture
@@ -29,6 +30,8 @@ CHOICES: dict[str, tuple[Any, list[int]]] = {
     "a Boolean array": (np.array(MASK), [2, 5]),
     "a Boolean tensor": (torch.tensor(MASK), [2, 5]),
     "none": ([], []),
+    "a column of pandas": (pd.Series([5, 2], index=[70, 71]), [5, 2]),
+    "a Boolean column of pandas": (pd.Series(MASK, index=range(70, 76)), [2, 5]),
 }
 
 
@@ -69,3 +72,16 @@ def test_the_same_choice_has_the_same_fingerprint(six: Records) -> None:
         six.subset(MASK).fingerprint == six.subset([2, 5]).fingerprint == six.subset(torch.tensor([2, 5])).fingerprint
     )
     assert six.subset([2, 5]).fingerprint != six.subset([5, 2]).fingerprint
+
+
+@pytest.mark.parametrize("index", [1.0, "0", None, True, slice(0, 1), [0, 1]])
+def test_one_record_has_a_whole_number(six: Records, index: Any) -> None:
+    for records in (six, six.subset([0, 1]), load("critters", split="val", count=2)):
+        refusal(lambda records=records: records[index], "whole number")
+
+
+def test_a_loop_over_records_ends_and_negative_numbers_count_from_the_end(six: Records) -> None:
+    for records in (six, six.subset([0, 1]), load("critters", split="val", count=2)):
+        assert len(list(records)) == len(records)
+        assert records[-1]["id"] == records[len(records) - 1]["id"]
+        refusal(lambda records=records: records[len(records)], f"there are {len(records)}")

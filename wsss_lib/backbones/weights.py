@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from wsss_lib.backbones import timm_nets, torchvision_nets, vit
+from wsss_lib.files import named_path
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 """Folder of the weights that come with the package: ``<name>.safetensors`` of the tiny backbones."""
@@ -33,7 +34,7 @@ def read(name: str, weights: str | Path) -> dict[str, Tensor]:
     """
     if weights == "published":
         return _published(name)
-    path = _shipped(name) if weights == "shipped" else Path(weights).expanduser()
+    path = _shipped(name) if weights == "shipped" else named_path(weights, "weights")
     contents = ""
     if path.is_dir():
         held = ", ".join(sorted(file.name for file in path.glob("*.safetensors")))

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any, NoReturn
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -38,6 +39,13 @@ def command(commands: Any, name: str, summary: str, details: str) -> argparse.Ar
         name, help=summary, description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     return parser
+
+
+def given_path(text: str) -> Path:
+    """An argument that names a file or a folder; an empty one, as of an unset variable, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path: name a file or a folder; the current folder is '.'")
+    return Path(text)
 
 
 def positive(text: str) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
-from wsss_lib.cli.common import OK, command
+from wsss_lib.cli.common import OK, command, given_path
 
 
 def add(commands: Any) -> None:
@@ -43,7 +42,9 @@ exit codes: 0 done; 1 no source could serve the data, or no such data set.
     clear = actions.add_parser("clear", help="remove what frozen networks computed of images")
     clear.set_defaults(action=_clear)
     for action in (every, one, fetch):
-        action.add_argument("--root", type=Path, help="folder of all data (default: $WSSS_DATA, else the user's cache)")
+        action.add_argument(
+            "--root", type=given_path, help="folder of all data (default: $WSSS_DATA, else the user's cache)"
+        )
 
 
 def _list(options: argparse.Namespace) -> int:

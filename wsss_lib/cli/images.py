@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wsss_lib.cli.common import FAILED, OK, command, positive
+from wsss_lib.cli.common import FAILED, OK, command, given_path, positive
 
 
 def add(commands: Any) -> None:
@@ -37,14 +37,16 @@ of earlier runs are skipped.
 exit codes: 0 every photo was done; 1 a photo or the weights could not be read; 2 the command was not understood.
 """,
     )
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files, or folders of them")
+    parser.add_argument("images", nargs="+", type=given_path, metavar="IMAGE", help="image files, or folders of them")
     parser.add_argument("--method", metavar="NAME", help="how to find where (default: cam, or the checkpoint's)")
-    parser.add_argument("--checkpoint", type=Path, metavar="FOLDER", help="of a trained method: out_dir of its run")
     parser.add_argument(
-        "--out", type=Path, default=Path("localized"), help="folder of the results (default: localized)"
+        "--checkpoint", type=given_path, metavar="FOLDER", help="of a trained method: out_dir of its run"
+    )
+    parser.add_argument(
+        "--out", type=given_path, default=Path("localized"), help="folder of the results (default: localized)"
     )
     parser.add_argument("--backbone", help="ImageNet network (default: tf_efficientnet_lite0)")
-    parser.add_argument("--weights", type=Path, help="safetensors file, or folder with BACKBONE.safetensors")
+    parser.add_argument("--weights", type=given_path, help="safetensors file, or folder with BACKBONE.safetensors")
     parser.add_argument("--class", dest="classes", action="append", metavar="NAME", help="look for this (repeatable)")
     parser.add_argument("--top", type=positive, default=1, help="without --class: the so many likeliest (default: 1)")
     parser.add_argument("--threshold", type=float, default=0.2, help="share of the map's maximum (default: 0.2)")

@@ -9,11 +9,11 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from wsss_lib.data.records import IGNORE, Batch, Records, Sample, batches, collate, to_device
 from wsss_lib.data.worlds.drawn import WORLDS, drawn_world
+from wsss_lib.files import named_path
 
 __all__ = [
     "IGNORE", "Batch", "DataUnavailable", "Records", "Sample", "Table", "batches", "catalogue", "collate", "describe",
@@ -55,10 +55,12 @@ def load(
         The records.
 
     Raises:
+        TypeError: ``what`` is neither a name nor a path.
         ValueError: Unknown name, split or option.
         FileNotFoundError: There is no such file.
         DataUnavailable: No source could serve the split; the message says how to use a copy of one's own.
     """
+    _check(what, split)
     if isinstance(what, str) and what in WORLDS:
         records: Records = drawn_world(what).load(split or "train", **options)
         return records
@@ -67,11 +69,11 @@ def load(
 
     if isinstance(what, str) and what in DATA_SETS:
         return load_known(what, split or "train", **options)
-    if isinstance(what, str) and _is_a_word(what) and not Path(what).exists():
+    if isinstance(what, str) and _is_a_word(what) and not os.path.exists(what):
         names = [*WORLDS, *DATA_SETS]
         near = difflib.get_close_matches(what, names, n=1)
         raise ValueError(
-            f"{what!r} is neither a known data set nor a file"
+            f"{what!r:.200} is neither a known data set nor a file"
             f"{f' (did you mean {near[0]!r}?)' if near else ''}: choose one of {', '.join(names)}, or pass a path"
         )
     return load_files(what, split, **options)
@@ -86,6 +88,7 @@ def splits(what: str | os.PathLike[str]) -> tuple[str, ...]:
     Returns:
         Names, for example ``("train", "val", "aug")``; of a single file none.
     """
+    _check(what)
     if isinstance(what, str) and what in WORLDS:
         return tuple(drawn_world(what).counts)
     from wsss_lib.data.photos.catalogue import DATA_SETS
@@ -93,9 +96,28 @@ def splits(what: str | os.PathLike[str]) -> tuple[str, ...]:
 
     if isinstance(what, str) and what in DATA_SETS:
         return tuple(DATA_SETS[what].splits)
-    folder = Path(what).expanduser()
+    folder = named_path(what)
     names = splits_in(folder) if folder.is_dir() else []
     return tuple(name for name in names if complete(folder, name) or listing(folder, name))
+
+
+def _check(what: Any, split: str | None = None) -> None:
+    """Refuse what names no data, and a split that is no name.
+
+    Raises:
+        TypeError: Data that are in memory already, or nothing.
+        ValueError: An empty name or path, or a split that is none.
+    """
+    parts = list(what) if isinstance(what, list | tuple) else [what]
+    if strange := [part for part in parts if not isinstance(part, str | os.PathLike)]:
+        raise TypeError(
+            f"what is of type {type(strange[0]).__name__}, expected the name of a data set or a path: "
+            "write data that are in memory to a Parquet file first"
+        )
+    if not parts or not all(os.fspath(part) for part in parts):
+        raise ValueError("what is empty: name a data set, a file or a folder; the current folder is '.'")
+    if split is not None and (not isinstance(split, str) or not split or split == ".." or "/" in split):
+        raise ValueError(f"split is {split!r}, expected a name such as 'train': leave it out for that one")
 
 
 def _is_a_word(what: str) -> bool:

@@ -5,8 +5,10 @@ A record is a dictionary of fields; :mod:`~wsss_lib.data.fields` says what each 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -16,7 +18,7 @@ from wsss_lib.files import sha256_of_text
 
 __all__ = [
     "FIELDS", "IGNORE", "Batch", "Field", "Records", "Sample", "batches", "check_same_classes", "collate", "positions",
-    "register_field", "to_device", "unpadded_batches",
+    "record_number", "register_field", "to_device", "unpadded_batches",
 ]  # fmt: skip
 
 
@@ -86,7 +88,7 @@ class _Subset(Records):
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Sample:
-        return self.parent[self.indices[index]]
+        return self.parent[self.indices[record_number(index, len(self), f"a part of {self.name}/{self.split}")]]
 
     @property
     def labels(self) -> Tensor:
@@ -100,6 +102,8 @@ def positions(indices: Iterable[int] | Tensor, count: int) -> list[int]:
     """Which of ``count`` records are meant by whole numbers from 0, or by one Boolean each; see ``Records.subset``."""
     if not hasattr(indices, "shape") and (isinstance(indices, slice) or not isinstance(indices, Iterable)):
         raise ValueError(f"indices are {indices!r}, expected a list of whole numbers: pass range(…), or [one number]")
+    if hasattr(indices, "__array__") and not isinstance(indices, Tensor):  # a column of pandas has labels of its own
+        indices = np.array(indices)
     listed = indices if hasattr(indices, "shape") else list(indices)
     kinds = {isinstance(i, bool) for i in listed} if isinstance(listed, list) else set()
     if len(kinds) > 1:
@@ -132,6 +136,29 @@ def positions(indices: Iterable[int] | Tensor, count: int) -> list[int]:
     if outside:
         raise IndexError(f"indices {outside[:5]} are outside 0..{count - 1}: choose indices of these {count} records")
     return chosen
+
+
+def record_number(index: int, count: int, what: str) -> int:
+    """Which of ``count`` records a whole number means; negative ones count from the end.
+
+    Args:
+        index: The number.
+        count: Of the records.
+        what: How a message calls the records.
+
+    Raises:
+        TypeError: No whole number; several records are chosen with ``subset``.
+        IndexError: There is no such record; a loop over the records ends with it.
+    """
+    try:
+        number = operator.index(index)
+    except TypeError:
+        number = None
+    if number is None or isinstance(index, bool):
+        raise TypeError(f"record {index!r:.80} of {what}: expected a whole number; choose several with subset([…])")
+    if not -count <= number < count:
+        raise IndexError(f"record {number} of {what}: there are {count}")
+    return number % count
 
 
 def check_same_classes(lists: Mapping[str, Sequence[str]]) -> None:

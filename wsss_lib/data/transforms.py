@@ -38,9 +38,10 @@ class Resize:
     """
 
     def __init__(self, size: int | tuple[int, int]) -> None:
-        lengths = (size,) if isinstance(size, int) else tuple(size)
-        if len(lengths) not in (1, 2) or min(lengths) < 1:
-            raise ValueError(f"size is {size!r}: expected the longer side or (height, width), in pixels")
+        lengths = size if isinstance(size, Sequence) else (size,)
+        whole = all(isinstance(length, int) and not isinstance(length, bool) and length >= 1 for length in lengths)
+        if not whole or len(lengths) != (2 if isinstance(size, Sequence) else 1):
+            raise ValueError(f"size is {size!r:.80}: expected the longer side or (height, width), in pixels")
         self.size = size
 
     def __call__(self, sample: Sample, generator: torch.Generator | None = None) -> Sample:

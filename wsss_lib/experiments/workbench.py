@@ -32,7 +32,7 @@ from wsss_lib.data.worlds.drawn import WORLDS, drawn_world
 from wsss_lib.devices import pick_device
 from wsss_lib.evaluate import measure, measure_boxes3d, measure_grounding, scores
 from wsss_lib.experiments import profiles, recipes
-from wsss_lib.files import cache_folder, sha256_of_text
+from wsss_lib.files import cache_folder, named_path, sha256_of_text
 from wsss_lib.methods import registry
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.train import History, TrainConfig, fit
@@ -95,7 +95,7 @@ class Workbench:
         if not hasattr(seed, "__index__") or not 0 <= seed < 2**63:
             raise ValueError(f"seed is {seed!r}, expected a whole number from 0 to 2**63 - 1: correct the parameter")
         self.profile, self.data, self.seed = profile, data, int(seed)
-        self.device, self.out_dir = pick_device(device), Path(out_dir)
+        self.device, self.out_dir = pick_device(device), named_path(out_dir, "out_dir")
         self.backbone_name, self.weights = _backbone(backbone)
         self.drawn = data in WORLDS
         self.fine_tune, self.side, self.trunk = fine_tune, side, None if self.drawn else trunk

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 import unicodedata
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from wsss_lib.files import sha256_of, sha256_of_text
+from wsss_lib.files import read_json, sha256_of, sha256_of_text
 
 STEM, SLUG = 100, 60
 """Bytes of a photo's and of a class's name that the names of results keep; file systems allow 255 in all."""
@@ -94,7 +93,7 @@ def _of_another(report: Path, photo: Path) -> bool:
     if not report.exists():
         return False
     try:
-        content = json.loads(report.read_text(encoding="utf-8"))
+        content = read_json(report)
     except (OSError, ValueError):
         return True
     return not isinstance(content, dict) or content.get("sha256") != sha256_of(photo)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from wsss_lib.backbones import CAM_NAMES, IMAGENET_NAMES, ImageNetClassifier, imagenet_classifier, no_cam
-from wsss_lib.files import sha256_of
+from wsss_lib.files import named_path, sha256_of
 from wsss_lib.localize.localizer import SHORT_SIDE, ClassifierLocalizer, PhotoLocalizer
 from wsss_lib.localize.trained import TrainedLocalizer, load_trained, side_of
 
@@ -74,6 +74,6 @@ def _named(backbone: str, weights: str | Path | None) -> dict[str, str]:
     """Name and fingerprint of the weights: a file's name, never where it lies on this machine."""
     if weights is None or weights in ("published", "shipped"):
         return {"weights": str(weights or "published")}
-    path = Path(weights).expanduser()
+    path = named_path(weights, "weights")
     path = path / f"{backbone}.safetensors" if path.is_dir() else path
     return {"weights": path.name, "weights_sha256": sha256_of(path)}

@@ -63,7 +63,12 @@ def photo_files(paths: Sequence[str | Path]) -> PhotoFiles:
     Hidden files and earlier results are passed over, and so are folders that are named like photos.
     """
     photos = PhotoFiles()
-    for path in (Path(os.path.expanduser(p)) for p in paths):
+    for name in paths:
+        if not os.fspath(name):
+            sentence = "The name of a photo is empty: give the path of an image, or of a folder of images."
+            photos.failures.append(Failure(Path(), sentence))
+            continue
+        path = Path(os.path.expanduser(name))
         try:
             inside = _inside(path, photos) if path.is_dir() else [path]
             for file in inside:

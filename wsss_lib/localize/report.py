@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from wsss_lib import __version__, maps
 from wsss_lib.backbones import ImageNetClassifier
 from wsss_lib.devices import pick_device
-from wsss_lib.files import sha256_of, write_atomically
+from wsss_lib.files import named_path, sha256_of, write_atomically
 from wsss_lib.localize.localizer import PhotoLocalizer, PhotoMaps, check_method
 from wsss_lib.localize.names import class_slugs, plan_stems, printable
 from wsss_lib.localize.networks import from_checkpoint, from_classifier
@@ -108,7 +108,7 @@ def localize_images(
         )
     if which not in ("largest", "all"):
         raise ValueError(f"There are no boxes {which!r}; choose 'largest' or 'all'.")
-    folder = None if out is None else Path(out)
+    folder = None if out is None else named_path(out, "out")
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ValueError(f"The results cannot go to {folder}, which is a file: name a folder, old or new.")
     where = None if device is None else pick_device(device)

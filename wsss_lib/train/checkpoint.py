@@ -52,7 +52,7 @@ class Checkpoint:
         """The content of a JSON file."""
         path = self.folder / f"{name}.json"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = files.read_json(path)
         except ValueError as error:  # whoever damaged it has made its digest anew
             raise ValueError(f"{path} is not JSON ({error}): start again with resume=False") from error
         if not isinstance(content, dict):
@@ -87,13 +87,14 @@ def root_of(out_dir: str | Path) -> Path:
     """The folder in which a run's checkpoints lie.
 
     Raises:
-        ValueError: ``out_dir`` is a file.
+        ValueError: ``out_dir`` is a file, or empty.
     """
-    if Path(out_dir).is_file():
+    folder = files.named_path(out_dir, "out_dir")
+    if folder.is_file():
         raise ValueError(
             f"out_dir is {out_dir}, which is a file, expected a folder for checkpoints: name another place"
         )
-    return Path(out_dir) / "checkpoints"
+    return folder / "checkpoints"
 
 
 def steps(root: Path) -> list[int]:

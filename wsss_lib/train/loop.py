@@ -111,7 +111,7 @@ def fit(
             f"batch_size {config.batch_size} counts all {machine.count} processes together: set it to at least "
             f"{machine.count}"
         )
-    lock = nullcontext() if out_dir is None else locked(Path(out_dir), machine)
+    lock = nullcontext() if out_dir is None else locked(checkpoint.root_of(out_dir).parent, machine)
     with (
         machine.used(),
         lock,

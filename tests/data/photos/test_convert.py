@@ -95,7 +95,7 @@ def test_white_is_what_the_caller_says() -> None:
 def test_sixteen_bits_a_colour() -> None:
     full = png(16, 2, [struct.pack(">3H", 65535, 32896, 0)], 1)
     assert open_image(full)[:, 0, 0].tolist() == pytest.approx([1, 0.5, 0], abs=0.003)
-    with pytest.raises(ValueError, match="at most 12 of them"):
+    with pytest.raises(ValueError, match="at most 14 of them"):
         open_image(png(16, 2, [struct.pack(">3H", 4095, 2048, 0)], 1))
 
 

@@ -277,7 +277,7 @@ def test_numbers_and_lists_in_a_csv(photos: Path) -> None:
     ("text", "message"),
     [
         (b"", "holds no rows"),
-        (b"image,label\n", "holds no rows"),
+        (b"image,label\n", "holds one line: the first says the names"),
         (b"image,label\na.png,leaf,more\n", "line 2: 3 cells under 2 column names"),
         (b"image,image\na.png,leaf\n", "two columns of one name"),
         (b"a.png,leaf\nb.png,stem\n", r"no column of images among a\.png, leaf: name it"),

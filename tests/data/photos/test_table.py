@@ -390,7 +390,7 @@ def test_a_table_is_picklable_for_workers(tmp_path: Path) -> None:
     assert torch.equal(pickle.loads(stored)[0]["mask"], records[0]["mask"])
     voc_like(tmp_path / "other.parquet")
     os.replace(tmp_path / "other.parquet", tmp_path / "t.parquet")
-    with pytest.raises(ValueError, match="was replaced after it had been loaded"):
+    with pytest.raises(ValueError, match="was replaced or removed after it had been loaded"):
         pickle.loads(stored)
 
 

@@ -216,7 +216,7 @@ def test_records_give_what_the_scenes_hold() -> None:
     assert torch.equal(batch["images"][0], sample["image"])
     assert torch.equal(batch["labels"], records.labels[[3, 0]])
     assert batch["masks"].dtype == torch.int64
-    with pytest.raises(IndexError, match="outside"):
+    with pytest.raises(IndexError, match="there are 5"):
         records[5]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsss_lib.data.photos.boxes import FORMS, corners
+from wsss_lib.data.photos.boxes import FORMS, corners, is_number
 from wsss_lib.data.photos.columns import Columns
 from wsss_lib.data.photos.convert import ImageSource, content
 from wsss_lib.data.photos.labels import Classes, several
@@ -46,7 +47,9 @@ class Forms:
             raise ValueError(f"boxes_are is {self.boxes_are!r}: choose among {', '.join(FORMS)}")
         if self.drawn_on not in (None, "stored", "upright"):
             raise ValueError(f"drawn_on is {self.drawn_on!r}: choose 'stored' or 'upright'")
-        if self.white is not None and not self.white > 0:
+        if self.normalised not in (None, True, False):
+            raise ValueError(f"normalised is {self.normalised!r}: choose True for fractions, or False for pixels")
+        if self.white is not None and not (is_number(self.white) and 0 < self.white < math.inf):
             raise ValueError(f"white is {self.white!r}: expected the largest value of the images, for example 4095")
 
 
@@ -129,7 +132,10 @@ class Annotations:
             kinds = self._box_classes(row, file)
             crowds = self._flags(row, columns.crowd, False)
             values = [0 if k is None else IGNORE if c else k + 1 for k, c in zip(kinds, crowds, strict=True)]
-            return from_segments(mask, values), orientation
+            mask = from_segments(mask, values)
+            if columns.labels:
+                check_labels(mask, self.classes.of_image(row[columns.labels], file), self.classes.names)
+            return mask, orientation
         numbering = self.classes.numbering[file]
         check_values(mask, len(self.classes.names if numbering is None else numbering))
         if numbering is not None:
@@ -137,8 +143,9 @@ class Annotations:
             place[1 : len(numbering) + 1] = np.array(numbering) + 1
             place[IGNORE] = IGNORE
             mask = place[mask]
-        labels = self.classes.of_image(row[columns.labels], file) if columns.labels else None
-        check_labels(mask, labels, self.classes.names)
+        says = "labels" if columns.labels else "box_labels"
+        labels = self.labels_of(row, file, None) if self.says_labels() else None
+        check_labels(mask, labels, self.classes.names, says)
         return mask, orientation
 
     def boxes_of(self, row: Row, file: int, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -209,4 +216,6 @@ class Annotations:
         flags = several(row[column])
         if len(flags) != count:
             raise ValueError(f"{column!r} has {len(flags)} entries for {count} classes of boxes: one each is expected")
+        if strange := [flag for flag in flags if flag not in (0, 1)]:
+            raise ValueError(f"{column!r} holds {strange[0]!r:.80}: expected true or false for each box")
         return [bool(flag) for flag in flags]

@@ -12,6 +12,8 @@ FORMS = ("xyxy", "xywh", "cxcywh")
 """What the four numbers of a box may be: two corners; a corner, width and height; the centre, width and height."""
 _ROUNDING = 1.0
 """Pixels by which a box may reach beyond its image: boxes of resized images often do."""
+_FRACTION = 1.25
+"""The largest number of a box that still may be a fraction: boxes of cropped images reach a little beyond 1."""
 
 
 def corners(cell: Any, height: int, width: int, form: str | None = None, normalised: bool | None = None) -> Tensor:
@@ -30,19 +32,21 @@ def corners(cell: Any, height: int, width: int, form: str | None = None, normali
     Raises:
         ValueError: A box is no box, or not of this form; the message says which and how to name its form.
     """
+    if not isinstance(cell, Sequence):
+        raise ValueError(f"its boxes are {cell!r:.80}: expected a list of four numbers for each")
     rows = [cell] if len(cell) and not isinstance(cell[0], Sequence) else list(cell)
     for number, row in enumerate(rows):
-        if not isinstance(row, Sequence) or len(row) != 4 or not all(_is_number(value) for value in row):
-            raise ValueError(f"box {number} is {row!r}: expected four numbers")
+        if not isinstance(row, Sequence) or len(row) != 4 or not all(is_number(value) for value in row):
+            raise ValueError(f"box {number} is {row!r:.80}: expected four numbers")
     boxes = torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
     if not len(boxes):
         return boxes
     if not boxes.isfinite().all():
         raise ValueError(f"box {_first(~boxes.isfinite().all(1))} holds a value that is no number: leave that box out")
-    if normalised is None and bool((boxes <= 1).all()) and max(height, width) > 1:
+    if normalised is None and bool((boxes <= _FRACTION).all()) and max(height, width) > _FRACTION:
         raise ValueError(
-            "all numbers of the boxes are at most 1, so that they seem to be fractions of the image's sides: say it "
-            "with normalised=True, or normalised=False if they are pixels"
+            f"all numbers of the boxes are at most {float(boxes.max()):.3g}, so that they seem to be fractions of the "
+            "image's sides: say it with normalised=True, or normalised=False if they are pixels"
         )
     if normalised:
         boxes = boxes * torch.tensor([width, height, width, height], dtype=torch.float32)
@@ -75,7 +79,8 @@ def _impossible(boxes: Tensor, height: int, width: int) -> Tensor:
     return outside | (boxes[:, 2:] <= boxes[:, :2]).any(1)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; True and False are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
@@ -61,6 +62,10 @@ class Columns:
         Raises:
             ValueError: A column is missing or uncertain; the message says how to name it.
         """
+        if given is not None and not isinstance(given, Mapping):
+            raise ValueError(f"columns is {given!r:.80}: pass a dictionary, for example {{'image': {held[0]!r}}}")
+        if twice := [name for name, count in Counter(held).items() if count > 1]:
+            raise ValueError(f"two columns are called {twice[0]!r}: rename one")
         given = dict(given or {})
         if strange := set(given) - set(_CERTAIN):
             raise ValueError(f"columns names {sorted(strange)[0]!r}: choose among {', '.join(_CERTAIN)}")

@@ -31,7 +31,9 @@ _TURNS = {
 """For each EXIF orientation what sets the picture upright: swap the axes, then mirror along x, then along y."""
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT, _WHITE_IS_ZERO, _SIGNED = 258, 262, 339, 0, 2
 """Of TIFF 6.0: three tags and two of their values."""
-_TWELVE, _SIXTEEN = 4095, 65_535
+_HALF_OF_EIGHT, _TWELVE, _FOURTEEN, _SIXTEEN = 127, 4095, 16_383, 65_535
+_TURNED = "wsss orientation"
+"""Where :func:`decoded` notes the orientation of an image that Pillow has set upright while reading it."""
 _SIGNATURES = (
     (0, (b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML"), "a web page: download the image itself"),
     (0, (b"version https://git-lfs",), "a pointer of Git LFS: fetch the file itself with `git lfs pull`"),
@@ -85,7 +87,7 @@ def stored_image(source: ImageSource, *, white: float | None = None) -> tuple[Te
             colours = _colours(image)
             _check_depth(image, content, colours)
             pixels = torch.from_numpy(colours).permute(2, 0, 1).float().div_(255)  # (H, W, 3) -> (3, H, W)
-        return pixels, orientation_of(image)
+        return as_stored(pixels, image), orientation_of(image)
 
 
 def content(cell: Any) -> bytes:
@@ -108,7 +110,7 @@ def content(cell: Any) -> bytes:
     if name is None:
         raise ValueError("its image is missing: leave the row out")
     raise ValueError(
-        f"its image cell holds no bytes (path {name!r}): write the table with the images embedded, "
+        f"its image cell holds no bytes (path {name!r:.80}): write the table with the images embedded, "
         "for example with Dataset.to_parquet"
     )
 
@@ -136,7 +138,10 @@ def decoded(source: ImageSource, what: str = "the image") -> Iterator[tuple[Imag
         raise ValueError(f"{what} is empty: save or download it again")
     try:
         image = Image.open(io.BytesIO(content))
+        orientation = orientation_of(image)
         image.load()
+        if orientation != 1 and orientation_of(image) == 1:
+            image.info[_TURNED] = orientation
     except UnidentifiedImageError as error:
         raise ValueError(f"{what} is {_named(content)}") from error
     except Image.DecompressionBombError as error:
@@ -147,8 +152,16 @@ def decoded(source: ImageSource, what: str = "the image") -> Iterator[tuple[Imag
         yield image, content
 
 
+def as_stored(pixels: Tensor, image: Image.Image) -> Tensor:
+    """The pixels (..., H, W) of an image from :func:`decoded` as they are stored: Pillow turns those of a TIFF."""
+    turned = image.info.get(_TURNED, 1)
+    return upright(pixels, {6: 8, 8: 6}.get(turned, turned))
+
+
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none that can be read."""
+    """The EXIF orientation of the pixels as stored, 1 to 8; 1 where there is none that can be read."""
+    if _TURNED in image.info:
+        return int(image.info[_TURNED])
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except (AttributeError, KeyError, OSError, SyntaxError, TypeError, ValueError, ZeroDivisionError, struct.error):
@@ -213,12 +226,12 @@ def _check_depth(image: Image.Image, content: bytes, colours: NDArray[np.uint8])
     """Pillow keeps the upper 8 of 16 bits a colour; of 12 bits in 16 that leaves almost nothing.
 
     Raises:
-        ValueError: The image has 16 bits a channel, and is so dark that they may be 12.
+        ValueError: The image has 16 bits a channel, and is so dark that they may be 12 or 14.
     """
     bits = content[24] if image.format == "PNG" else max(_tag(image, _BITS_PER_SAMPLE, (8,)))
-    if bits == 16 and colours.any() and colours.max() <= _TWELVE >> 8:
+    if bits == 16 and colours.any() and colours.max() <= _FOURTEEN >> 8:
         raise ValueError(
-            "the image has 16 bits a channel and uses at most 12 of them, so that its white is not known: "
+            "the image has 16 bits a channel and uses at most 14 of them, so that its white is not known: "
             "save it with 8 bits a channel"
         )
 
@@ -239,7 +252,7 @@ def _grey(image: Image.Image, white: float | None) -> NDArray[np.float32]:
         raise ValueError(
             f"the image holds values from {low:g} to {high:g}, "
             + ("and its file does not say which is white" if white is None else f"expected 0 to {white:g}")
-            + ": say it (white=4095 for 12 bits, white=65535 for 16), or save the image with 8 bits"
+            + ": say it (white=4095 for 12 bits, 16383 for 14, 65535 for 16), or save the image with 8 bits"
         )
     if _tag(image, _PHOTOMETRIC, 1) == _WHITE_IS_ZERO:
         values = white - values
@@ -261,10 +274,12 @@ def _white(image: Image.Image, values: NDArray[np.float64]) -> float | None:
         return _TWELVE
     if image.format == "PPM":  # Pillow has stretched the range that the header states
         return _SIXTEEN
-    if bits == 32 and high <= 255:  # 8-bit levels, as programs write them that only know long integers or floats
+    if (
+        bits == 32 and _HALF_OF_EIGHT < high <= 255
+    ):  # 8-bit levels, as programs write them that only know long integers or floats
         return 255
     signed = _tag(image, _SAMPLE_FORMAT, (1,))[0] == _SIGNED and bits == 16
-    return _SIXTEEN if not signed and (high == 0 or _TWELVE < high <= _SIXTEEN) else None
+    return _SIXTEEN if not signed and (high == 0 or _FOURTEEN < high <= _SIXTEEN) else None
 
 
 def _tag(image: Image.Image, tag: int, otherwise: Any) -> Any:

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import re
 import shutil
 import tarfile
 import zipfile
@@ -23,7 +24,7 @@ from wsss_lib.data.photos.folders import home, tables
 from wsss_lib.data.photos.hub import fetch_file, list_files
 from wsss_lib.data.photos.layouts import LAYOUTS
 from wsss_lib.data.photos.schema import write
-from wsss_lib.files import sha256_of, write_atomically
+from wsss_lib.files import read_json, sha256_of, write_atomically
 
 _log = logging.getLogger(__name__)
 _FAULTS = (DownloadError, ValueError, KeyError, OSError, tarfile.TarError, zipfile.BadZipFile)
@@ -198,13 +199,21 @@ def _convert(
 
 
 def read_lock(folder: Path) -> dict[str, Any]:
-    """What is noted beside the data: ``tables`` by split and ``downloads`` by address; nothing if it is damaged."""
+    """What is noted beside the data: ``tables`` by split and ``downloads`` by address, without what is damaged."""
     try:
-        lock = json.loads((folder / "lock.json").read_text(encoding="utf-8"))
+        lock = read_json(folder / "lock.json")
     except FileNotFoundError:
         lock = {}
     except (OSError, ValueError) as error:
         _log.warning("%s cannot be read and is begun anew: %s", folder / "lock.json", error)
         lock = {}
     noted = lock if isinstance(lock, dict) else {}
-    return {key: dict(noted[key]) if isinstance(noted.get(key), dict) else {} for key in ("tables", "downloads")}
+    kept, sums = (noted[key] if isinstance(noted.get(key), dict) else {} for key in ("tables", "downloads"))
+    return {
+        "tables": {split: table for split, table in kept.items() if isinstance(table, dict)},
+        "downloads": {url: sha256 for url, sha256 in sums.items() if _is_sha256(sha256)},
+    }
+
+
+def _is_sha256(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from wsss_lib.data.photos.catalogue import DATA_SETS, DataSet, known
 from wsss_lib.data.photos.listings import CSV_SUFFIXES, class_folders
+from wsss_lib.files import named_path
 
 _log = logging.getLogger(__name__)
 _ALIASES = {"val": ("val", "validation"), "validation": ("validation", "val")}
@@ -30,7 +31,7 @@ _SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing",
 def home(root: str | os.PathLike[str] | None = None) -> Path:
     """The folder of all data: ``root``, else the environment's ``WSSS_DATA``, else ``~/.cache/wsss_lib``."""
     if root is not None:
-        return Path(root).expanduser()
+        return named_path(root, "root")
     if set_by_user := os.environ.get("WSSS_DATA"):
         return Path(set_by_user).expanduser()
     if cache := os.environ.get("XDG_CACHE_HOME"):
@@ -63,7 +64,7 @@ def complete(folder: Path, split: str) -> list[Path]:
     """As :func:`tables`, but a split of which parts are missing counts as absent."""
     try:
         return tables(folder, split)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return []
 
 
@@ -83,14 +84,14 @@ def tables(folder: Path, split: str) -> list[Path]:
 
     Raises:
         FileNotFoundError: Some parts of a split in parts are missing.
+        ValueError: The split is there in one file and in parts.
     """
     for alias in _ALIASES.get(split, (split,)):
-        named = re.compile(rf"{re.escape(alias)}(-\d+(-of-(?P<parts>\d+)(-[0-9a-f]+)?)?)?\.parquet")
+        named = re.compile(rf"{re.escape(alias)}(-(?P<number>\d+)(-of-(?P<parts>\d+)(-[0-9a-f]+)?)?)?\.parquet")
         for place in (folder, folder / "data"):
-            parts = [path for path in _parquet_files(place) if named.fullmatch(path.name)]
-            if parts:
-                _check_parts(parts, [m["parts"] for p in parts if (m := named.fullmatch(p.name))])
-                return parts
+            matches = [match for path in _parquet_files(place) if (match := named.fullmatch(path.name))]
+            if matches:
+                return [place / match.string for match in _in_order(matches, place)]
         for place in (folder / alias, folder / "default" / alias):
             if files := _parquet_files(place):
                 return files
@@ -110,7 +111,7 @@ def listing(folder: Path, split: str | None) -> Path | None:
                 return path
         if (place := folder / alias).is_dir() and class_folders(place):
             return place
-    classes = {place.name for place in class_folders(folder)} if split in (None, "train") else set()
+    classes = {place.name.lower() for place in class_folders(folder)} if split in (None, "train") else set()
     return folder if classes and not classes & set(_SPLITS) else None
 
 
@@ -118,13 +119,21 @@ def _parquet_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.parquet") if path.is_file() and not path.name.startswith("."))
 
 
-def _check_parts(files: Sequence[Path], parts: Sequence[str | None]) -> None:
-    expected = {int(p) for p in parts if p is not None}
-    if len(expected) > 1 or (expected and expected != {len(files)}):
-        raise FileNotFoundError(
-            f"{files[0].parent} has {len(files)} files of a split in {max(expected)} parts "
-            f"({', '.join(p.name for p in files[:4])}{', …' if len(files) > 4 else ''}): add the missing ones"
-        )
+def _in_order(matches: Sequence[re.Match[str]], place: Path) -> list[re.Match[str]]:
+    """The parts of a split by their numbers, or its one file; the groups of a match are ``number`` and ``parts``."""
+    names = [match.string for match in matches]
+    listed = f"({', '.join(names[:4])}{', …' if len(names) > 4 else ''})"
+    numbered = [match for match in matches if match["number"]]
+    if len(numbered) not in (0, len(matches)):
+        raise ValueError(f"{place} has a split in one file and in parts {listed}: move one of the two away")
+    numbered.sort(key=lambda match: int(match["number"]))
+    numbers = [int(match["number"]) for match in numbered]
+    expected = {int(match["parts"]) for match in numbered if match["parts"]}
+    gaps = numbers != list(range(numbers[0], numbers[0] + len(numbers))) if numbers else False
+    if gaps or len(expected) > 1 or (expected and expected != {len(numbers)}):
+        parts = f" in {max(expected)} parts" if expected else ""
+        raise FileNotFoundError(f"{place} has {len(numbers)} files of a split{parts} {listed}: add the missing ones")
+    return numbered or list(matches)
 
 
 def splits_in(folder: Path) -> list[str]:
@@ -134,7 +143,7 @@ def splits_in(folder: Path) -> list[str]:
     visible = [path for path in sorted(folder.glob("*")) if not path.name.startswith(".")]
     names |= {path.stem for path in visible if path.suffix in CSV_SUFFIXES and path.is_file()}
     for place in [path for path in (*visible, *sorted(folder.glob("default/*"))) if path.is_dir()]:
-        if _parquet_files(place) or (place.name in _SPLITS and class_folders(place)):
+        if _parquet_files(place) or (place.name.lower() in _SPLITS and class_folders(place)):
             names.add(place.name)
     return sorted(names - {"data"})
 

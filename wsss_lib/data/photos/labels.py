@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,10 +30,13 @@ def class_names(
         names: The list, where the caller states it.
 
     Returns:
-        ``names``; else the list that the first table's types state; else the words in the cells of all tables.
+        ``names``; else the list that the first table's types state; else the words in the cells of all tables, sorted.
+        Beside masks or segments words of PASCAL VOC or MS COCO stand for all classes of that list, by which such masks
+        are numbered.
 
     Raises:
-        ValueError: Two tables state other classes, or none does; the message says how to unite them.
+        ValueError: Two tables state other classes, or none does, or words are written in two ways; the message says
+            what to do.
     """
     holders = [column for column in (columns.labels, columns.box_labels) if column]
     stated = [
@@ -45,9 +52,16 @@ def class_names(
         if len(set(names)) != len(names) or not names:
             raise ValueError(f"names must state each class once, at least one; got {list(names)}")
         for where, held in stated:
-            _check_among(where, held, names)
+            if _is_list(held) or len(held) != len(names):
+                _check_among(where, held, names)
         chosen = tuple(names)
     elif stated:
+        for where, held in stated:
+            if not _is_list(held):
+                raise ValueError(
+                    f"the type of the labels of {where} names a class twice or by nothing ({_few(held)}): pass names= "
+                    f"with {len(held)} names, in the order of their numbers"
+                )
         first_where, chosen = stated[0]
         for where, held in stated[1:]:
             if set(held) != set(chosen):
@@ -58,15 +72,45 @@ def class_names(
     else:
         chosen = ()
     cells = (word for _, rows in tables for word in _words(rows, columns, holders))
-    words = {word if isinstance(word, str) else "" for word in cells}  # "" for all that is no word
+    words = {word if isinstance(word, str) and word.strip() else "" for word in cells}  # "" for all that is no word
     spelt = bool(words) and "" not in words
     if chosen:
         if spelt:
             _check_among("the table", sorted(words), chosen)
         return chosen
     if spelt:
-        return next((known for known in (VOC, COCO) if words <= set(known)), tuple(sorted(words)))
+        _check_words(words)
+        numbered = (VOC, COCO) if columns.mask or columns.segments else ()
+        return next((known for known in numbered if words <= set(known)), tuple(sorted(words)))
     raise ValueError("the table does not say how its classes are called: pass names=, in the order of their numbers")
+
+
+def _is_list(names: Sequence[str]) -> bool:
+    """Whether each of the names means one class."""
+    return len(set(names)) == len(names) and all(name.strip() for name in names)
+
+
+def _check_words(words: Iterable[str]) -> None:
+    """Refuse words that are two spellings of one class, or several classes in one cell.
+
+    A comma alone is no sign of several: names of ImageNet hold one.
+    """
+    remedy = "pass names= if these are names of classes"
+    first: dict[str, str] = {}
+    for word in sorted(words):
+        other = first.setdefault(" ".join(unicodedata.normalize("NFKC", word).casefold().split()), word)
+        if other != word:
+            raise ValueError(f"the classes {other!r} and {word!r} are spelt alike: correct one of them, or {remedy}")
+    parts = Counter(part.strip() for word in first.values() for part in set(re.split("[,;|]", word)))
+    for word in first.values():
+        several_in_it = [part.strip() for part in re.split("[,;|]", word)]
+        if len(several_in_it) > 1 and (re.search("[;|]", word) or any(parts[part] > 1 for part in several_in_it)):
+            raise ValueError(
+                f"the label {word!r:.80} seems to be several classes in one cell: write a list, such as "
+                f"{json.dumps(several_in_it)[:80]}, or {remedy}"
+            )
+        if re.match(r"[\[({]\s*['\"\d\[]|\[.*,.*\]$", word):
+            raise ValueError(f'the label {word!r:.80} is no list: write it as ["a", "b"], or {remedy}')
 
 
 def _check_among(where: str, held: Iterable[str], names: Sequence[str]) -> None:
@@ -126,11 +170,15 @@ class Classes:
         numbering: list[tuple[int, ...] | None] = [None] * len(rows.files)
         for column in (columns.box_labels, columns.labels):
             if column:
-                stated = rows.class_names(column)
+                stated = [held if held and _is_list(held) else None for held in rows.class_names(column)]
                 numbering = [tuple(map(names.index, s)) if s else n for s, n in zip(stated, numbering, strict=True)]
         hot = labels_are == "multi-hot"
-        if labels_are is None and columns.labels and not any(rows.class_names(columns.labels)):
-            hot = _is_multi_hot((row[columns.labels] for row in rows.cells([columns.labels])), len(names))
+        if labels_are is None and columns.labels:
+            numbers = any(rows.class_names(columns.labels))
+            cells = (row[columns.labels] for row in rows.cells([columns.labels]))
+            hot = _is_multi_hot(cells, len(names), numbers)
+        if hot and any(order not in (None, tuple(range(len(names)))) for order in numbering):
+            raise ValueError("labels of one 0 or 1 for each class have the order of the table: leave names= out")
         return cls(names, tuple(numbering), hot)
 
     def of_image(self, cell: Any, file: int) -> list[int]:
@@ -152,8 +200,8 @@ class Classes:
         values = several(cell)
         if len(values) != len(self.names) or any(value not in (0, 1) for value in values):
             raise ValueError(
-                f"its labels are {values!r}, expected one 0 or 1 for each of the {len(self.names)} classes: round soft "
-                "labels, or pass labels_are='numbers' if they are class numbers"
+                f"its labels are {values!r:.80}, expected one 0 or 1 for each of the {len(self.names)} classes: round "
+                "soft labels, or pass labels_are='numbers' if they are class numbers"
             )
         return [k for k, value in enumerate(values) if value]
 
@@ -169,11 +217,14 @@ class Classes:
         """
         if isinstance(value, str):
             if value not in self.names:
-                raise ValueError(f"there is no class {value!r} among {_few(self.names)}: correct it, or pass names=")
+                raise ValueError(
+                    f"there is no class {value!r:.80} among {_few(self.names)}: correct it, or pass names="
+                )
             return self.names.index(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(
-                f"{value!r} is no class: write whole numbers from 0, names, or one 0 or 1 for each class of the table"
+                f"{value!r:.80} is no class: write whole numbers from 0, names, or one 0 or 1 for each class of the "
+                "table"
             )
         numbering = self.numbering[file]
         if not 0 <= value < len(self.names if numbering is None else numbering):
@@ -192,11 +243,16 @@ def _is_missing(cell: Any) -> bool:
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 
-def _is_multi_hot(cells: Iterable[Any], classes: int) -> bool:
+def _is_multi_hot(cells: Iterable[Any], classes: int, numbers: bool = False) -> bool:
     """Whether lists of numbers are one 0 or 1 for each class. A repeated class number gives them away.
 
+    Args:
+        cells: The labels of each image.
+        classes: K.
+        numbers: Whether the table's type says that they are class numbers.
+
     Raises:
-        ValueError: Both readings are possible, or they are for another number of classes.
+        ValueError: Both readings are possible, or they are for another number of classes, or contradict their type.
     """
     lengths: set[int] = set()
     repeated = any_one = False
@@ -214,9 +270,11 @@ def _is_multi_hot(cells: Iterable[Any], classes: int) -> bool:
         return False
     (length,) = lengths
     if length == 1 and (classes > 1 or any_one):
-        return classes == 1
-    if length == classes and repeated:
+        return classes == 1 and not numbers
+    if length == classes and repeated and not numbers:
         return True
+    if numbers and not (length == classes > 2 and repeated):  # two objects an image may be of two classes
+        return False
     if length == classes or repeated:
         raise ValueError(
             f"every cell of labels holds {length} number{'s' * (length > 1)}, all 0 or 1, for {classes} "

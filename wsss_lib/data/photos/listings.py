@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,16 @@ from wsss_lib.files import sha256_of, sha256_of_text
 
 _log = logging.getLogger(__name__)
 CSV_SUFFIXES = (".csv", ".tsv")
+_NUMBER = re.compile("0|[1-9][0-9]{0,17}")
+"""A whole number as programs write it; 007 is a word."""
+_FOREIGN = {"__MACOSX", "@eaDir", "$RECYCLE.BIN"}
+"""Folders that systems leave among a person's own."""
+_PICTURES = {"images", "image", "imgs", "img", "jpegimages", "photos"}
+_ANNOTATIONS = {
+    *("masks", "mask", "annotations", "labels", "labelmaps", "segmentation", "segmentations", "groundtruth", "gt"),
+    *("segmentationclass", "segmentationobject", "trimaps"),
+}
+"""Names, in lower case, of folders of images and of what was drawn on them: such folders are no classes."""
 
 
 def rows_of(files: Sequence[Path]) -> Rows:
@@ -92,6 +103,8 @@ def csv_rows(path: Path) -> ListedRows:
     columns = [name.strip() for name in filled[0][1]] if filled else []
     if len(set(columns)) < len(columns):
         raise ValueError(f"{path} has two columns of one name among {', '.join(columns)}: rename one")
+    if len(filled) == 1:
+        raise ValueError(f"{path} holds one line: the first says the names of the columns, then come the rows")
     rows = []
     for number, cells in filled[1:]:
         if len(cells) != len(columns):
@@ -105,20 +118,18 @@ def _value(cell: str) -> Any:
     if cell.startswith("["):
         try:
             return json.loads(cell)
-        except ValueError:
+        except (ValueError, RecursionError):  # the row says what is wrong with it
             return cell
     return cell or None
 
 
 def _numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Columns that hold whole numbers only, as numbers."""
+    """Columns that hold whole numbers only, or nothing, as numbers."""
     for column in rows[0] if rows else ():
         cells = [row[column] for row in rows]
-        if all(
-            isinstance(cell, str) and cell.isascii() and cell.isdigit() and str(int(cell)) == cell for cell in cells
-        ):
+        if any(cells) and all(cell is None or (isinstance(cell, str) and _NUMBER.fullmatch(cell)) for cell in cells):
             for row in rows:
-                row[column] = int(row[column])
+                row[column] = None if row[column] is None else int(row[column])
     return rows
 
 
@@ -129,11 +140,26 @@ def folder_rows(folder: Path) -> ListedRows:
         folder: Of the class folders; hidden files are passed over, others that are no images with a warning.
 
     Raises:
-        ValueError: It holds no images.
+        ValueError: It holds no images, or a folder of images beside one of masks.
     """
     rows: list[dict[str, Any]] = []
-    strange: list[Path] = []
-    for place in class_folders(folder):
+    classes = class_folders(folder)
+    names = {place.name.lower().replace("_", "") for place in classes}
+    if names & _PICTURES and names & _ANNOTATIONS:
+        raise ValueError(
+            f"{folder} holds {', '.join(place.name for place in classes)}, which seem to be images and their masks, no "
+            "classes: write a CSV with the columns image, mask and label"
+        )
+    strange = [path for path in _visible_files(folder, below=False) if _is_readable(path)]
+    if strange:
+        _log.warning(
+            "%d images lie in %s itself, in the folder of no class, and are left out: %s%s", len(strange), folder,
+            ", ".join(path.name for path in strange[:3]), ", …" if len(strange) > 3 else "",
+        )  # fmt: skip
+    if empty := [place.name for place in _visible_folders(folder) if place not in classes]:
+        _log.warning("%s in %s holds no image that can be read, and is no class", ", ".join(empty[:5]), folder)
+    strange = []
+    for place in classes:
         for path in sorted(_visible_files(place)):
             if _is_readable(path):
                 name = path.relative_to(folder).as_posix()
@@ -150,13 +176,18 @@ def folder_rows(folder: Path) -> ListedRows:
 
 def class_folders(folder: Path) -> list[Path]:
     """The folders directly in a folder that hold an image somewhere below, by name; hidden ones are passed over."""
-    places = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [place for place in places if any(_is_readable(path) for path in _visible_files(place))]
+    return [place for place in _visible_folders(folder) if any(map(_is_readable, _visible_files(place)))]
 
 
-def _visible_files(folder: Path) -> Iterator[Path]:
-    """The files below a folder, without hidden ones (``._a.jpg``), dangling links and pipes."""
-    for path in folder.rglob("*"):
+def _visible_folders(folder: Path) -> list[Path]:
+    """The folders directly in a folder, by name, without hidden ones and those that a system has left there."""
+    places = (path for path in folder.iterdir() if path.is_dir() and path.name not in _FOREIGN)
+    return sorted(path for path in places if not path.name.startswith("."))
+
+
+def _visible_files(folder: Path, below: bool = True) -> Iterator[Path]:
+    """The files in a folder, and in those below it, without hidden ones (``._a.jpg``), dangling links and pipes."""
+    for path in folder.rglob("*") if below else folder.iterdir():
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
             yield path
 

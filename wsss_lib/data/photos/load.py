@@ -12,6 +12,7 @@ from wsss_lib.data.photos.catalogue import known
 from wsss_lib.data.photos.fetch import DataUnavailable, prepare, unavailable
 from wsss_lib.data.photos.folders import complete, listing, locate, splits_in, tables
 from wsss_lib.data.photos.table import Table
+from wsss_lib.files import named_path
 
 
 def load_known(
@@ -59,18 +60,21 @@ def load_files(
 
     Raises:
         FileNotFoundError: There is no such file, or the folder has no such split.
+        ValueError: A file is named twice.
     """
     if isinstance(where, str | os.PathLike):
-        path = Path(where).expanduser()
-        if path.is_dir():
+        path = named_path(where)
+        if os.path.isdir(path):
             return _load_folder(path, split, options)
         pattern = str(path).replace("[", "[[]")  # only * and ? stand for others
-        files = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(pattern)) if Path(p).is_file()]
+        files = [path] if os.path.isfile(path) else [Path(p) for p in sorted(glob.glob(pattern)) if os.path.isfile(p)]
     else:
-        files = [Path(each).expanduser() for each in where]
-    missing = [file for file in files if not file.is_file()]
+        files = [named_path(each) for each in where]
+    missing = [file for file in files if not os.path.isfile(file)]
     if missing or not files:
-        raise FileNotFoundError(f"there is no file {missing[0] if missing else where}: check the path")
+        raise FileNotFoundError(f"there is no file {str(missing[0] if missing else where)[:200]}: check the path")
+    if len({os.path.realpath(file) for file in files}) < len(files):
+        raise ValueError(f"one file is named twice among {', '.join(map(str, files))}: name each once")
     return Table(files, name=files[0].resolve().parent.name, split=split or files[0].stem, **options)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from wsss_lib.data.photos.convert import ImageSource, decoded, orientation_of
+from wsss_lib.data.photos.convert import ImageSource, as_stored, decoded, orientation_of
 from wsss_lib.data.records import IGNORE
 
 _INDICES = "save the mask as a grey PNG that holds 0 for background, k + 1 for class k, and 255 for pixels not to count"
@@ -38,7 +38,8 @@ def stored_mask(source: ImageSource) -> tuple[NDArray[np.uint8], int]:
         ValueError: No image, a lossy one, or one whose values have no certain meaning.
     """
     with decoded(source, "the mask") as (image, _):
-        return _indices(image), orientation_of(image)
+        indices = torch.from_numpy(_indices(image))
+        return as_stored(indices, image).numpy(), orientation_of(image)
 
 
 def mask_array(source: ImageSource) -> NDArray[np.uint8]:
@@ -47,7 +48,7 @@ def mask_array(source: ImageSource) -> NDArray[np.uint8]:
 
 
 def _indices(image: Image.Image) -> NDArray[np.uint8]:
-    if image.format in ("JPEG", "MPO"):
+    if image.format in ("JPEG", "MPO", "JPEG2000") or image.info.get("compression") == "jpeg":
         raise ValueError(f"the mask is a JPEG, whose values are no longer exact: {_INDICES}")
     if image.mode == "P":
         return _from_palette(image)
@@ -188,13 +189,16 @@ def check_values(mask: NDArray[np.uint8], classes: int) -> None:
         raise ValueError(f"the mask holds {shown[-1] + 1}, but there are {classes} classes (and 255): {_INDICES}")
 
 
-def check_labels(mask: NDArray[np.uint8], labels: Sequence[int] | None, names: Sequence[str]) -> None:
+def check_labels(
+    mask: NDArray[np.uint8], labels: Sequence[int] | None, names: Sequence[str], says: str = "labels"
+) -> None:
     """Refuse a mask that contradicts the image's labels.
 
     Args:
         mask: (H, W) uint8.
         labels: 0-based classes in the image; None where only the mask says them.
         names: Of the classes.
+        says: What the labels are taken from, ``"labels"`` or ``"box_labels"``.
 
     Raises:
         ValueError: It shows a class that the labels do not name, or no class although they name one; or it alone
@@ -210,7 +214,8 @@ def check_labels(mask: NDArray[np.uint8], labels: Sequence[int] | None, names: S
     if more := sorted(set(shown) - set(labels)):
         raise ValueError(
             f"the mask shows {names[more[0]]!r} (its value {more[0] + 1}), but the labels name {named}: correct one of "
-            "them, or take the labels from the mask with columns={'labels': None}"
+            f"them, pass names= in the order of the mask's values, or take the labels from the mask with "
+            f"columns={{{says!r}: None}}"
         )
     if labels and not shown:
         held = "only 0 and 255, and 255 is ignored" if ignored else "only 0, the background"

@@ -97,8 +97,9 @@ class ParquetRows:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.files, self.columns = state["files"], state["columns"]
-        if state["stamps"] != [_stamp(file) for file in self.files]:
-            raise ValueError(f"{self.files[0]} was replaced after it had been loaded: load it again")
+        for file, then in zip(self.files, state["stamps"], strict=True):
+            if not file.is_file() or _stamp(file) != then:
+                raise ValueError(f"{file} was replaced or removed after it had been loaded: load it again")
         self._open()
 
     def __len__(self) -> int:
@@ -197,4 +198,6 @@ def _stated(schema: pa.Schema, column: str) -> ClassNames:
         names = feature.get("names") if isinstance(feature, dict) else None
     except (ValueError, AttributeError, IndexError):  # a note of another program, which says nothing of classes
         return None
-    return tuple(map(str, names)) if isinstance(names, list) and names else None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str | int) for name in names):
+        return None
+    return tuple(map(str, names))

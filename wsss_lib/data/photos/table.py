@@ -6,7 +6,9 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from wsss_lib.data.photos.labels import Classes, class_names
 from wsss_lib.data.photos.listings import rows_of
 from wsss_lib.data.photos.masks import boxes_from_mask
 from wsss_lib.data.photos.rows import Rows
-from wsss_lib.data.records import IGNORE, Records, Sample
+from wsss_lib.data.records import IGNORE, Records, Sample, record_number
 from wsss_lib.data.transforms import Resize
 from wsss_lib.files import sha256_of_text
 
@@ -60,6 +62,8 @@ class Table(Records):
     ) -> None:  # fmt: skip
         if others not in ("background", "ignore"):
             raise ValueError(f"others is {others!r}: choose 'background' or 'ignore'")
+        if strange := set(forms) - {field.name for field in fields(Forms)}:
+            raise ValueError(f"there is no option {sorted(strange)[0]!r}: choose among {', '.join(_options())}")
         self.name, self.split = name, split
         given = Forms(**forms)
         self._rows = rows_of(files)
@@ -95,9 +99,7 @@ class Table(Records):
         return len(self._positions)
 
     def __getitem__(self, index: int) -> Sample:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"record {index} of {self.name}/{self.split}: there are {len(self)}")
-        position = self._positions[index]
+        position = self._positions[record_number(index, len(self), f"{self.name}/{self.split}")]
         with self._explained(position):
             sample = self._sample(self._rows.row(position, self._read.columns.used()), position)
         return sample if self._resize is None else self._resize(sample)
@@ -173,6 +175,12 @@ class Table(Records):
         return hot
 
 
+def _options() -> list[str]:
+    """What a caller may say of a table."""
+    own = [name for name in signature(Table).parameters if name not in ("files", "name", "split", "siblings", "forms")]
+    return own + [field.name for field in fields(Forms)]
+
+
 @contextmanager
 def _naming(file: Path) -> Iterator[None]:
     """An error of a table as a whole, with its file in front."""
@@ -202,6 +210,8 @@ def _size(pixels: Tensor) -> tuple[int, int]:
 
 
 def _chosen(classes: Sequence[str], every: tuple[str, ...]) -> tuple[str, ...]:
+    if isinstance(classes, str):
+        raise ValueError(f"classes is {classes!r}: pass a list of class names")
     if unknown := [c for c in classes if c not in every]:
         raise ValueError(f"there is no class {unknown[0]!r}: choose among {', '.join(every)}")
     if len(set(classes)) != len(classes) or not classes:

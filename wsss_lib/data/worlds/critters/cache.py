@@ -27,6 +27,8 @@ def read_scenes(path: Path, count: int, size: int) -> Scenes | None:
         The scenes; None where there is no such file, or, with a warning, where its content is not what it should be.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")  # a pipe would wait for a writer
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _ARRAYS}
             objects = json.loads(bytes(stored["objects"]).decode())

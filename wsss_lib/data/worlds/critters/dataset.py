@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsss_lib.data.records import Batch, Records, Sample, positions
+from wsss_lib.data.records import Batch, Records, Sample, positions, record_number
 from wsss_lib.data.transforms import RandomFlip
 from wsss_lib.data.worlds.critters.cache import read_scenes, write_scenes
 from wsss_lib.data.worlds.critters.scene import Scenes, render
@@ -90,9 +90,7 @@ class Critters(Records):
         }
 
     def __getitem__(self, index: int) -> Sample:
-        if not -self.count <= index < self.count:
-            raise IndexError(f"index {index} is outside 0..{self.count - 1}: ask for an image of this split")
-        b = self.batch([index % self.count])
+        b = self.batch([record_number(index, self.count, f"{self.name}/{self.split}")])
         return {
             "image": b["images"][0],
             "labels": b["labels"][0],
