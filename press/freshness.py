@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from press import cells, syntax
-from press.chapter import Chapter, Problem
-from press.normalise import normalise
 from wsss_lib.experiments import results
 from wsss_lib.files import read_json, sha256_of, sha256_of_text, write_atomically
 
@@ -53,8 +51,7 @@ def made_of(root: Path, notebook: cells.Notebook, values: Mapping[str, Any] | No
 def record(target: Path) -> dict[str, Any]:
     """What is kept of the run that made an executed notebook; empty where nothing is.
 
-    ``parts`` as :func:`made_of`; ``agrees``: :func:`outputs` of the stored chapter with which it agreed, or nothing;
-    ``about``: date, seconds, memory and machine, where they were measured.
+    ``parts`` as :func:`made_of`; ``about``: date, seconds, memory and machine, where they were measured.
     """
     path = target.with_suffix(".json")
     try:
@@ -64,30 +61,10 @@ def record(target: Path) -> dict[str, Any]:
     return kept if isinstance(kept, dict) else {}
 
 
-def keep(target: Path, parts: Mapping[str, str], agrees: str = "", about: Mapping[str, Any] | None = None) -> None:
+def keep(target: Path, parts: Mapping[str, str], about: Mapping[str, Any] | None = None) -> None:
     """Write the record of a run beside its executed notebook."""
-    kept = {"parts": dict(parts), "agrees": agrees, "about": dict(about or {})}
+    kept = {"parts": dict(parts), "about": dict(about or {})}
     write_atomically(target.with_suffix(".json"), json.dumps(kept, indent=1) + "\n")
-
-
-def outputs(notebook: cells.Notebook) -> str:
-    """Digest of a chapter's outputs, as the normaliser writes them."""
-    texts = [cell.outputs for cell in cells.code_cells(normalise(notebook))]
-    return sha256_of_text(json.dumps(texts, sort_keys=True))[:DIGITS]
-
-
-def fresh(chapter: Chapter) -> Iterator[Problem]:
-    """A run of the code, library, results and versions that are here now agrees with the stored outputs."""
-    root = chapter.path.resolve().parents[2]
-    kept = record(root / "_build" / "run" / "book" / chapter.path.name)
-    now = made_of(root, chapter.notebook)
-    if kept.get("parts") == now and kept.get("agrees") == outputs(chapter.notebook):
-        return
-    before = kept.get("parts") or {}
-    changed = ", ".join(part for part, digest in now.items() if before.get(part) != digest)
-    why = "none was made here" if not before else f"{changed} changed" if changed else "the last one differs"
-    remedy = f"run `wsss run {chapter.name} --confirm`, or --in-place where what is shown should change"
-    yield chapter.problem(None, f"stores outputs with which no run of the present code agrees ({why}): {remedy}")
 
 
 def versions() -> dict[str, str]:
@@ -149,6 +126,3 @@ def _local(values: Mapping[str, Any]) -> list[Path]:
 def _environment(lock: Path) -> str:
     locked = sha256_of(lock) if lock.is_file() else "no lock"
     return json.dumps([locked, platform.machine(), platform.system(), versions()])
-
-
-CHECKS = (fresh,)

@@ -2,7 +2,7 @@
 
 A stamp is written when outputs are stored (``wsss run NAME --in-place``) or confirmed (``--confirm``: executed again,
 and what came out agrees with what is stored). It tells readers when, where and with what; whether a chapter is fresh
-is another question (:mod:`press.freshness`). Its digest of the outputs shows that nobody edited them since.
+is another question (:mod:`press.check.fresh`). Its digest of the outputs shows that nobody edited them since.
 
 Times and versions live here and never in a notebook, so that a notebook's difference shows what changed.
 """
@@ -20,8 +20,9 @@ from typing import Any
 
 from press import cells
 from press.chapter import Chapter, Problem
-from press.freshness import DIGITS, outputs, versions
-from wsss_lib.files import read_json, write_atomically
+from press.freshness import DIGITS, versions
+from press.normalise import normalise
+from wsss_lib.files import read_json, sha256_of_text, write_atomically
 
 FILE = Path("book", "stamps.json")
 _WRITING = threading.Lock()
@@ -80,6 +81,12 @@ def stamp(root: Path, name: str, notebook: cells.Notebook, run: Mapping[str, Any
         known = {k: v for k, v in read(root).items() if (root / "book" / "chapters" / f"{k}.ipynb").is_file()}
         known[name] = {**run, "versions": versions(), "outputs": outputs(notebook)}
         write_atomically(root / FILE, json.dumps(known, indent=1, sort_keys=True) + "\n")
+
+
+def outputs(notebook: cells.Notebook) -> str:
+    """Digest of a chapter's outputs, as the normaliser writes them."""
+    texts = [cell.outputs for cell in cells.code_cells(normalise(notebook))]
+    return sha256_of_text(json.dumps(texts, sort_keys=True))[:DIGITS]
 
 
 def stamped(chapter: Chapter) -> Iterator[Problem]:

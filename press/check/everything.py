@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from press import cells, freshness, stamps
+from press import cells, stamps
 from press.chapter import Chapter, Problem
-from press.check import addresses, checks, compare, completeness, drift, page, prose, site
+from press.check import addresses, checks, compare, completeness, drift, fresh, page, prose, site
 from press.check.requirements import requirements
 from press.editions import exercises
 from press.project import ProjectError, chapters
@@ -22,7 +22,7 @@ OF_A_CHAPTER = (
     *prose.CHECKS,
     *addresses.CHECKS,
     *stamps.CHECKS,
-    *freshness.CHECKS,
+    *fresh.CHECKS,
 )
 OF_THE_PROJECT: tuple[Callable[[Path], Iterator[Problem]], ...] = (
     requirements,

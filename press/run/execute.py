@@ -1,19 +1,23 @@
 """Execute one prepared notebook with papermill; run as ``python -m press.run.execute JOB``.
 
-A process of its own for each chapter, with a bare environment: a user's start-up files, matplotlibrc or PYTHONPATH
-change nothing, and the library is the one that is running. Lines of JSON on standard output tell the parent how far
-it is.
+A process of its own for each chapter (:func:`start`), with a bare environment: a user's start-up files, matplotlibrc or
+PYTHONPATH change nothing, and the library is the one that is running. Lines of JSON on standard output tell the parent
+how far it is.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from press import cells
+from press.run.kernels import START, PolledManager
 from wsss_lib.memory import peak_mib
 
 THREADS = "WSSS_THREADS"
@@ -70,6 +74,60 @@ def specify_kernel(work: Path, python: Path | None = None) -> None:
     (folder / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
 
 
+def start(
+    notebook: cells.Notebook,
+    work: Path,
+    variables: Mapping[str, str],
+    *,
+    timeout: int | None,
+    python: Path | None = None,
+    heard: Callable[[dict[str, Any]], None] = lambda message: None,
+    started: Callable[[subprocess.Popen[str]], None] = lambda process: None,
+) -> dict[str, Any]:
+    """Execute a notebook in a process of its own, in an empty folder, into ``work/out.ipynb``.
+
+    Args:
+        notebook: What to execute.
+        work: A folder that holds nothing else.
+        variables: The process's :func:`environment`.
+        timeout: Seconds that a cell may take.
+        python: The kernel's interpreter, if it is another one (:func:`specify_kernel`).
+        heard: Is told which cell begins.
+        started: Is given the process, so that somebody can end it.
+
+    Returns:
+        What :func:`main` says, or ``error`` where it was stopped before it could.
+    """
+    (work / "empty").mkdir(parents=True)
+    specify_kernel(work, python)
+    cells.write(notebook, work / "in.ipynb")
+    places = {"input": str(work / "in.ipynb"), "output": str(work / "out.ipynb"), "folder": str(work / "empty")}
+    (work / "job.json").write_text(json.dumps(places | {"timeout": timeout}), encoding="utf-8")
+    answer: dict[str, Any] = {}
+    with (work / "log").open("w+") as log:
+        command = [sys.executable, "-m", "press.run.execute", str(work / "job.json")]
+        process = subprocess.Popen(
+            command, cwd=work / "empty", env=dict(variables), stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        started(process)
+        longest = timeout * (len(cells.code_cells(notebook)) + 1) if timeout else threading.TIMEOUT_MAX / 2
+        watch = threading.Timer(START + longest, process.kill)
+        watch.daemon = True
+        watch.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            try:
+                answer = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            heard(answer)
+        process.wait()
+        watch.cancel()
+        log.seek(0)
+        tail = log.read().strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
+    return answer if {"ok", "error"} & set(answer) else {"error": f"the runner stopped ({tail[0]})"}
+
+
 def main(job: dict[str, Any]) -> dict[str, Any]:
     """Execute ``job["input"]`` in ``job["folder"]`` into ``job["output"]``.
 
@@ -78,8 +136,6 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     """
     import nbclient.exceptions
     import papermill
-
-    from press.run.kernels import START, PolledManager
 
     notebook = cells.read(Path(job["input"]))
     places = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]

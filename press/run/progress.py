@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Mapping
+from typing import Any
 
 EVERY = 15.0
 """Seconds between two lines about the chapters under way."""
@@ -17,46 +17,30 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Chapters under way, each with cell k/n and elapsed time."""
+    """Chapters under way, each with the cell that it has come to."""
 
     def __init__(self, tell: Callable[[str], None] = print) -> None:
         self._tell = tell
-        self._state: dict[str, tuple[float, int, int]] = {}
+        self._under_way: dict[str, str] = {}
+        self._last = time.monotonic()
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._tick, daemon=True)
-
-    def __enter__(self) -> Progress:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def start(self, name: str) -> None:
         """A chapter's kernel is about to start."""
         with self._lock:
-            self._state[name] = (time.monotonic(), 0, 0)
             self._tell(f"{name}: started")
 
-    def at(self, name: str, cell: int, of: int) -> None:
-        """Cell ``cell`` of ``of`` has begun."""
+    def at(self, name: str, message: Mapping[str, Any]) -> None:
+        """A cell has begun: ``{"cell": 3, "of": 40}``; another message says nothing."""
         with self._lock:
-            self._state[name] = (self._state[name][0], cell, of)
+            if "cell" in message:
+                self._under_way[name] = f"{name} cell {message['cell']}/{message['of']}"
+            if time.monotonic() - self._last > EVERY:
+                self._last = time.monotonic()
+                self._tell("   ".join(self._under_way.values()))
 
     def end(self, name: str, line: str) -> None:
         """The chapter is over; ``line`` says how."""
         with self._lock:
-            self._state.pop(name, None)
+            self._under_way.pop(name, None)
             self._tell(line)
-
-    def _tick(self) -> None:
-        while not self._stop.wait(EVERY):
-            now = time.monotonic()
-            with self._lock:
-                parts = [f"{name} cell {k}/{n} {clock(now - since)}" for name, (since, k, n) in self._state.items()]
-                if parts:
-                    self._tell("   ".join(parts))

@@ -25,7 +25,7 @@ from press.project import ProjectError, chapters
 from press.run import execute
 from press.run.progress import Progress, clock
 from wsss_lib.experiments.profiles import PROFILES
-from wsss_lib.files import sha256_of_text, write_atomically
+from wsss_lib.files import sha256_of_text
 
 Store = Literal["no", "outputs", "confirm"]
 
@@ -41,9 +41,8 @@ class Job:
     executed: cells.Notebook
     parts: Mapping[str, str]
     """What the run is made of, from before it starts; see :func:`press.freshness.made_of`."""
-    plain: bool
-    """Whether the chapter runs as it is stored, so that what it computes can be compared with that."""
-    seconds: float = float("inf")
+    seconds: float
+    """What it took when it was last stored: the longest starts first, which shortens the whole."""
     cached: bool = False
     failure: str = ""
     about: dict[str, Any] = field(default_factory=dict)
@@ -107,7 +106,8 @@ def run(
             tell(job.failure or f"{job.name}: unchanged")
     if due:
         offline = PROFILES[profile].offline and not {"data", "backbone"} & set(given)
-        with Progress(tell) as progress, ThreadPoolExecutor(max(1, jobs)) as pool:
+        progress = Progress(tell)
+        with ThreadPoolExecutor(max(1, jobs)) as pool:
             running: list[subprocess.Popen[str]] = []
             work = [pool.submit(_execute, job, root, limit, profile, offline, store, progress, running) for job in due]
             try:
@@ -119,7 +119,6 @@ def run(
                 for process in list(running):
                     process.terminate()
                 raise
-        _remember(root, profile, due)
     return plan
 
 
@@ -127,7 +126,7 @@ def prepare(
     root: Path, paths: Sequence[Path], profile: str, given: Mapping[str, str], folder: Path, typed_in: Path
 ) -> list[Job]:
     """Check every chapter's parameters and compute the keys; nothing runs."""
-    known = durations(root)
+    known = stamps.read(root)
     plain = profile == "book" and not given
     result = []
     for path in paths:
@@ -145,17 +144,10 @@ def prepare(
             shown=parameters.inject(notebook, path.stem, shown),
             executed=exercises.with_trials(executed) if plain else executed,
             parts=parts,
-            plain=plain,
-            seconds=known.get(f"{profile}/{path.stem}", float("inf")),
+            seconds=known.get(path.stem, {}).get("seconds", float("inf")),
         )
         result.append(job)
     return result
-
-
-def agrees(job: Job) -> bool:
-    """Whether a run made of the same parts is kept and agrees with what the chapter stores."""
-    kept = freshness.record(job.target)
-    return kept.get("parts") == job.parts and kept.get("agrees") == freshness.outputs(cells.read(job.source))
 
 
 def checkpoints(root: Path, name: str, profile: str, parts: Mapping[str, str]) -> Path:
@@ -192,96 +184,56 @@ def _execute(
     progress: Progress,
     running: list[subprocess.Popen[str]],
 ) -> None:
-    started = time.monotonic()
+    began = time.monotonic()
+    one_thread = PROFILES[profile].offline
+    progress.start(job.name)
     with tempfile.TemporaryDirectory(prefix="wsss-run-", ignore_cleanup_errors=True) as name:
         work = Path(name).resolve()
-        (work / "empty").mkdir()
-        execute.specify_kernel(work)
-        cells.write(job.executed, work / "in.ipynb")
-        order = {"input": work / "in.ipynb", "output": work / "out.ipynb", "folder": work / "empty", "timeout": limit}
-        (work / "job.json").write_text(json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in order.items()}))
-        cache = root / "_build" / "cache"
-        cache.mkdir(parents=True, exist_ok=True)
-        one_thread = PROFILES[profile].offline
-        progress.start(job.name)
-        with (work / "log").open("w+") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "press.run.execute", str(work / "job.json")],
-                cwd=work / "empty",
-                env=execute.environment(work, cache, one_thread=one_thread, offline=offline),
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-            running.append(process)
-            answer: dict[str, Any] = {}
-            assert process.stdout is not None
-            for line in process.stdout:
-                answer = _message(line) or answer
-                if "cell" in answer:
-                    progress.at(job.name, answer["cell"], answer["of"])
-            process.wait()
-            running.remove(process)
-            log.seek(0)
-            tail = log.read().strip().splitlines()[-1:]
-        job.seconds = time.monotonic() - started
-        hidden = [str(work / "empty"), str(work), str(root), sys.prefix, str(Path.home()), tempfile.gettempdir()]
+        answer = execute.start(
+            job.executed,
+            work,
+            execute.environment(work, root / "_build" / "cache", one_thread=one_thread, offline=offline),
+            timeout=limit,
+            heard=lambda message: progress.at(job.name, message),
+            started=running.append,
+        )
+        seconds = time.monotonic() - began
         if answer.get("ok"):
             result = cells.read(work / "out.ipynb")
-            job.about = stamps.about(result, profile, job.seconds, answer["memory_mb"], one_thread)
-            finish(job, result, store, hidden)
-            progress.end(job.name, job.failure or f"{job.name}: done in {clock(job.seconds)}")
+            job.about = stamps.about(result, profile, seconds, answer["memory_mb"], one_thread)
+            finish(job, result, store, hidden(root, work))
+            progress.end(job.name, job.failure or f"{job.name}: done in {clock(seconds)}")
             return
         failed = job.target.with_suffix(".failed.ipynb")
         if (work / "out.ipynb").is_file():
             failed.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(work / "out.ipynb", failed)
-        what = answer.get("error") or f"the runner stopped ({' '.join(tail) or f'exit code {process.returncode}'})"
         where = f" in {answer['where']}" if answer.get("where") else ""
-        job.failure = f"{job.name} failed{where}: {what}; its outputs are in {_short(failed, root)}"
+        shown = failed.relative_to(root) if failed.is_relative_to(root) else failed
+        job.failure = f"{job.name} failed{where}: {answer['error']}; its outputs are in {shown}"
         progress.end(job.name, job.failure)
 
 
+def hidden(root: Path, work: Path) -> list[str]:
+    """Places of this machine that no output names: those of the run and of the clone, home, and the like."""
+    return [str(work / "empty"), str(work), str(root), sys.prefix, str(Path.home()), tempfile.gettempdir()]
+
+
 def finish(job: Job, executed: cells.Notebook, store: Store, hidden: Sequence[str]) -> None:
-    """Write the normalised result, compare it with what the chapter stores, or store it there; then its record."""
+    """Write the normalised result and its record; store its outputs in the chapter, or compare them with these."""
     result = normalise(carry_over(job.shown, executed), hidden)
     cells.write(result, job.target)
     job.target.with_suffix(".failed.ipynb").unlink(missing_ok=True)
+    freshness.keep(job.target, job.parts, job.about)
+    if store == "no":
+        return
     stored = cells.read(job.source)
     if store == "outputs":
         stored = normalise(carry_over(stored, result))
         cells.write(stored, job.source)
-    differences = compare.differences(result, stored) if job.plain else ["not as it is stored"]
-    freshness.keep(job.target, job.parts, "" if differences else freshness.outputs(stored), job.about)
-    if store == "no":
-        return
-    if differences:
+    if differences := compare.differences(result, stored):
         lines = "".join(f"\n  {line}" for line in differences)
         remedy = f"look, then `wsss run {job.name} --in-place`"
         job.failure = f"{job.name} computes other outputs than it stores; {remedy}:{lines}"
     else:
         stamps.stamp(job.source.resolve().parents[2], job.name, stored, job.about)
-
-
-def _message(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _short(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
-
-def durations(root: Path) -> dict[str, float]:
-    """Seconds that ``<profile>/<chapter>`` took the last time it was executed here."""
-    path = root / "_build" / "cache" / "durations.json"
-    return (_message(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
-
-
-def _remember(root: Path, profile: str, done: Sequence[Job]) -> None:
-    """Keep how long each chapter took: the longest starts first next time, which shortens the whole."""
-    known = durations(root) | {f"{profile}/{job.name}": round(job.seconds, 1) for job in done}
-    write_atomically(root / "_build" / "cache" / "durations.json", json.dumps(known, indent=1, sort_keys=True) + "\n")

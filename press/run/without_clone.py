@@ -8,7 +8,6 @@ seen through the borrowed path); the chapter then runs in an empty folder, in th
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import sysconfig
 import tempfile
@@ -28,8 +27,6 @@ CHAPTER = "00"
 """The one that ``make test`` runs alone: it draws, trains, reads recorded results and shows figures."""
 TIMEOUT = 300
 """Seconds that a cell may take, and a build."""
-WATCH = 1800
-"""Seconds that a chapter may take."""
 
 
 def build(root: Path, folder: Path) -> Path:
@@ -72,21 +69,10 @@ def install(wheel: Path, folder: Path) -> Path:
 
 def run(python: Path, path: Path, work: Path, *, profile: str = "smoke") -> str:
     """Execute one chapter with that interpreter in an empty folder; what failed, or nothing."""
-    empty = work / "empty"
-    empty.mkdir(parents=True)
-    execute.specify_kernel(work, python)
-    notebook = cells.read(path)
-    cells.write(parameters.inject(notebook, path.stem, {"profile": profile}), work / "in.ipynb")
-    job = {"input": str(work / "in.ipynb"), "output": str(work / "out.ipynb"), "folder": str(empty), "timeout": TIMEOUT}
-    (work / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    notebook = parameters.inject(cells.read(path), path.stem, {"profile": profile})
     environment = execute.environment(work, work / "cache", one_thread=True, offline=True)
-    command = [sys.executable, "-m", "press.run.execute", str(work / "job.json")]
-    done = watched(command, f"{path.stem} alone", seconds=WATCH, cwd=empty, env=environment, capture_output=True)
-    try:
-        answer = json.loads(done.stdout.strip().splitlines()[-1])
-    except (IndexError, json.JSONDecodeError):
-        answer = {"error": (done.stderr.strip().splitlines() or ["the runner stopped"])[-1]}
-    return "" if answer.get("ok") else f"{answer.get('where', 'before its first cell')}: {answer.get('error')}"
+    answer = execute.start(notebook, work, environment, timeout=TIMEOUT, python=python)
+    return "" if answer.get("ok") else f"{answer.get('where', 'before its first cell')}: {answer['error']}"
 
 
 def main(root: Path, names: Sequence[str], *, profile: str = "smoke") -> int:

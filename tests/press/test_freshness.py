@@ -9,10 +9,10 @@ from notebook_kit import executed, lay, notebook, put, told
 
 from press import cells, freshness
 from press.chapter import Chapter
+from press.check.fresh import fresh
 from press.run import validate
 from press.run.run import run
 
-SANITIZE = Path(__file__).resolve().parents[1] / "sanitize.cfg"
 MAPS = '''"""Maps."""
 
 
@@ -140,13 +140,13 @@ def test_a_damaged_record_is_no_record(tmp_path):
     for text in ("", "[]", "{", "null"):
         (tmp_path / "01_cam.json").write_text(text)
         assert freshness.record(target) == {}
-    freshness.keep(target, {"cells": "1"}, "2")
-    assert freshness.record(target) == {"parts": {"cells": "1"}, "agrees": "2", "about": {}}
+    freshness.keep(target, {"cells": "1"})
+    assert freshness.record(target) == {"parts": {"cells": "1"}, "about": {}}
 
 
 def problems(clone: Path) -> str:
     path = clone / "book" / "chapters" / "01_cam.ipynb"
-    return told(freshness.fresh(Chapter(path, cells.read(path))))
+    return told(fresh(Chapter(path, cells.read(path))))
 
 
 def stored(clone: Path, code: str, text: str) -> None:
@@ -163,13 +163,13 @@ def test_testing_and_running_share_one_execution(clone, tmp_path):
         return int((tmp_path / "count").read_text())
 
     assert "(none was made here)" in problems(clone)
-    assert validate.main(clone, jobs=1, sanitize=SANITIZE) == 0
+    assert validate.main(clone, jobs=1) == 0
     assert executions() == 1
     assert problems(clone) == ""
     (job,) = run(clone, tell=lambda line: None)
     assert (job.cached, job.failure, executions()) == (True, "", 1), "the test's run is the book's"
     assert cells.code_cells(cells.read(job.target))[-1].outputs[0].text == "0.5\n"
-    assert validate.main(clone, jobs=1, sanitize=SANITIZE) == 0
+    assert validate.main(clone, jobs=1) == 0
     assert executions() == 1, "and the book's is the test's"
 
     edit(clone / "wsss_lib/maps.py", "2 * x", "x + x")
@@ -183,9 +183,9 @@ def test_a_run_that_differs_is_the_books_but_no_agreement(clone, capfd):
     stored(clone, "print(0.5)", "0.7\n")
     (job,) = run(clone, tell=lambda line: None)
     assert not job.failure
-    assert "(the last one differs)" in problems(clone)
-    assert validate.main(clone, jobs=1, sanitize=SANITIZE) == 1, "it is executed again, and nbval says what differs"
-    assert "0.7" in capfd.readouterr().out
+    assert "(the last one differs\n  cell 3 (code-0: print(0.5)) prints `0.5` where `0.7` is stored)" in problems(clone)
+    assert validate.main(clone, jobs=1) == 1, "it is executed again, and what differs is said"
+    assert "prints `0.5` where `0.7` is stored" in capfd.readouterr().out
 
 
 def test_an_exercise_is_tried_on_wrong_answers_in_every_run_of_the_book(clone):

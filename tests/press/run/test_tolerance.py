@@ -1,6 +1,4 @@
-"""nbval with a tolerance: the pure part, then nbval itself on a chapter with true and false outputs."""
-
-from pathlib import Path
+"""Printed numbers with a tolerance: the pure part, then nbval on a chapter with true and false outputs."""
 
 import nbformat
 import pytest
@@ -9,8 +7,6 @@ from notebook_kit import executed, put
 from press import cells
 from press.check.compare import agree
 from press.run import validate
-
-SANITIZE = Path(__file__).resolve().parents[2] / "sanitize.cfg"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +48,7 @@ def chapter(root, code, stored, **options):
     path = put(root, "01_cam", code, begin=False)
     output = nbformat.v4.new_output(**{"output_type": "stream", "text": stored} | options)
     cells.write(executed(cells.read(path), {"code-0": [output]}), path)
-    return validate.main(root, jobs=1, sanitize=SANITIZE)
+    return validate.main(root, jobs=1)
 
 
 def test_nbval_takes_close_decimals_and_runs_in_a_folder_of_its_own(clone):
