@@ -3,23 +3,29 @@
 Cell metadata ``mirror: <qualified name>`` promises the same syntax tree (docstrings and annotations aside);
 ``derives: <qualified name>`` promises the same numbers, which a later cell asserts. A definition with a namesake in
 the library must declare one of the two, and what the library says is "Built in chapter N" must be built there.
-Everything is read from source; nothing is imported.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
+import pkgutil
 import re
-from collections.abc import Iterable, Iterator
+import textwrap
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from press import cells
+from press import cells, syntax
 from press.chapter import Chapter, Problem
-from press.check import proofs
 
-PACKAGE = Path(__file__).resolve().parents[2] / "wsss_lib"
+PACKAGE = "wsss_lib"
+HELPERS = ("cli", "explore")
+"""Rooms whose functions nobody rebuilds in a chapter."""
+EQUALITY = ("assert_close", "assert_allclose", "assert_equal", "assert_array_equal")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -34,8 +40,10 @@ def mirrors(chapter: Chapter) -> Iterator[Problem]:
             mine = next((d for d in reversed(definitions(cell)) if d.name == theirs.name), None)  # the last one counts
             if mine is None:
                 yield chapter.problem(cell, f"declares mirror {name} but does not define {theirs.name}: define it")
-            elif shape(mine) != shape(theirs):
-                message = f"{theirs.name} is no longer the code of {name}{_first_difference(mine, theirs)}"
+            elif _bare(mine) != _bare(theirs):
+                lines = zip_longest(_bare(mine), _bare(theirs), fillvalue="nothing")
+                here, there = next((a.strip()[:60], b.strip()[:60]) for a, b in lines if a != b)
+                message = f"{theirs.name} is no longer the code of {name} (here `{here}`, there `{there}`)"
                 yield chapter.problem(cell, f"{message}: copy the library's code, or declare `derives` and assert")
 
 
@@ -50,19 +58,19 @@ def derivations(chapter: Chapter) -> Iterator[Problem]:
             if not own:
                 yield chapter.problem(cell, f"declares derives {name} but defines nothing: move the declaration")
                 continue
-            aliases = proofs.aliases(chapter.code, name)
-            if not any(proofs.asserts(later, own, name, aliases) for later in chapter.code[place + 1 :]):
+            if not any(proves(later, own, _known_as(chapter, name)) for later in chapter.code[place + 1 :]):
                 message = f"derives {name}, but no later cell asserts that {' or '.join(sorted(own))} equals it"
                 yield chapter.problem(cell, f"{message}: run both on the same input and assert equality")
 
 
 def namesakes(chapter: Chapter) -> Iterator[Problem]:
     """A definition with a namesake in the library says how it relates to it."""
+    public = {name.rpartition(".")[2]: name for name in reversed(_library())}  # of two, the first
     for cell in chapter.code:
         declared = {name.rsplit(".", 1)[-1] for kind in ("mirror", "derives") for name in _names(cell, kind)}
-        for name in [*(definition.name for definition in definitions(cell)), *_lambdas(cell)]:
-            twin = _public().get(name)
-            if twin and name not in declared:
+        for name in dict.fromkeys(_functions(cell)):
+            twin = public.get(name)
+            if twin and name not in declared and not name.startswith("_"):
                 remedy = f"declare `mirror` or `derives: {twin}` in the cell's metadata, or choose another name"
                 yield chapter.problem(cell, f"defines {name}, which the library has as {twin}: {remedy}")
 
@@ -80,105 +88,90 @@ def built_here(chapter: Chapter) -> Iterator[Problem]:
 
 def definitions(cell: Any) -> list[Definition]:
     """Functions and classes that a cell defines for the chapter; those in an ``if``, ``try`` or loop as well."""
-    return [node for node in _statements(cell) if isinstance(node, Definition)]
-
-
-def _lambdas(cell: Any) -> list[str]:
-    """Names that a cell gives to functions without a ``def``."""
-    names = []
-    for node in _statements(cell):
-        for inner in ast.walk(node) if not isinstance(node, Definition) else ():
-            if isinstance(inner, (ast.Assign, ast.AnnAssign, ast.NamedExpr)) and _is_function(inner.value):
-                targets = inner.targets if isinstance(inner, ast.Assign) else [inner.target]
-                names += [target.id for target in targets if isinstance(target, ast.Name)]
-    return list(dict.fromkeys(names))
-
-
-def _is_function(value: ast.expr | None) -> bool:
-    call = value.func if isinstance(value, ast.Call) else None
-    partial = (call.id if isinstance(call, ast.Name) else getattr(call, "attr", "")) == "partial"
-    return partial or isinstance(value, ast.Lambda)
-
-
-def _statements(cell: Any) -> Iterator[ast.stmt]:
-    """A cell's statements and those within them, but for the insides of functions and classes."""
-    tree = cells.parse(cell.source)
-    queue: list[ast.AST] = list(tree.body) if tree else []
-    while queue:
-        node = queue.pop(0)
-        if isinstance(node, ast.stmt):
-            yield node
-        if not isinstance(node, Definition):
-            inside = [inner for inner in ast.iter_child_nodes(node) if not isinstance(inner, ast.expr)]
-            queue = inside + queue
+    return [node for node in _own_scope(cell) if isinstance(node, Definition)]
 
 
 def find(name: str) -> Definition | None:
-    """The library's definition by qualified name, for example ``wsss_lib.maps.resize`` or ``….CAM.localize``.
+    """The library's definition by qualified name, for example ``wsss_lib.maps.resize`` or ``….CAM.localize``."""
+    try:
+        value = pkgutil.resolve_name(name)
+        source = inspect.getsource(value)
+    except (ImportError, AttributeError, ValueError, TypeError, OSError):
+        return None
+    node = ast.parse(textwrap.dedent(source)).body[0]
+    its_own = (getattr(value, "__module__", None) or "").partition(".")[0] == PACKAGE
+    return node if its_own and isinstance(node, Definition) else None
 
-    A name that a package re-exports (``wsss_lib.metrics.mean_iou``) is followed to where it is defined.
+
+def proves(cell: Any, own: set[str], theirs: set[str]) -> bool:
+    """Whether an assertion of the cell mentions the reader's version and the library's, directly or by variables.
+
+    One that speaks of shapes does not count: equal shapes prove nothing.
     """
-    parts = name.split(".")
-    for cut in range(len(parts) - 1, 0, -1):
-        path = _module(parts[:cut])
-        if path is not None:
-            return _descend(path, parts[:cut], parts[cut:])
-    return None
+    tree = cells.parse(cell.source)
+    nodes = list(ast.walk(tree)) if tree else []
+    made: dict[str, set[str]] = {}
+    for node in nodes:
+        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.For)):
+            value = node.iter if isinstance(node, ast.For) else node.value
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                for name in _words(target):
+                    made.setdefault(name, set()).update(_words(value) if value else ())
+    for node in nodes:
+        if isinstance(node, ast.Assert) or (isinstance(node, ast.Call) and getattr(node.func, "attr", "") in EQUALITY):
+            words = _words(node)
+            only_shapes = "shape" in words
+            while more := {word for name in words & made.keys() for word in made[name]} - words:
+                words |= more
+            if own & words and (theirs - made.keys()) & words and not only_shapes:
+                return True
+    return False
 
 
-def shape(definition: Definition) -> str:
-    """What two definitions must share: the syntax tree without docstrings, annotations and name; decorators stay."""
-    return ast.dump(_Bare().visit(ast.parse(ast.unparse(definition)).body[0]))
-
-
-@lru_cache(maxsize=64)
-def promised(number: int) -> tuple[str, ...]:
+def promised(number: int) -> list[str]:
     """Qualified names of functions and classes whose docstring says ``Built in chapter <number>``."""
-    result = []
-    for module, tree in _modules():
-        for node in tree.body:
-            if isinstance(node, Definition) and re.search(
-                rf"Built in chapter\s+{number}\b", ast.get_docstring(node) or ""
-            ):
-                result.append(f"{module}.{node.name}")
-    return tuple(result)
+    says = re.compile(rf"Built in chapter\s+{number}\b")
+    return [name for name, node in _library().items() if says.search(ast.get_docstring(node) or "")]
 
 
-class _Bare(ast.NodeTransformer):
-    def _body(self, node: Any) -> Any:
-        first = node.body[0]
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            node.body = node.body[1:] or [ast.Pass()]
-        self.generic_visit(node)
-        return node
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> Any:
-        return self._body(node)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
-        node.returns = None
-        return self._body(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
-        node.returns = None
-        return self._body(node)
-
-    def visit_arg(self, node: ast.arg) -> Any:
-        node.annotation = None
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
-        if node.value is None:  # a field without default: its name is what counts
-            return ast.Expr(value=node.target)
-        return self.generic_visit(ast.Assign(targets=[node.target], value=node.value, lineno=0))
+def _functions(cell: Any) -> Iterator[str]:
+    """Names of what a cell defines, and names that it gives to functions without a ``def``."""
+    for node in _own_scope(cell):
+        if isinstance(node, Definition):
+            yield node.name
+        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)):
+            called = ast.unparse(node.value.func) if isinstance(node.value, ast.Call) else ""
+            if isinstance(node.value, ast.Lambda) or called.rpartition(".")[2] == "partial":
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
-def _first_difference(mine: Definition, theirs: Definition) -> str:
-    pair = [ast.unparse(_Bare().visit(ast.parse(ast.unparse(d)).body[0])).splitlines() for d in (mine, theirs)]
-    for here, there in zip(*pair, strict=False):
-        if here != there:
-            return f" (here `{here.strip()[:60]}`, there `{there.strip()[:60]}`)"
-    return f" (here {len(pair[0])} lines, there {len(pair[1])})"
+def _own_scope(cell: Any) -> Iterator[ast.AST]:
+    """A cell's nodes in order, but for the insides of functions and classes."""
+    tree = cells.parse(cell.source)
+    queue: list[ast.AST] = [tree] if tree else []
+    while queue:
+        node = queue.pop(0)
+        yield node
+        if not isinstance(node, Definition):
+            queue = [*ast.iter_child_nodes(node), *queue]
+
+
+def _bare(definition: Definition) -> list[str]:
+    """What two definitions must share, by lines: no docstring, annotation or comment; decorators stay."""
+    return ast.unparse(syntax.bare(ast.parse(ast.unparse(definition)))).splitlines()
+
+
+def _words(node: ast.AST) -> set[str]:
+    return set(re.findall(r"\w+", ast.unparse(node)))
+
+
+def _known_as(chapter: Chapter, name: str) -> set[str]:
+    """Names by which a chapter may call the library's object, or the class that holds it."""
+    *_, holder, last = name.split(".")
+    known = {last, holder} if holder[:1].isupper() else {last}
+    source = "\n".join(cell.source for cell in chapter.code)
+    return known | {alias for one in known for alias in re.findall(rf"\b{one} as (\w+)", source)}
 
 
 def _names(cell: Any, kind: str) -> list[str]:
@@ -186,64 +179,18 @@ def _names(cell: Any, kind: str) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _module(parts: list[str]) -> Path | None:
-    if parts[0] != PACKAGE.name:
-        return None
-    base = PACKAGE.joinpath(*parts[1:])
-    return next((p for p in (base / "__init__.py", base.with_suffix(".py")) if p.is_file() and p != PACKAGE), None)
-
-
-def _descend(path: Path, module: list[str], rest: list[str]) -> Definition | None:
-    body: list[ast.stmt] = ast.parse(path.read_text(encoding="utf-8")).body
-    node = _defined(body, rest[0])
-    if node is None:
-        package = module if path.name == "__init__.py" else module[:-1]
-        source = _imported_from(body, rest[0], package)
-        return find(".".join([source, *rest[1:]])) if source else None
-    for part in rest[1:]:
-        node = _defined(node.body, part)
-        if node is None:
-            return None
-    return node
-
-
-def _defined(body: Iterable[ast.stmt], name: str) -> Definition | None:
-    return next((node for node in body if isinstance(node, Definition) and node.name == name), None)
-
-
-def _imported_from(body: Iterable[ast.stmt], name: str, package: list[str]) -> str:
-    """The qualified name behind a re-export, absolute or relative; empty where there is none."""
-    for statement in body:
-        if not isinstance(statement, ast.ImportFrom):
-            continue
-        for alias in statement.names:
-            if (alias.asname or alias.name) == name:
-                above = package[: len(package) - statement.level + 1] if statement.level else []
-                return ".".join([*above, *([statement.module] if statement.module else []), alias.name])
-    return ""
-
-
 @lru_cache(maxsize=1)
-def _modules() -> tuple[tuple[str, ast.Module], ...]:
-    """Modules that readers may rebuild: all but the house's own machinery and the controls."""
-    result = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        relative = path.relative_to(PACKAGE.parent).with_suffix("")
-        if relative.parts[1] in ("notebooks", "cli", "explore"):
-            continue
-        module = ".".join(p for p in relative.parts if p != "__init__")
-        result.append((module, ast.parse(path.read_text(encoding="utf-8"))))
-    return tuple(result)
-
-
-@lru_cache(maxsize=1)
-def _public() -> dict[str, str]:
-    definitions_by_name: dict[str, str] = {}
-    for module, tree in _modules():
-        for node in tree.body:
-            if isinstance(node, Definition) and not node.name.startswith("_"):
-                definitions_by_name.setdefault(node.name, f"{module}.{node.name}")
-    return definitions_by_name
+def _library() -> dict[str, Definition]:
+    """Functions and classes by qualified name, those of helpers left out."""
+    folder = Path(str(importlib.import_module(PACKAGE).__file__)).parent
+    made = {}
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder.parent).with_suffix("").parts
+        if parts[1] not in HELPERS:
+            module = ".".join(part for part in parts if part != "__init__")
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+            made |= {f"{module}.{node.name}": node for node in body if isinstance(node, Definition)}
+    return made
 
 
 CHECKS = (mirrors, derivations, namesakes, built_here)
