@@ -82,7 +82,7 @@ format: env
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 requirements: env
-	@$(BIN)/python -m press.check.requirements
+	@.ci/requirements > requirements.new && mv requirements.new requirements.txt
 
 # The peers bring their own OpenCV, so they live in an environment of their own.
 bench: $(UV)

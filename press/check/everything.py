@@ -8,7 +8,6 @@ from pathlib import Path
 from press import cells, stamps
 from press.chapter import Chapter, Problem
 from press.check import addresses, checks, compare, completeness, drift, fresh, page, prose, site
-from press.check.requirements import requirements
 from press.editions import exercises
 from press.project import ProjectError, chapters
 
@@ -25,7 +24,6 @@ OF_A_CHAPTER = (
     *fresh.CHECKS,
 )
 OF_THE_PROJECT: tuple[Callable[[Path], Iterator[Problem]], ...] = (
-    requirements,
     prose.typed_pages,
     addresses.sources,
     site.links,

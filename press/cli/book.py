@@ -109,7 +109,7 @@ def add_check(commands: Any) -> None:
     parser = command(
         commands,
         "check",
-        "check that stored chapters, requirements.txt and the built pages are as they should be",
+        "check that stored chapters and the built pages are as they should be",
         """\
 Every message names the cell, what was expected and the remedy.
 examples:

@@ -8,6 +8,7 @@ seen through the borrowed path); the chapter then runs in an empty folder, in th
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import sysconfig
 import tempfile
@@ -17,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from press import cells, parameters
-from press.check.requirements import find_uv
 from press.project import ProjectError, chapters, find_root
 from press.run import execute
 from press.watch import watched
@@ -35,7 +35,11 @@ def build(root: Path, folder: Path) -> Path:
     Raises:
         ProjectError: uv is absent or the build fails.
     """
-    command = [find_uv(root), "build", "--wheel", "--quiet", "--out-dir", str(folder), str(root)]
+    local = root / ".tools" / "bin" / "uv"
+    uv = str(local) if local.is_file() else shutil.which("uv")
+    if uv is None:
+        raise ProjectError("uv is not here, so no wheel can be built: run `make env` first")
+    command = [uv, "build", "--wheel", "--quiet", "--out-dir", str(folder), str(root)]
     for offline in (["--offline"], []):  # what builds wheels is in uv's cache once the environment has been made
         done = watched([*command, *offline], "the build of the wheel", seconds=TIMEOUT, capture_output=True)
         if done.returncode == 0:

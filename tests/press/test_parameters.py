@@ -46,29 +46,17 @@ def test_two_tagged_cells_are_refused():
         parameters.declared(twice, "01_cam")
 
 
-@pytest.mark.parametrize(
-    ("default", "text", "value"),
-    [
-        ("0", "7", 7),
-        ("0.5", "2", 2.0),
-        ("0.5", "1e-3", 0.001),
-        ("True", "false", False),
-        ("'a'", "7", "7"),
-        ("None", "7", 7),
-        ("None", "cat", "cat"),
-        ("[1]", "[2, 3]", [2, 3]),
-    ],
-)
+@pytest.mark.parametrize(("default", "text", "value"), [("0", "7", 7), ("0", "-1", -1), ("'a'", "7", "7")])
 def test_values_take_the_type_of_the_default(default, text, value):
     found = parameters.resolve(chapter(f"x = {default}"), "01_cam", {"x": text})["x"]
     assert found == value
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize(("default", "text"), [("0", "1.5"), ("0", "x"), ("0", "True"), ("0.5", "x"), ("True", "1")])
-def test_the_wrong_type_is_refused(default, text):
-    with pytest.raises(ParameterError, match="is not of type"):
-        parameters.resolve(chapter(f"x = {default}"), "01_cam", {"x": text})
+@pytest.mark.parametrize("text", ["1.5", "x", "True", ""])
+def test_the_wrong_type_is_refused(text):
+    with pytest.raises(ParameterError, match="is not of type int"):
+        parameters.resolve(chapter("x = 0"), "01_cam", {"x": text})
 
 
 def test_an_unknown_profile_is_refused():

@@ -59,3 +59,9 @@ def test_the_verdict_names_the_remedy(clone, monkeypatch, capsys):
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("01_cam: fails without the clone in cell 1/2: X: import what it needs from wsss_lib")
     assert second == "01_cam: runs alone"
+
+
+def test_without_uv_one_is_told_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ProjectError, match="run `make env` first"):
+        without_clone.build(tmp_path, tmp_path)

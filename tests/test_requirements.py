@@ -1,3 +1,5 @@
+"""The pins of requirements.txt, and the steps of `make test`."""
+
 import os
 import shutil
 import subprocess
@@ -6,33 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from press.check import requirements
-from press.project import ProjectError
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def test_a_file_that_differs_from_the_lock_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(requirements, "export", lambda root: "torch==1\n")
-    assert "run `make requirements`" in str(next(requirements.requirements(tmp_path)))
-    requirements.write(tmp_path)
-    assert list(requirements.requirements(tmp_path)) == []
-    (tmp_path / "requirements.txt").write_text("torch==2\n")
-    assert len(list(requirements.requirements(tmp_path))) == 1
-
-
-def test_without_uv_one_is_told_how_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(requirements.shutil, "which", lambda name: None)
-    with pytest.raises(ProjectError, match="run `make env` first"):
-        requirements.export(tmp_path)
-
-
-def test_a_lock_that_uv_refuses_is_told(tmp_path, monkeypatch):
-    done = subprocess.CompletedProcess([], 2, "", "no lockfile\n")
-    monkeypatch.setattr(requirements.shutil, "which", lambda name: "uv")
-    monkeypatch.setattr(requirements, "watched", lambda *a, **k: done)
-    with pytest.raises(ProjectError, match=r"no lockfile.*uv lock"):
-        requirements.export(tmp_path)
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_every_requirement_is_pinned_as_in_the_lock():
@@ -49,8 +25,13 @@ def steps(tmp_path):
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "steps", tmp_path / ".ci" / "steps")
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    for name in ("ruff", "mypy", "lint-imports", "wsss", "python"):
-        program = tmp_path / ".venv" / "bin" / name
+    (tmp_path / "requirements.txt").touch()
+    bin = tmp_path / ".venv" / "bin"
+    for program in (
+        *(bin / n for n in ("ruff", "mypy", "lint-imports", "wsss", "python")),
+        tmp_path / ".ci/requirements",
+    ):
+        name = program.name
         program.write_text(f'#!/bin/bash\necho "{name} $*" >> called\n[[ "{name} $*" != $FAILS* ]]\n')
         program.chmod(0o755)
 
@@ -63,7 +44,7 @@ def steps(tmp_path):
 
 
 CALLS = [
-    "ruff check .", "ruff format --check .", "mypy ", "lint-imports --no-logo", "wsss check --only requirements",
+    "ruff check .", "ruff format --check .", "mypy ", "lint-imports --no-logo", "requirements ",
     "python -m pytest -n 2 -m not browser", "python -m pytest tests/pages -n 2 -rs",
     "python -m press.run.validate", "python -m press.run.without_clone", "wsss check",
 ]  # fmt: skip
@@ -82,3 +63,12 @@ def test_one_step_that_fails_fails_the_whole_and_stops_no_other(steps, fails):
     assert called == CALLS
     assert done.returncode == 1
     assert "FAILED" in done.stdout
+
+
+def test_requirements_that_are_not_the_locks_fail(tmp_path, steps):
+    (tmp_path / "requirements.txt").write_text("torch==2\n")
+    done, called = steps("nothing")
+    assert called == CALLS
+    assert done.returncode == 1
+    assert "> torch==2" in done.stdout
+    assert "make requirements" in done.stdout
