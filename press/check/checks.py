@@ -6,7 +6,6 @@ text outputs only, passes notebooks stripped of outputs and skips images; these 
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -45,14 +44,7 @@ def normalised(chapter: Chapter) -> Iterator[Problem]:
 
 
 def executed(chapter: Chapter) -> Iterator[Problem]:
-    """Every code cell was executed, once, from top to bottom, and none failed."""
-    counts = [cell.execution_count for cell in chapter.code]
-    for cell, count in zip(chapter.code, counts, strict=True):
-        if count is None:
-            yield chapter.problem(cell, "has never been executed: run `wsss run --in-place`")
-    known = [count for count in counts if count is not None]
-    if known != sorted(known):
-        yield chapter.problem(None, "was executed out of order: run `wsss run --in-place`")
+    """No cell, and nothing that a cell called, has failed."""
     for where, what in cells.errors(chapter.notebook):
         yield Problem(f"{chapter.name}, {where}", f"stores an error ({what}): mend it and run `wsss run --in-place`")
     for cell in chapter.code:
@@ -101,37 +93,23 @@ def bootstrap_cell(chapter: Chapter) -> Iterator[Problem]:
 
 
 def alt_text(chapter: Chapter) -> Iterator[Problem]:
-    """Every image, in outputs and in Markdown, says in words what it shows."""
-    for cell in chapter.notebook.cells:
-        for output in cell.get("outputs", []):
+    """Every image of an output says in words what it shows; of those in the text the built page is asked."""
+    for cell in chapter.code:
+        for output in cell.outputs:
             data = output.get("data", {})
             for mime in (m for m in data if m.startswith("image/")):
                 alt = output.get("metadata", {}).get(mime, {}).get("alt", "")
                 if not is_description(alt):
                     remedy = "show it with wsss_lib.figures.show(fig, alt=…)"
                     yield chapter.problem(cell, f"has an image whose alternative text is {alt!r}: {remedy}")
-            for mime in ("text/html", "text/markdown"):
-                yield from _described(chapter, cell, "".join(data.get(mime, "")))
-            if _unnamed_drawing("".join(data.get("text/html", ""))):
+            html = "".join(data.get("text/html", ""))
+            for alt in (markup.attribute(tag, "alt") or "" for tag in markup.tags(html, "img")):
+                if not is_description(alt):
+                    yield chapter.problem(cell, f"has an <img> whose alt is {alt!r}: describe what it shows")
+            if _unnamed_drawing(html):
                 yield chapter.problem(
                     cell, "has an <svg> without a name: give it role=img and aria-label, or a <title>"
                 )
-        if cell.cell_type == "markdown":
-            yield from _described(chapter, cell, cell.source)
-
-
-def _described(chapter: Chapter, cell: Any, text: str) -> Iterator[Problem]:
-    """Pictures in a piece of Markdown or HTML that say nothing."""
-    for alt in re.findall(r"!\[([^\]]{0,300})\][(\[]", text):
-        if not is_description(alt):
-            yield chapter.problem(cell, f"has an image whose alternative text is {alt!r}: write ![what](…)")
-    for alt in _html_alts(text):
-        if not is_description(alt):
-            yield chapter.problem(cell, f"has an <img> whose alt is {alt!r}: describe what it shows")
-    for _, body in re.findall(r"^(```+|:::+)\{(?:image|figure)\}[^\n]*\n(.*?)^\1", text, re.M | re.S):
-        match = re.search(r"^:alt:[ \t]*(.*)$", body, re.M)
-        if not is_description(match[1] if match else ""):
-            yield chapter.problem(cell, "has a picture without a description: add a line `:alt: what it shows`")
 
 
 def is_description(alt: str) -> bool:
@@ -151,8 +129,6 @@ def tags_known(chapter: Chapter) -> Iterator[Problem]:
             yield chapter.problem(
                 cell, "is tagged raises-exception, at which papermill stops: catch it with try/except"
             )
-        if cell.cell_type == "code" and re.search(r"NBVAL_[A-Z_]+", cell.source):
-            yield chapter.problem(cell, "tells nbval something in a comment that readers see: use a tag instead")
 
 
 def places_and_times(chapter: Chapter) -> Iterator[Problem]:
@@ -196,25 +172,16 @@ def python_parses(chapter: Chapter) -> Iterator[Problem]:
 def fix(chapter: Chapter) -> bool:
     """Put the bootstrap cell in place and normalise the file; returns whether anything changed."""
     notebook = chapter.notebook
-    text = first_cell.source(chapter.name)
     first = next(iter(chapter.code), None)
-    if first is None or ("parameters" in cells.tags(first)) or not _looks_like_bootstrap(first.source):
+    if first is None or "begin(" not in first.source:
         place = notebook.cells.index(first) if first is not None else len(notebook.cells)
-        first = cells.nbformat.v4.new_code_cell(text, id="bootstrap")
+        first = cells.nbformat.v4.new_code_cell(id="bootstrap")
         notebook.cells.insert(place, first)
-    first.source, first.metadata["tags"] = text, list(first_cell.TAGS)
+    first.source, first.metadata["tags"] = first_cell.source(chapter.name), list(first_cell.TAGS)
     result = normalise(notebook)
     before = chapter.path.read_text(encoding="utf-8")
     cells.write(result, chapter.path)
     return cells.dumps(result) != before
-
-
-def _looks_like_bootstrap(source: str) -> bool:
-    tree = cells.parse(source)
-    return tree is not None and any(
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "begin"
-        for node in ast.walk(tree)
-    )
 
 
 def _output_text(cell: Any) -> str:
@@ -231,10 +198,6 @@ def _output_text(cell: Any) -> str:
 def _unnamed_drawing(html: str) -> bool:
     drawings = re.findall(r"<svg\b[^<>]*>(?:\s*<title\b[^<>]*>[^<]+)?", html)
     return any(not re.search(r"aria-label|aria-hidden|<title", drawing) for drawing in drawings)
-
-
-def _html_alts(html: str) -> list[str]:
-    return [markup.attribute(tag, "alt") or "" for tag in markup.tags(html, "img")]
 
 
 CHECKS: Sequence[Check] = (

@@ -1,7 +1,7 @@
-"""Is a stored chapter whole: nothing stripped, no parameter overruled, nothing that only a click would run?
+"""Is a stored chapter whole: no parameter overruled, nothing that only a click would run, no error unheard?
 
-nbval passes a notebook that was stripped of its outputs, papermill one whose later cell overwrites the parameter that
-was given, and every runner a button's callback that nobody has pressed.
+papermill passes a notebook whose later cell overwrites the parameter that was given, and every runner a button's
+callback that nobody has pressed.
 """
 
 from __future__ import annotations
@@ -17,19 +17,9 @@ from typing import Any
 from press import cells, parameters
 from press.chapter import Chapter, Problem
 
-SHOWS = {"print", "say", "show", "display", "table"}
-"""Calls that always put something out; ``figures.table`` does when it ends its cell."""
 DEFERRED = {"on_click", "on_submit", "observe", "interact", "interactive", "interactive_output", "interact_manual"}
 HANDLERS = {"handler", "f", "callback", "__interact_f"}
 """Names of the argument that takes the function."""
-
-
-def outputs_kept(chapter: Chapter) -> Iterator[Problem]:
-    """A cell that shows something stores what it showed."""
-    for cell in chapter.code:
-        if not cell.outputs and cell.execution_count is not None and _surely_shows(cell.source):
-            message = "shows something, but no output is stored (stripped by an editor or a hook?)"
-            yield chapter.problem(cell, f"{message}: run `wsss run {chapter.name} --in-place`")
 
 
 def parameters_kept(chapter: Chapter) -> Iterator[Problem]:
@@ -68,21 +58,13 @@ def errors_heard(chapter: Chapter) -> Iterator[Problem]:
 
 
 def stands_alone(chapter: Chapter) -> Iterator[Problem]:
-    """A reader has the notebook and the package: no file beside it, no module that its installation does not bring."""
+    """A reader has the package: no module that its installation does not bring."""
     for cell in chapter.code:
         tree = cells.parse(cell.source)
         for name in sorted(_imported(tree) - _installed()) if tree else ():
             message = f"imports {name}, which a reader who installs wsss-lib may not have"
             yield chapter.problem(
                 cell, f"{message}: import it from wsss_lib, or add it to dependencies in pyproject.toml"
-            )
-        for node in ast.walk(tree) if tree else ():
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("../"):
-                remedy = "read it through wsss_lib, which ships it"
-                yield chapter.problem(cell, f"names {node.value}, which lies beside the notebook here only: {remedy}")
-        if re.search(r"^\s*(?:%run|!)\s*\S+", cell.source, re.M):
-            yield chapter.problem(
-                cell, "runs a script or a shell, which a reader's folder may lack: write it in Python"
             )
 
 
@@ -114,15 +96,6 @@ def _deaf(handler: ast.ExceptHandler) -> bool:
 
 def _mentions(body: list[ast.stmt], name: str) -> bool:
     return any(isinstance(node, ast.Name) and node.id == name for part in body for node in ast.walk(part))
-
-
-def _surely_shows(source: str) -> bool:
-    """Whether the cell's own top level calls something that puts out, outside of any ``if`` or loop."""
-    tree = cells.parse(source)
-    body = tree.body if tree else []
-    calls = [s.value for s in body if isinstance(s, ast.Expr) and isinstance(s.value, ast.Call)]
-    last = bool(body) and calls[-1:] == [getattr(body[-1], "value", None)] and not source.rstrip().endswith(";")
-    return any(_name(call) in SHOWS - {"table"} for call in calls) or (last and _name(calls[-1]) == "table")
 
 
 def _called(source: str) -> Iterator[str]:
@@ -176,4 +149,4 @@ def _last(node: Any) -> str:
     return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
 
 
-CHECKS = (outputs_kept, parameters_kept, callbacks_called, errors_heard, stands_alone)
+CHECKS = (parameters_kept, callbacks_called, errors_heard, stands_alone)

@@ -60,7 +60,7 @@ def images(root: Path) -> Iterator[Problem]:
     base = root / HTML
     for path, page in _pages(base):
         for source, alt in page.alts:
-            figure = "_images/" in source  # what authors put in; the rest is the theme's furniture
+            figure = "_images/" in source or source.startswith("data:")  # the rest is the theme's furniture
             if alt is None or (not is_description(alt) and (figure or re.search(r"/|\.\w{3,4}$|[0-9a-f]{16}", alt))):
                 message = f"shows {Path(source).name} with the alternative text {alt!r}: describe it"
                 yield Problem(str(path.relative_to(base)), message)

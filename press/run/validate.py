@@ -72,8 +72,9 @@ def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2) -> int:
     for job in due:
         path = stage / job.name / f"{job.name}{EXECUTED}"
         computed = cells.read(path) if path.is_file() else None
-        if computed is None or list(cells.errors(computed)):
-            continue  # nbval has said why
+        if computed is None or list(cells.errors(computed)):  # nbval has said why
+            code = code or 1
+            continue
         run.finish(job, computed, "no", hidden)
         if why := disagreement(job.target, job.parts, cells.read(job.source)):
             print(f"{job.name}: {why}\n  look, then run `wsss run {job.name} --in-place`")

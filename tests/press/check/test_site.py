@@ -69,5 +69,10 @@ def test_a_missing_description_is_found(built):
     assert "alternative text None" in messages(site.images, root)[0]
 
 
+def test_a_picture_inside_an_output_needs_one_too(built):
+    root = built('src="../_static/i.png" alt=""', 'src="data:image/png;base64,aGk=" alt=""')
+    assert "alternative text ''" in messages(site.images, root)[0]
+
+
 def test_where_nothing_is_built_there_is_nothing_to_find(tmp_path):
     assert messages(site.links, tmp_path) == []
