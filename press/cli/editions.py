@@ -45,10 +45,9 @@ exit codes: 0 written; 1 a chapter's exercises are not well made; 2 refused, for
 
 def _edition(options: argparse.Namespace) -> int:
     from press import project
-    from press.editions import editions, lecture
+    from press.editions import editions
 
-    cut = lecture if options.kind in lecture.KINDS else editions
-    made = cut.write(project.find_root(), options.kind, options.out, options.chapters, force=options.force)
+    made = editions.write(project.find_root(), options.kind, options.out, options.chapters, force=options.force)
     for path in made:
         print(path)
     return OK

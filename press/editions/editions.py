@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from press import cells
-from press.editions import exercises
+from press.editions import exercises, lecture
 from press.editions.exercises import Exercise
 from press.project import ProjectError, chapters
 from wsss_lib.files import write_atomically
@@ -76,20 +76,15 @@ c.Autograde.sanitize_preprocessors = [DropCopies if step is DeduplicateIds else 
 INSTRUCTIONS = f"""\
 # Grading this course
 
-nbgrader lives in an environment of its own and executes answers with the kernel `{KERNEL}`. Register it once, in the
-environment in which `wsss-lib` works:
+Answers are executed with the kernel `{KERNEL}`. Register it once, in the environment in which `wsss-lib` works, and
+then call `nbgrader` here:
 
     python -m ipykernel install --user --name {KERNEL}
-
-Every `nbgrader` command in this folder first asks whether that kernel imports `wsss_lib`, and stops with a sentence if
-it does not, because right answers would get no points. Then:
-
     nbgrader generate_assignment 01_cam
     nbgrader autograde 01_cam
     nbgrader generate_feedback 01_cam
 
-A check that a student deleted is put back before grading. Of several copies of a check or an answer nbgrader grades
-the last and warns ("exists multiple times"): tell students to edit cells, never to copy them.
+The page "Teach with this book" says the rest.
 """
 
 GRADED = "# Graded: leave this cell where it is, and do not copy it."
@@ -100,10 +95,10 @@ def write(root: Path, kind: str, out: Path, names: Sequence[str] = (), *, force:
 
     Args:
         root: The clone.
-        kind: One of :data:`KINDS`.
+        kind: One of :data:`KINDS` or of :data:`press.editions.lecture.KINDS`.
         out: The folder; made if absent.
-        names: Chapters (see :func:`press.project.chapters`); none means all that have exercises.
-        force: Replace notebooks that are there.
+        names: Chapters (see :func:`press.project.chapters`); none means all that have exercises, for figures all.
+        force: Replace files that are there.
 
     Returns:
         The files written.
@@ -112,20 +107,25 @@ def write(root: Path, kind: str, out: Path, names: Sequence[str] = (), *, force:
         ProjectError: An unknown chapter, or a file is there already, perhaps with somebody's work in it.
         ExerciseError: A chapter's exercises are not well made; `wsss check` says more.
     """
-    cut, place = KINDS[kind]
-    read = {path: cells.read(path) for path in chapters(root, names)}
-    wanted = {path: notebook for path, notebook in read.items() if names or exercises.find(notebook)}
-    targets = {path: out / place.format(name=path.stem) for path in wanted}
-    around = {out / "nbgrader_config.py": CONFIGURATION, out / "README.md": INSTRUCTIONS} if kind == "nbgrader" else {}
-    present = [target for target in (*targets.values(), *around) if target.exists()]
+    read = {path.stem: cells.read(path) for path in chapters(root, names)}
+    every = names or kind == "figures"
+    files = contents(kind, {name: book for name, book in read.items() if every or exercises.find(book)})
+    present = [out / name for name in files if (out / name).exists()]
     if present and not force:
         raise ProjectError(f"{present[0]} is there already: name another folder, or give --force to replace it")
-    made = {target: cut(wanted[path]) for path, target in targets.items()}  # all, before any is written
-    for target, notebook in made.items():
-        cells.write(notebook, target)
-    for target, text in around.items():
-        write_atomically(target, text)
-    return [*made, *around]
+    for name, content in files.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / name, content)
+    return [out / name for name in files]
+
+
+def contents(kind: str, read: Mapping[str, cells.Notebook]) -> dict[str, str] | dict[str, bytes]:
+    """What the files of an edition hold, by their place in its folder."""
+    if kind in lecture.KINDS:
+        return lecture.KINDS[kind]({name: lecture.sections(notebook) for name, notebook in read.items()})
+    cut, place = KINDS[kind]
+    around = {"nbgrader_config.py": CONFIGURATION, "README.md": INSTRUCTIONS} if kind == "nbgrader" else {}
+    return {place.format(name=name): cells.dumps(cut(notebook)) for name, notebook in read.items()} | around
 
 
 ANSWER = re.compile(r"\n*:{3,}\{admonition\} Answer\n.*?\n:{3,}(?=\n|$)", re.S)

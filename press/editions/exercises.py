@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from press import cells
@@ -108,32 +109,21 @@ def merge(stub: str, solution: str) -> str:
         ExerciseError: A line of the stub does not stand in the solution.
     """
     waiting = [line for line in stub_lines(stub) if line.strip() != "..."]
-    result: list[str] = []
-    region: list[str] = []
-
-    def close() -> None:
-        empty = 0
-        while region and not region[-1].strip():
-            region.pop()
-            empty += 1
-        if region:
-            indent = " " * (len(region[0]) - len(region[0].lstrip()))
-            result.extend([indent + BEGIN, *region, indent + END])
-            region.clear()
-        result.extend([""] * empty)
-
+    given = []
     for line in solution.splitlines():
-        if waiting and line.rstrip() == waiting[0]:
-            waiting.pop(0)
-            close()
-            result.append(line.rstrip())
-        elif line.strip() or region:
-            region.append(line.rstrip())
-        else:
-            result.append("")
-    close()
+        given.append(bool(waiting) and line.rstrip() == waiting[0])
+        del waiting[: given[-1]]
     if waiting:
         raise ExerciseError(f"the stub's line `{waiting[0].strip()}` does not stand in the solution: make them agree")
+    result: list[str] = []
+    for stands, group in groupby(zip(given, solution.splitlines(), strict=True), key=lambda pair: pair[0]):
+        lines = [line.rstrip() for _, line in group]
+        filled = [place for place, line in enumerate(lines) if line and not stands]
+        if filled:  # empty lines around what is left out stay outside of the marks
+            indent = " " * (len(lines[filled[0]]) - len(lines[filled[0]].lstrip()))
+            lines.insert(filled[-1] + 1, indent + END)
+            lines.insert(filled[0], indent + BEGIN)
+        result += lines
     return "\n".join(result)
 
 
@@ -177,19 +167,12 @@ def trial(check: str, answers: Sequence[str], names: Mapping[str, Any], right: S
     Raises:
         TrialError: A wrong answer passes, or fails without a hint; or a right one fails.
     """
-    hints = []
     for answer in right:
-        space = dict(names)
-        with _quiet():
-            exec(compile(cells.python(answer), "<right answer>", "exec"), space)
-            hint = _refusal(check, space)
-        if hint is not None:
+        if hint := _refusal(check, answer, names):
             raise TrialError(f"the check refuses a right answer with {': '.join(hint)}: accept it. It was\n{answer}")
+    hints = []
     for answer in answers:
-        space = dict(names)
-        with _quiet():
-            exec(compile(cells.python(answer), "<wrong answer>", "exec"), space)
-            hint = _refusal(check, space)
+        hint = _refusal(check, answer, names)
         if hint is None:
             raise TrialError(f"the check accepts a wrong answer: make it assert what is wrong with\n{answer}")
         if hint[0] != "AssertionError":
@@ -201,11 +184,15 @@ def trial(check: str, answers: Sequence[str], names: Mapping[str, Any], right: S
     return hints
 
 
-def _refusal(check: str, space: dict[str, Any]) -> tuple[str, str] | None:
-    try:
-        exec(compile(cells.python(check), "<check>", "exec"), space)
-    except Exception as error:
-        return type(error).__name__, str(error)
+def _refusal(check: str, answer: str, names: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Kind and message of the error with which a check refuses an answer; None where it accepts it."""
+    space = dict(names)
+    with _quiet():
+        exec(compile(cells.python(answer), "<answer>", "exec"), space)
+        try:
+            exec(compile(cells.python(check), "<check>", "exec"), space)
+        except Exception as error:
+            return type(error).__name__, str(error)
     return None
 
 

@@ -11,16 +11,12 @@ import html
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from press import cells
-from press.editions import exercises
-from press.project import ProjectError, chapters
 from press.publish.common import put
-from wsss_lib.files import write_atomically
 
 LICENCE = "Text and figures: CC BY 4.0. One line of credit names the book *From Labels to Masks* and its authors."
 HEADING = re.compile(r"(#{1,6}) +(.+)")
@@ -73,34 +69,6 @@ def sentence(text: str) -> str:
     if not words or words.startswith(NO_TEXT):
         return ""
     return re.split(r"(?<=[.?!:])\s+(?=[A-Z*`\[$@])", _plain(words), maxsplit=1)[0]
-
-
-def write(root: Path, kind: str, out: Path, names: Sequence[str] = (), *, force: bool = False) -> list[Path]:
-    """Write the figures or the slides of chapters into a folder.
-
-    Args:
-        root: The clone.
-        kind: ``"figures"`` or ``"slides"``.
-        out: The folder; made if absent.
-        names: Chapters (see :func:`press.project.chapters`); none means all, for slides those that have exercises.
-        force: Replace files that are there.
-
-    Returns:
-        The files written.
-
-    Raises:
-        ProjectError: An unknown chapter, or a file is there already.
-    """
-    read = {path.stem: cells.read(path) for path in chapters(root, names)}
-    every = names or kind == "figures"
-    files = KINDS[kind]({name: sections(book) for name, book in read.items() if every or exercises.find(book)})
-    present = [out / name for name in files if (out / name).exists()]
-    if present and not force:
-        raise ProjectError(f"{present[0]} is there already: name another folder, or give --force to replace it")
-    for name, content in files.items():
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / name, content)
-    return [out / name for name in files]
 
 
 def pack(read: dict[str, list[Section]]) -> dict[str, bytes]:

@@ -6,11 +6,13 @@ A row is what :func:`wsss_lib.evaluate.scores` gives, once per seed, wherever a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from wsss_lib.experiments import results
+from wsss_lib.methods import registry
 
+TITLES = {"supervised": "trained on masks: an upper bound", "several": "CAM, one to three critters an image"}
+"""What studies call things that are no registered method."""
 METRICS = {
     "miou": "mIoU",
     "iou": "IoU",
@@ -21,45 +23,16 @@ METRICS = {
 """Names of metrics in a row, and as the table heads them."""
 POSITIONS = ("positions", "settings")
 """Where a study keeps to what it turned a dial."""
-NAMES = {
-    "supervised": "trained on masks: an upper bound",
-    "several": "CAM, one to three critters an image",
-    "cam": "CAM",
-    "bas": "BAS",
-    "sat": "SAT",
-    "seam": "SEAM",
-    "ssc": "SSC",
-    "esol": "ESOL",
-    "mars": "MARS",
-}
 
 
-@dataclass(frozen=True)
-class Row:
-    """One method in one setting; ``values`` holds one number per seed for each metric."""
-
-    result: str
-    method: str
-    split: str
-    images: str
-    rule: str
-    labels: str
-    crf: str
-    scales: str
-    seeds: int
-    values: Mapping[str, Sequence[float]]
-
-    def metric(self, name: str) -> str:
-        """Mean ± standard deviation, or a dash where it was not measured."""
-        measured = self.values.get(name)
-        return results.mean_sd(measured) if measured else "–"
-
-
-def rows(document: Mapping[str, Any]) -> list[Row]:
+def rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The honest rows of one recorded result; none for a measurement of another kind, such as speed.
 
     Args:
         document: As :func:`wsss_lib.experiments.results.read` returns it.
+
+    Returns:
+        What stands in each column of the table; a metric as mean ± standard deviation over the seeds.
     """
     return [_row(str(document["name"]), path, runs) for path, runs in _find(document.get("data", {}), ())]
 
@@ -94,21 +67,22 @@ def _honest(value: Any) -> bool:
     return isinstance(value, Mapping) and {"split", "choose", "images"} <= set(value)
 
 
-def _row(result: str, path: tuple[str, ...], runs: Sequence[Mapping[str, Any]]) -> Row:
-    words = [NAMES.get(word, word.replace("_", " ")) for word in path if word not in ("rows", "data")]
-    values = {name: [float(run[name]) for run in runs if name in run] for name in METRICS}
-    return Row(
-        result=result,
-        method=" · ".join(words) or result,
-        split=_once(runs, "split"),
-        images=_once(runs, "images"),
-        rule=f"best on {_once(runs, 'choose')}",
-        labels={"True": "yes", "False": "no"}.get(_once(runs, "labels_given"), "not recorded"),
-        crf="yes" if any(run.get("crf") for run in runs) else "no",
-        scales=_scales(runs),
-        seeds=len(runs),
-        values={name: numbers for name, numbers in values.items() if numbers},
-    )
+def _row(result: str, path: tuple[str, ...], runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    titles = {name: registry.entry(name).title for name in registry.names()} | TITLES
+    words = [titles.get(word, word.replace("_", " ")) for word in path if word not in ("rows", "data")]
+    measured = {head: [float(run[name]) for run in runs if name in run] for name, head in METRICS.items()}
+    return {
+        "method": " · ".join(words) or result,
+        "result": result,
+        "data / split": _once(runs, "split"),
+        **{head: results.mean_sd(values) if values else "–" for head, values in measured.items()},
+        "seeds": len(runs),
+        "images": _once(runs, "images"),
+        "threshold": f"best on {_once(runs, 'choose')}",
+        "labels at test time": {"True": "yes", "False": "no"}.get(_once(runs, "labels_given"), "not recorded"),
+        "CRF": "yes" if any(run.get("crf") for run in runs) else "no",
+        "multi-scale": _scales(runs),
+    }
 
 
 def _once(runs: Sequence[Mapping[str, Any]], name: str) -> str:

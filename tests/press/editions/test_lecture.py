@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from press import cells, project
-from press.editions import exercises, lecture
+from press.editions import editions, exercises, lecture
 from press.project import ProjectError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -85,12 +85,12 @@ def test_a_slide_a_heading():
 
 @pytest.mark.parametrize("kind", lecture.KINDS)
 def test_nothing_is_replaced_unasked(kind, tmp_path):
-    made = lecture.write(ROOT, kind, tmp_path, ["bas"])
+    made = editions.write(ROOT, kind, tmp_path, ["bas"])
     assert made
     assert all(path.is_file() for path in made)
     with pytest.raises(ProjectError, match="--force"):
-        lecture.write(ROOT, kind, tmp_path, ["bas"])
-    assert lecture.write(ROOT, kind, tmp_path, ["bas"], force=True) == made
+        editions.write(ROOT, kind, tmp_path, ["bas"])
+    assert editions.write(ROOT, kind, tmp_path, ["bas"], force=True) == made
 
 
 @pytest.mark.parametrize("path", project.chapters(ROOT), ids=lambda path: path.stem)
