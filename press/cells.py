@@ -21,8 +21,6 @@ Notebook = Any
 
 MAX_BYTES = 100_000_000
 """A notebook beyond this size is not opened: it holds something else than a chapter."""
-WIDGETS = "application/vnd.jupyter.widget-state+json"
-"""Under which name a notebook's metadata hold the saved widgets."""
 OURS: dict[str, tuple[type, ...]] = {"mirror": (str, list), "derives": (str, list), "wrong": (list,)}
 """Cell metadata of this project that hold texts, and their types."""
 
@@ -82,20 +80,6 @@ def _fault(data: Any) -> str:
                     isinstance(about, dict) and isinstance(about.get("alt", ""), str)
                 ):
                     return f"cell {place} says {about!r} about its picture, expected its alternative text"
-    return _widget_fault(data["metadata"].get("widgets", {}))
-
-
-def _widget_fault(widgets: Any) -> str:
-    """What keeps the saved widgets from being read; the format itself says nothing of them."""
-    models = widgets
-    for name in (WIDGETS, "state"):
-        models = models.get(name, {}) if isinstance(models, dict) else None
-    if not isinstance(models, dict):
-        return "its metadata hold no proper state of widgets"
-    for name, model in models.items():
-        state = model.get("state", {}) if isinstance(model, dict) else None
-        if not isinstance(state, dict) or not isinstance(state.get("outputs") or [], list):
-            return f"the state of its widget {name} is no object"
     return ""
 
 
@@ -157,12 +141,13 @@ def errors(notebook: Notebook) -> Iterator[tuple[str, str]]:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 yield label(notebook, cell), f"{output.ename}: {output.evalue}"
-    for model in widget_state(notebook).values():
-        for output in model.get("state", {}).get("outputs", None) or []:
-            if isinstance(output, dict) and output.get("output_type") == "error":
-                yield "a widget's callback", f"{output.get('ename')}: {output.get('evalue')}"
+    for output in _failed(notebook.metadata.get("widgets")):
+        yield "a widget's callback", f"{output.get('ename')}: {output.get('evalue')}"
 
 
-def widget_state(notebook: Notebook) -> dict[str, Any]:
-    """Saved widget models by id; empty where there are none."""
-    return dict(notebook.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {}))
+def _failed(node: Any) -> Iterator[dict[str, Any]]:
+    """Error outputs anywhere in saved state, whose format nobody promises."""
+    if isinstance(node, dict) and node.get("output_type") == "error":
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _failed(child)

@@ -109,18 +109,8 @@ def _module(path: Path, _content: str) -> str:
 
 
 def _local(values: Mapping[str, Any]) -> list[Path]:
-    """Files and folders that parameters name, and what is on this machine of a data set known by name."""
-    named = [Path(values[name]) for name in ("data", "backbone") if "/" in str(values.get(name, ""))]
-    known = str(values.get("data", "critters"))
-    if "/" in known or known == "critters":  # a path, or drawn by the library
-        return named
-    from wsss_lib.data import describe
-
-    try:
-        present = describe(known).present
-    except ValueError:  # no data set of that name; the chapter will say so
-        return named
-    return named + sorted(Path(file) for files in present.values() for file in files)
+    """Files and folders that parameters name; a data set known by name is verified where it is fetched."""
+    return [Path(values[name]) for name in ("data", "backbone") if "/" in str(values.get(name, ""))]
 
 
 def _environment(lock: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import symtable
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
@@ -28,7 +29,7 @@ def parameters_kept(chapter: Chapter) -> Iterator[Problem]:
         tree = cells.parse(cell.source)
         if tree is None or "parameters" in cells.tags(cell):
             continue
-        bound = {name for statement in tree.body for name in _assigned(statement) if not _uses(statement, name)}
+        bound = {name for statement in tree.body for name in _replaced(statement)}
         for name in sorted(bound & set(parameters.NAMES)):
             message = f"overwrites the parameter {name}, so that `wsss run -p {name}=…` would change nothing"
             yield chapter.problem(cell, f"{message}: choose another name")
@@ -121,24 +122,15 @@ def _deferred(source: str) -> Iterator[str]:
                 yield node.name
 
 
-def _assigned(node: ast.AST) -> Iterator[str]:
-    """Names that a statement binds in the chapter itself, not inside a function, a class or a comprehension."""
-    inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp)
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        yield node.name
-    if isinstance(node, (*inner, ast.GeneratorExp)):
+def _replaced(statement: ast.stmt) -> Iterator[str]:
+    """Names that a statement binds in the chapter itself and does not also read, as ``data = list(data)`` does."""
+    try:
+        symbols = symtable.symtable(ast.unparse(statement), "cell", "exec").get_symbols()
+    except SyntaxError:  # parsed, but no program; a run says so
         return
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-        yield node.id
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        yield from (alias.asname or alias.name for alias in node.names)
-    for child in ast.iter_child_nodes(node):
-        yield from _assigned(child)
-
-
-def _uses(statement: ast.stmt, name: str) -> bool:
-    """Whether the statement also reads the name, as ``device = pick_device(device)`` does."""
-    return any(isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load) for n in ast.walk(statement))
+    for symbol in symbols:
+        if (symbol.is_assigned() or symbol.is_imported()) and not symbol.is_referenced():
+            yield symbol.get_name()
 
 
 def _name(call: ast.Call) -> str:

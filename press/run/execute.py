@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from wsss_lib.memory import peak_mib
 
 THREADS = "WSSS_THREADS"
 """Environment variable: compute threads of a kernel that would have one, to see what another number changes."""
+EVERY = 15.0
+"""Seconds between two lines about a chapter under way."""
 KERNEL = "wsss-current-environment"
 LIBRARY = Path(__file__).resolve().parents[2]
 """The folder that holds this very package: kernels import the library that runs them, also from a second worktree."""
@@ -58,19 +61,20 @@ def environment(work: Path, cache: Path, *, one_thread: bool, offline: bool) -> 
     return kept
 
 
-def specify_kernel(work: Path, python: Path | None = None) -> None:
+def specify_kernel(work: Path, path: str = "") -> None:
     """Write a kernel specification for this very interpreter; ``python3`` may belong to anyone.
 
     Args:
         work: Folder for the specification.
-        python: Another interpreter, which then sees its own packages and nothing of this clone.
+        path: Where the kernel looks for packages, and nowhere else: what is installed for editing is not seen.
     """
     folder = work / "jupyter" / "kernels" / KERNEL
     folder.mkdir(parents=True)
-    command = [str(python or sys.executable), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    alone = ["-S"] if path else []  # without the files of site-packages that lead to the clone
+    command = [sys.executable, *alone, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     specification: dict[str, Any] = {"argv": command, "display_name": "Python 3", "language": "python"}
-    if python:
-        specification["env"] = {"PYTHONPATH": ""}
+    if path:
+        specification["env"] = {"PYTHONPATH": path}
     (folder / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
 
 
@@ -80,8 +84,8 @@ def start(
     variables: Mapping[str, str],
     *,
     timeout: int | None,
-    python: Path | None = None,
-    heard: Callable[[dict[str, Any]], None] = lambda message: None,
+    path: str = "",
+    heard: Callable[[str], None] = lambda words: None,
     started: Callable[[subprocess.Popen[str]], None] = lambda process: None,
 ) -> dict[str, Any]:
     """Execute a notebook in a process of its own, in an empty folder, into ``work/out.ipynb``.
@@ -91,19 +95,20 @@ def start(
         work: A folder that holds nothing else.
         variables: The process's :func:`environment`.
         timeout: Seconds that a cell may take.
-        python: The kernel's interpreter, if it is another one (:func:`specify_kernel`).
-        heard: Is told which cell begins.
+        path: Where the kernel looks for packages, if not where this process does (:func:`specify_kernel`).
+        heard: Is told now and then which cell has begun.
         started: Is given the process, so that somebody can end it.
 
     Returns:
         What :func:`main` says, or ``error`` where it was stopped before it could.
     """
     (work / "empty").mkdir(parents=True)
-    specify_kernel(work, python)
+    specify_kernel(work, path)
     cells.write(notebook, work / "in.ipynb")
     places = {"input": str(work / "in.ipynb"), "output": str(work / "out.ipynb"), "folder": str(work / "empty")}
     (work / "job.json").write_text(json.dumps(places | {"timeout": timeout}), encoding="utf-8")
     answer: dict[str, Any] = {}
+    last = time.monotonic()
     with (work / "log").open("w+") as log:
         command = [sys.executable, "-m", "press.run.execute", str(work / "job.json")]
         process = subprocess.Popen(
@@ -120,7 +125,9 @@ def start(
                 answer = json.loads(line)
             except json.JSONDecodeError:
                 continue
-            heard(answer)
+            if "cell" in answer and time.monotonic() - last > EVERY:
+                last = time.monotonic()
+                heard(f"cell {answer['cell']}/{answer['of']}")
         process.wait()
         watch.cancel()
         log.seek(0)

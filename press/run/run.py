@@ -23,7 +23,6 @@ from press.editions import exercises
 from press.normalise import normalise
 from press.project import ProjectError, chapters
 from press.run import execute
-from press.run.progress import Progress, clock
 from wsss_lib.experiments.profiles import PROFILES
 from wsss_lib.files import sha256_of_text
 
@@ -106,10 +105,9 @@ def run(
             tell(job.failure or f"{job.name}: unchanged")
     if due:
         offline = PROFILES[profile].offline and not {"data", "backbone"} & set(given)
-        progress = Progress(tell)
         with ThreadPoolExecutor(max(1, jobs)) as pool:
             running: list[subprocess.Popen[str]] = []
-            work = [pool.submit(_execute, job, root, limit, profile, offline, store, progress, running) for job in due]
+            work = [pool.submit(_execute, job, root, limit, profile, offline, store, tell, running) for job in due]
             try:
                 for future in work:
                     future.result()
@@ -181,12 +179,12 @@ def _execute(
     profile: str,
     offline: bool,
     store: Store,
-    progress: Progress,
+    tell: Callable[[str], None],
     running: list[subprocess.Popen[str]],
 ) -> None:
     began = time.monotonic()
     one_thread = PROFILES[profile].offline
-    progress.start(job.name)
+    tell(f"{job.name}: started")
     with tempfile.TemporaryDirectory(prefix="wsss-run-", ignore_cleanup_errors=True) as name:
         work = Path(name).resolve()
         answer = execute.start(
@@ -194,7 +192,7 @@ def _execute(
             work,
             execute.environment(work, root / "_build" / "cache", one_thread=one_thread, offline=offline),
             timeout=limit,
-            heard=lambda message: progress.at(job.name, message),
+            heard=lambda words: tell(f"{job.name}: {words}"),
             started=running.append,
         )
         seconds = time.monotonic() - began
@@ -202,7 +200,7 @@ def _execute(
             result = cells.read(work / "out.ipynb")
             job.about = stamps.about(result, profile, seconds, answer["memory_mb"], one_thread)
             finish(job, result, store, hidden(root, work))
-            progress.end(job.name, job.failure or f"{job.name}: done in {clock(seconds)}")
+            tell(job.failure or f"{job.name}: done in {seconds:.0f} s")
             return
         failed = job.target.with_suffix(".failed.ipynb")
         if (work / "out.ipynb").is_file():
@@ -211,7 +209,7 @@ def _execute(
         where = f" in {answer['where']}" if answer.get("where") else ""
         shown = failed.relative_to(root) if failed.is_relative_to(root) else failed
         job.failure = f"{job.name} failed{where}: {answer['error']}; its outputs are in {shown}"
-        progress.end(job.name, job.failure)
+        tell(job.failure)
 
 
 def hidden(root: Path, work: Path) -> list[str]:

@@ -1,18 +1,18 @@
 """Does a chapter run away from the clone? ``python -m press.run.without_clone [CHAPTER …] [--all]``.
 
-A reader on Colab has the notebook and the installed package, nothing else. Here the wheel is built and unpacked into an
-environment of its own, which borrows the other packages of this one but not the clone (an editable installation is not
-seen through the borrowed path); the chapter then runs in an empty folder, in the profile ``smoke``.
+A reader on Colab has the notebook and the installed package, nothing else. Here the wheel is built and unpacked; the
+chapter then runs in an empty folder, in the profile ``smoke``, with the wheel and this environment's other packages on
+its path, but not the clone.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import sysconfig
 import tempfile
-import venv
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,35 +47,18 @@ def build(root: Path, folder: Path) -> Path:
     raise ProjectError(f"the wheel could not be built ({done.stderr.strip()[-300:]}): try `uv build` in the clone")
 
 
-def install(wheel: Path, folder: Path) -> Path:
-    """An environment with the wheel, and this environment's packages behind it.
-
-    Returns:
-        Its interpreter.
-
-    Raises:
-        ProjectError: Python finds another copy of the package first.
-    """
-    venv.create(folder, with_pip=False, symlinks=True)
-    site = next(iter((folder / "lib").glob("python*/site-packages")), folder / "Lib" / "site-packages")
+def install(wheel: Path, folder: Path) -> str:
+    """Unpack the wheel; the path on which Python sees it and this environment's packages, and nothing else."""
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
-    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-    python = folder / ("bin" if (folder / "bin").is_dir() else "Scripts") / "python"
-    asked = [str(python), "-c", "import wsss_lib; print(wsss_lib.__file__)"]
-    imported = watched(
-        asked, "importing wsss_lib", seconds=TIMEOUT, cwd=folder, capture_output=True, env={}
-    ).stdout.strip()
-    if not Path(imported).resolve().is_relative_to(site.resolve()):
-        raise ProjectError(f"the wheel was unpacked, but Python imports {imported}: take that copy off its path")
-    return python
+        archive.extractall(folder)
+    return os.pathsep.join([str(folder), sysconfig.get_path("purelib")])
 
 
-def run(python: Path, path: Path, work: Path, *, profile: str = "smoke") -> str:
-    """Execute one chapter with that interpreter in an empty folder; what failed, or nothing."""
+def run(packages: str, path: Path, work: Path, *, profile: str = "smoke") -> str:
+    """Execute one chapter with these packages in an empty folder; what failed, or nothing."""
     notebook = parameters.inject(cells.read(path), path.stem, {"profile": profile})
     environment = execute.environment(work, work / "cache", one_thread=True, offline=True)
-    answer = execute.start(notebook, work, environment, timeout=TIMEOUT, python=python)
+    answer = execute.start(notebook, work, environment, timeout=TIMEOUT, path=packages)
     return "" if answer.get("ok") else f"{answer.get('where', 'before its first cell')}: {answer['error']}"
 
 
@@ -84,9 +67,9 @@ def main(root: Path, names: Sequence[str], *, profile: str = "smoke") -> int:
     failed = 0
     with tempfile.TemporaryDirectory(prefix="wsss-alone-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
-        python = install(build(root, folder), folder / "environment")
+        packages = install(build(root, folder), folder / "environment")
         for path in chapters(root, names):
-            what = run(python, path, folder / path.stem, profile=profile)
+            what = run(packages, path, folder / path.stem, profile=profile)
             remedy = "import what it needs from wsss_lib, or ship the file with the package (pyproject.toml)"
             print(
                 f"{path.stem}: {f'fails without the clone in {what}: {remedy}' if what else 'runs alone'}", flush=True

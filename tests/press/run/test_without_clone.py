@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory):
-    """An environment with this clone's wheel."""
+def packages(tmp_path_factory):
+    """The path with this clone's wheel."""
     folder = tmp_path_factory.mktemp("wheel")
     try:
         wheel = without_clone.build(ROOT, folder)
@@ -42,9 +42,9 @@ assert profile == "smoke"
     ],
     ids=["package only", "a file of the clone", "a test's helper", "a folder of the clone"],
 )
-def test_a_chapter_that_needs_the_clone_fails_alone(python, clone, tmp_path, code, what):
+def test_a_chapter_that_needs_the_clone_fails_alone(packages, clone, tmp_path, code, what):
     path = put(clone, "01_cam", code, begin=False)
-    told = without_clone.run(python, path, tmp_path / "work")
+    told = without_clone.run(packages, path, tmp_path / "work")
     assert (what in told) if what else told == ""
     assert told.startswith("cell 2/2: ") or not what
 
@@ -52,7 +52,7 @@ def test_a_chapter_that_needs_the_clone_fails_alone(python, clone, tmp_path, cod
 def test_the_verdict_names_the_remedy(clone, monkeypatch, capsys):
     put(clone, "01_cam", "x = 1", begin=False)
     monkeypatch.setattr(without_clone, "build", lambda root, folder: folder / "a.whl")
-    monkeypatch.setattr(without_clone, "install", lambda wheel, folder: Path("python"))
+    monkeypatch.setattr(without_clone, "install", lambda wheel, folder: "")
     for told, code in (("cell 1/2: X", 1), ("", 0)):
         monkeypatch.setattr(without_clone, "run", lambda *a, told=told, **k: told)
         assert without_clone.main(clone, []) == code
