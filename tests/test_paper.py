@@ -72,15 +72,6 @@ def test_nothing_stays_folded_and_nothing_is_for_the_screen_only(soup):
     assert "begin(chapter=" in soup.text  # plumbing is folded on the screen
 
 
-def test_page_numbers_are_read_from_what_chromium_writes():
-    text = (
-        b"\n7 0 obj\n<</Type /Page\n/A 1>>\n3 0 obj\n<</Type /Page\n>>\n9 0 obj\n<</Type /Pages\n>>"
-        b"\n<</page1 [7 0 R /XYZ 0 83.6 0]\n/page0-read [3 0 R /XYZ 0 1 0]>>"
-    )
-    assert pdf.numbers(text) == {"page1": 2, "page0-read": 1}
-    assert pdf.numbers(b"compressed") == {}
-
-
 def test_without_chromium_one_sentence_says_what_is_needed(sample, monkeypatch, capsys):
     monkeypatch.chdir(sample)
     monkeypatch.setenv("PATH", "")
@@ -115,14 +106,11 @@ def chromium() -> str:
 
 
 @pytest.mark.browser
-def test_the_pdf_has_every_page_and_its_number(built, sample, chromium):
+def test_the_pdf_has_an_outline_and_a_place_for_every_page(built, sample, chromium):
     target = pdf.write(sample, sample / "_build" / "sample.pdf")
     printed = target.read_bytes()
     assert printed.startswith(b"%PDF-")
-    result = pdf.numbers(printed)
-    places = [result[f"page{number}"] for number in range(len(pages(sample)))]
-    assert places == sorted(set(places))
-    assert places[0] == 3, "the title, the contents, the welcome"
+    assert all(f"/page{number} [".encode() in printed for number in range(len(pages(sample))))
     assert b"/Outlines" in printed
 
 

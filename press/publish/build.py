@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from press import stamps
 from press.freshness import files_digest
 from press.project import ProjectError, repository
 from press.publish import markdown
@@ -46,7 +49,7 @@ def build(
     staged = stage(root, profile, stored=stored)
     tell(f"Building {len(pages(root))} pages ...")
     output = root / "_build"
-    forget_outdated(output, [PRESS / "sphinx", staged / "book" / "assets"])
+    forget_outdated(output, [PRESS / "sphinx", staged / "book" / "assets", root / stamps.FILE, root / "results"])
     page = output / "html" / "index.html"
     page.unlink(missing_ok=True)
     # `jupyter-book` itself need not be on the path. Pages are many small objects that stay: to look through all of them
@@ -66,14 +69,14 @@ def build(
             tell(line)
         tell("The book was not built: mend the above; the whole output is in _build/build.log")
         return None
-    title = load_yaml((root / "_config.yml").read_text(encoding="utf-8"))["title"]
+    title = yaml.safe_load((root / "_config.yml").read_bytes())["title"]
     page.write_text(front(title, ": the way in.", "book/welcome.html"), encoding="utf-8")
     markdown.write(page.parent, title, parts(root))
     return page
 
 
 def forget_outdated(output: Path, sources: Sequence[Path]) -> None:
-    """Forget what Sphinx remembers when extensions or assets have changed, which it does not look at."""
+    """Forget what Sphinx remembers when extensions, assets or records have changed, which it does not look at."""
     now = files_digest(sources)
     kept = output / "sources.txt"
     if not kept.is_file() or kept.read_text(encoding="utf-8") != now:
@@ -117,13 +120,13 @@ def stage(root: Path, profile: str, *, stored: bool = False) -> Path:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
     _write(target / "_toc.yml", (root / "_toc.yml").read_text(encoding="utf-8"))
-    _write(target / "_config.yml", _dump(config(root)))
+    _write(target / "_config.yml", yaml.safe_dump(config(root), sort_keys=False, allow_unicode=True))
     return target
 
 
 def config(root: Path) -> dict[str, Any]:
     """Jupyter Book's settings with what only the clone knows: the address, and where the extensions lie."""
-    settings: dict[str, Any] = load_yaml((root / "_config.yml").read_text(encoding="utf-8"))
+    settings: dict[str, Any] = yaml.safe_load((root / "_config.yml").read_bytes())
     try:
         settings.setdefault("repository", {})["url"] = repository(root)
     except ProjectError:  # no address has been published: no button may lead nowhere
@@ -143,7 +146,7 @@ def pages(root: Path) -> list[str]:
 
 def parts(root: Path) -> dict[str, list[str]]:
     """The pages by the caption of their part; the first page has none."""
-    table = load_yaml((root / "_toc.yml").read_text(encoding="utf-8"))
+    table = yaml.safe_load((root / "_toc.yml").read_bytes())
     named = {"": {"file": table["root"]}} | {part["caption"]: part for part in table.get("parts", [])}
     return {caption: list(_listed(part)) for caption, part in named.items()}
 
@@ -154,19 +157,6 @@ def _listed(node: Any) -> Iterator[str]:
         node = list(node.values())
     for value in node if isinstance(node, list) else []:
         yield from _listed(value)
-
-
-def load_yaml(text: str) -> Any:
-    """A YAML file's content."""
-    import yaml
-
-    return yaml.safe_load(text)
-
-
-def _dump(value: Any) -> str:
-    import yaml
-
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
 
 
 def _write(path: Path, text: str) -> None:

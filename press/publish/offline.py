@@ -9,8 +9,9 @@ import os
 import zipfile
 from pathlib import Path
 
+import yaml
+
 from press.project import ProjectError, chapters
-from press.publish.build import load_yaml
 from press.publish.common import deliver, front, put
 
 NAME = "from-labels-to-masks"
@@ -46,7 +47,7 @@ def write(root: Path, target: Path | None = None) -> Path:
     site = root / "_build" / "html"
     if not (site / "index.html").is_file():
         raise ProjectError("the book has not been built: run `make book` first")
-    settings = load_yaml((root / "_config.yml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load((root / "_config.yml").read_bytes())
     title, licence = settings["title"], settings.get("html", {}).get("extra_footer", "")
     files = {
         f"site/{path.relative_to(site).as_posix()}": path

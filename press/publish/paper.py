@@ -12,8 +12,10 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from press.project import ProjectError
-from press.publish.build import load_yaml, pages, parts
+from press.publish.build import pages, parts
 from wsss_lib import __version__
 
 SCREEN_ONLY = (
@@ -63,7 +65,7 @@ def assemble(root: Path, target: Path) -> Path:
         part.extend(list(article.children))
         book.append(part)
     head = _head(list(soups.values()), names, site, target)
-    settings = load_yaml((root / "_config.yml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load((root / "_config.yml").read_bytes())
     front = _front(settings, _contents(root, place, titles), site, target)
     text = (
         f'<!DOCTYPE html>\n<html lang="en" data-theme="light" data-mode="light">\n<head>{head}\n'
@@ -198,5 +200,5 @@ def _contents(root: Path, place: dict[str, str], titles: dict[str, str]) -> str:
     lines = []
     for caption, names in parts(root).items():
         lines += [f"<h2>{caption}</h2>"] if caption else []
-        lines += [f'<p><a href="#{place[name]}"><span>{titles[name]}</span></a></p>' for name in names]
+        lines += [f'<p><a href="#{place[name]}">{titles[name]}</a></p>' for name in names]
     return "".join(lines)

@@ -6,7 +6,6 @@ python -m press.publish.pdf
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from press.project import ProjectError
 from press.publish.common import deliver
 from press.publish.paper import assemble
+from wsss_lib.files import write_atomically
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 NAME = "from-labels-to-masks.pdf"
@@ -24,14 +24,6 @@ SET = """async () => {
   await Promise.all([...document.images].map((image) => image.decode().catch(() => null)));
   return [...document.images].filter((image) => !image.naturalWidth).map((image) => image.src);
 }"""
-
-
-NUMBER = """(numbers) => document.querySelectorAll(".paper-contents a").forEach((link) => {
-  const number = document.createElement("span"), leader = document.createElement("span");
-  leader.className = "leader";
-  number.textContent = numbers[link.hash.slice(1)];
-  link.append(leader, number);
-})"""
 
 
 def browser() -> str:
@@ -79,25 +71,10 @@ def write(root: Path, target: Path | None = None) -> Path:
             missing = tab.evaluate(SET)
             if missing:
                 raise ProjectError(f"{len(missing)} pictures are missing (first {missing[0]}): build the book again")
-            printed = tab.pdf(**PRINT)
-            page_numbers = numbers(printed)
-            if page_numbers:  # known only once the book has been printed; written into lines that are there already
-                tab.evaluate(NUMBER, page_numbers)
-                printed = tab.pdf(**PRINT)
-            partial = target.with_suffix(".partial")
-            partial.write_bytes(printed)
-            partial.replace(target)
+            write_atomically(target, tab.pdf(**PRINT))
         finally:
             started.close()
     return target
-
-
-def numbers(pdf: bytes) -> dict[str, int]:
-    """Page numbers of the places that links lead to, from 1; empty where the PDF is not laid out as Chromium does."""
-    pages = re.findall(rb"\n(\d+) 0 obj\s*<</Type /Page\s", pdf)
-    order = {int(page): number for number, page in enumerate(sorted(pages, key=int), 1)}
-    places = re.findall(rb"/([\w-]+) \[(\d+) 0 R /XYZ", pdf)
-    return {name.decode(): order[int(page)] for name, page in places if int(page) in order}
 
 
 def main() -> int:

@@ -6,12 +6,13 @@ profiles from ``wsss_lib``; the address from ``pyproject.toml`` by way of the th
 is no button that needs one.
 """
 
-import json
 import re
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 from docutils import nodes
+
+from press import stamps
 
 NEEDS = re.compile(r"<p><strong>What you need\.?</strong>\.?\s*(.*?)</p>", re.S)
 CHAPTER = re.compile(r"(?:^|/)chapters/(\d\d_\w+)$")
@@ -23,12 +24,6 @@ MAIN = ("wsss-lib", "torch", "numpy")
 def root(app):
     """The clone: known to ``wsss build``; for a bare Sphinx the source folder stands in."""
     return Path(app.config.wsss_root or app.srcdir)
-
-
-def stamps(app):
-    """The chapters' stamps; none where nobody has written any."""
-    path = root(app) / "book" / "stamps.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def address(app):
@@ -122,7 +117,7 @@ def neighbours(context):
 def head(app, pagename, context, needs):
     """The HTML of a chapter's head."""
     name = CHAPTER.search(pagename)[1]
-    stamp = stamps(app).get(name, {})
+    stamp = stamps.read(root(app)).get(name, {})
     rows = [("Needs", needs)] if needs else []
     built = builds(app, context, pagename)
     rows += [("Builds", built)] if built else []
@@ -140,12 +135,6 @@ def head(app, pagename, context, needs):
         f'<div class="chapter-actions">{"".join(buttons)}'
         f"<details><summary>Cite this page</summary>{citation(app, unescape(title))}</details></div></div>"
     )
-
-
-def unescape(text):
-    from html import unescape as plain
-
-    return plain(text)
 
 
 def place(app, pagename, templatename, context, doctree):
@@ -184,17 +173,8 @@ def reads(paragraph):
     return len(text) > 40 and not text.startswith("What you need")
 
 
-def outdated(app, env, added, changed, removed):
-    """Chapters whose stamp is another than at the last build."""
-    now = stamps(app)
-    before, env.wsss_stamps = getattr(env, "wsss_stamps", {}), now
-    names = {doc: match[1] for doc in env.found_docs if (match := CHAPTER.search(doc))}
-    return [doc for doc, name in names.items() if now.get(name) != before.get(name)]
-
-
 def setup(app):
     app.add_config_value("wsss_root", "", "env")
-    app.connect("env-get-outdated", outdated)
     app.connect("html-page-context", place, priority=850)
     app.connect("html-page-context", describe, priority=850)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

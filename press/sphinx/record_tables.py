@@ -4,15 +4,15 @@
 What is missing is said to be missing.
 """
 
-import hashlib
 import json
 from pathlib import Path
 
-from chapter_top import CHAPTER, root, stamps
+from chapter_top import CHAPTER, root
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx import addnodes
 
+from press import stamps
 from press.publish import recorded_rows
 from wsss_lib.experiments import results
 
@@ -63,7 +63,7 @@ class StatusTable(Directive):
     def run(self):
         env = self.state.document.settings.env
         documents = sorted((m[1], doc) for doc in env.found_docs if (m := CHAPTER.search(doc)))
-        known = stamps(env.app)
+        known = stamps.read(root(env.app))
         runs, details = [], nodes.definition_list(classes=["status-details"])
         for name, doc in documents:
             stamp = known.get(name)
@@ -157,19 +157,8 @@ def read(folder):
     return [results.read(name) for name in results.names()]
 
 
-def outdated(app, env, added, changed, removed):
-    """The two pages are made anew when what they show has changed."""
-    text = json.dumps([stamps(app), read(root(app)), sorted(env.found_docs)], sort_keys=True)
-    now = hashlib.sha256(text.encode()).hexdigest()
-    before, env.wsss_records = getattr(env, "wsss_records", ""), now
-    if now == before:
-        return []
-    return [doc for doc in env.found_docs if doc.endswith(("/status", "/results"))]
-
-
 def setup(app):
     app.add_directive("status-table", StatusTable)
     app.add_directive("results-table", ResultsTable)
     app.add_directive("machines-table", MachinesTable)
-    app.connect("env-get-outdated", outdated)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -95,7 +95,7 @@ def test_what_is_no_file_or_too_large_is_refused_before_it_is_opened(tmp_path, m
     pipe = tmp_path / "pipe.ipynb"
     os.mkfifo(pipe)
     for path in (pipe, tmp_path, tmp_path / "absent.ipynb"):
-        with pytest.raises(ValueError, match="it is no file|no such file"):
+        with pytest.raises(ValueError, match=r"it is no file|no such file"):
             cells.read(path)
     path = tmp_path / "01_cam.ipynb"
     path.write_text(json.dumps(WHOLE))
