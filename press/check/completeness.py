@@ -19,8 +19,7 @@ from press import cells, parameters
 from press.chapter import Chapter, Problem
 
 DEFERRED = {"on_click", "on_submit", "observe", "interact", "interactive", "interactive_output", "interact_manual"}
-HANDLERS = {"handler", "f", "callback", "__interact_f"}
-"""Names of the argument that takes the function."""
+"""What gives a control a function that a click calls."""
 
 
 def parameters_kept(chapter: Chapter) -> Iterator[Problem]:
@@ -36,16 +35,12 @@ def parameters_kept(chapter: Chapter) -> Iterator[Problem]:
 
 
 def callbacks_called(chapter: Chapter) -> Iterator[Problem]:
-    """What a control calls is also called by a cell, because nobody moves the control when the chapter is tested."""
-    called = {name for cell in chapter.code for name in _called(cell.source)}
+    """No control whose function only a click would call: no test clicks."""
     for cell in chapter.code:
-        for name in _deferred(cell.source):
-            if name == "" or name not in called:
-                what = f"the function {name}" if name else "a function without a name"
-                remedy = "call it by name in a cell of its own, and show what it returns"
-                yield chapter.problem(
-                    cell, f"gives a control {what}, which no cell calls, so no test runs it: {remedy}"
-                )
+        tree = cells.parse(cell.source)
+        for name in sorted({_last(node) for node in ast.walk(tree)} & DEFERRED) if tree else ():
+            remedy = "take a control of wsss_lib.explore, which is drawn in every position"
+            yield chapter.problem(cell, f"gives a function to {name}, which no test calls: {remedy}")
 
 
 def errors_heard(chapter: Chapter) -> Iterator[Problem]:
@@ -99,29 +94,6 @@ def _mentions(body: list[ast.stmt], name: str) -> bool:
     return any(isinstance(node, ast.Name) and node.id == name for part in body for node in ast.walk(part))
 
 
-def _called(source: str) -> Iterator[str]:
-    tree = cells.parse(source)
-    for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.Call):
-            yield _name(node)
-
-
-def _deferred(source: str) -> Iterator[str]:
-    """Names of functions given to a control; empty for one without a name."""
-    tree = cells.parse(source)
-    for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.Call) and _name(node) in DEFERRED:
-            named = [keyword.value for keyword in node.keywords if keyword.arg in HANDLERS]
-            if not node.args and not named:
-                continue
-            given = (node.args or named)[0]
-            yield given.id if isinstance(given, ast.Name) else ""
-        if isinstance(node, ast.FunctionDef):
-            marks = [mark.func if isinstance(mark, ast.Call) else mark for mark in node.decorator_list]
-            if any(_last(mark) in DEFERRED for mark in marks):
-                yield node.name
-
-
 def _replaced(statement: ast.stmt) -> Iterator[str]:
     """Names that a statement binds in the chapter itself and does not also read, as ``data = list(data)`` does."""
     try:
@@ -131,10 +103,6 @@ def _replaced(statement: ast.stmt) -> Iterator[str]:
     for symbol in symbols:
         if (symbol.is_assigned() or symbol.is_imported()) and not symbol.is_referenced():
             yield symbol.get_name()
-
-
-def _name(call: ast.Call) -> str:
-    return _last(call.func)
 
 
 def _last(node: Any) -> str:

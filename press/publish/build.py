@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from sphinx_external_toc.api import SiteMap, TocTree
+from sphinx_external_toc.parsing import parse_toc_yaml
 
 from press import stamps
 from press.freshness import files_digest
@@ -146,17 +148,16 @@ def pages(root: Path) -> list[str]:
 
 def parts(root: Path) -> dict[str, list[str]]:
     """The pages by the caption of their part; the first page has none."""
-    table = yaml.safe_load((root / "_toc.yml").read_bytes())
-    named = {"": {"file": table["root"]}} | {part["caption"]: part for part in table.get("parts", [])}
-    return {caption: list(_listed(part)) for caption, part in named.items()}
+    table = parse_toc_yaml(root / "_toc.yml")
+    of_parts = {tree.caption: list(_listed(table, tree)) for tree in table.root.subtrees}
+    return {"": [table.root.docname], **of_parts}
 
 
-def _listed(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        yield from [re.sub(r"\.(md|ipynb)$", "", str(node["file"]))] if "file" in node else []
-        node = list(node.values())
-    for value in node if isinstance(node, list) else []:
-        yield from _listed(value)
+def _listed(table: SiteMap, tree: TocTree) -> Iterator[str]:
+    for page in map(str, tree.items):
+        yield page
+        for below in table[page].subtrees:
+            yield from _listed(table, below)
 
 
 def _write(path: Path, text: str) -> None:

@@ -59,7 +59,6 @@ def run(
     store: Store = "no",
     force: bool = False,
     timeout: int | None = None,
-    typed_in: Path | None = None,
     tell: Callable[[str], None] = print,
 ) -> list[Job]:
     """Execute chapters and write them normalised.
@@ -68,14 +67,13 @@ def run(
         root: The clone.
         names: Chapters (see :func:`press.project.chapters`); none means all.
         profile: Value of the parameter ``profile``.
-        given: Further parameters as typed.
+        given: Further parameters as typed; relative paths in them start from the current folder.
         jobs: Kernels at a time.
         out: Folder of the executed notebooks; ``_build/run/<profile>`` by default.
         store: ``"outputs"``: put them into the chapters themselves, as an author does. ``"confirm"``: leave what is
             stored and renew its stamp, if what was computed agrees; a chapter that does not has failed.
         force: Execute although nothing changed.
         timeout: Seconds a cell may take; the profile's by default.
-        typed_in: Folder that relative paths in ``given`` start from; the current one by default.
         tell: Where finished lines go.
 
     Returns:
@@ -92,7 +90,7 @@ def run(
             "--in-place and --confirm are about what a chapter computes as it stands: give no -p and no other profile"
         )
     folder = out or root / "_build" / "run" / profile
-    plan = prepare(root, chapters(root, names), profile, given, folder, typed_in or Path.cwd())
+    plan = prepare(root, chapters(root, names), profile, given, folder, Path.cwd())
     for job in plan:
         kept = freshness.record(job.target)
         job.about = kept.get("about", {})

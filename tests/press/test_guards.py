@@ -118,7 +118,7 @@ IN_THE_CHAPTER = {
     "a missing parameter": (source("parameters", "seed = 0\n", ""), "expected exactly profile, seed"),
     "no parameters cell": (lambda nb: cell(nb, "parameters").metadata.pop("tags"), "no cell tagged 'parameters'"),
     "a parameter overruled": (source("code-5", "print", "seed = 3\nprint"), "overwrites the parameter seed"),
-    "a callback that nothing calls": (source("code-5", "print", "interact(draw)\nprint"), "which no cell calls"),
+    "a callback that nothing calls": (source("code-5", "print", "interact(draw)\nprint"), "which no test calls"),
     "a tolerance misspelt": (lambda nb: cell(nb, "code-5").metadata.update(tolerance={"a": 1}), "states the tolerance"),
     "alt text missing": (alt(None), "whose alternative text is ''"),
     "alt text like a hash": (alt("picture of 0123456789abcdef0123456789abcdef here"), "whose alternative text is"),
