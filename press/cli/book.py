@@ -52,7 +52,6 @@ exit codes: 0 all chapters ran; 1 at least one failed; 2 refused before anything
     stored.add_argument(
         "--confirm", action="store_true", help="leave the stored outputs, and renew their stamp if they agree"
     )
-    parser.add_argument("--force", action="store_true", help="execute although nothing changed")
     parser.add_argument("--timeout", type=positive, help="seconds that one cell may take")
     parser.set_defaults(action=_run)
 
@@ -69,7 +68,6 @@ def _run(options: argparse.Namespace) -> int:
         jobs=options.jobs,
         out=options.out,
         store="outputs" if options.in_place else "confirm" if options.confirm else "no",
-        force=options.force,
         timeout=options.timeout,
     )
     failed = [job for job in jobs if job.failure]

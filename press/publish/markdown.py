@@ -16,7 +16,7 @@ from typing import Any
 from wsss_lib.files import write_atomically
 
 LEFT_OUT = (
-    ".headerlink, .chapter-actions, .chapter-neighbours, .copybtn, .toctree-wrapper, .prev-next-footer, script, style, "
+    ".headerlink, .chapter-actions, .copybtn, .toctree-wrapper, .prev-next-footer, script, style, "
     "noscript, colgroup, .cell.tag_hide-input:not(.tag_solution) details.hide, details.hide > summary"
 )
 MARKS = {"strong": "**", "b": "**", "em": "*", "i": "*", "cite": "*"}

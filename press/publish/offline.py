@@ -6,13 +6,14 @@ python -m press.publish.offline
 from __future__ import annotations
 
 import os
-import zipfile
+import shutil
+import tempfile
 from pathlib import Path
 
 import yaml
 
 from press.project import ProjectError, chapters
-from press.publish.common import deliver, front, put
+from press.publish.common import deliver, front
 
 NAME = "from-labels-to-masks"
 LEFT_OUT = (".buildinfo", "objects.inv")
@@ -32,8 +33,6 @@ the top of each page), then open the notebook in Jupyter; `pip install wsss-lib`
 def write(root: Path, target: Path | None = None) -> Path:
     """Pack the built book.
 
-    The same site gives the same bytes: names are sorted, and times are left out.
-
     Args:
         root: The clone; the book must have been built.
         target: The zip; ``_build/from-labels-to-masks.zip`` by default.
@@ -49,21 +48,17 @@ def write(root: Path, target: Path | None = None) -> Path:
         raise ProjectError("the book has not been built: run `make book` first")
     settings = yaml.safe_load((root / "_config.yml").read_bytes())
     title, licence = settings["title"], settings.get("html", {}).get("extra_footer", "")
-    files = {
-        f"site/{path.relative_to(site).as_posix()}": path
-        for path in site.rglob("*")
-        if path.is_file() and path.name not in LEFT_OUT
-    }
-    files |= {f"notebooks/{path.name}": path for path in chapters(root)}
-    start = front(title, ", to be read with no network.", "site/book/welcome.html")
     target = target or root / "_build" / f"{NAME}.zip"
-    partial = target.with_suffix(".partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
-        put(packed, f"{NAME}/README.txt", README.format(title=title, licence=licence).encode())
-        put(packed, f"{NAME}/START-HERE.html", start.encode())
-        for name in sorted(files):
-            put(packed, f"{NAME}/{name}", files[name].read_bytes())
-    os.replace(partial, target)
+    with tempfile.TemporaryDirectory(dir=root / "_build") as work:
+        folder = Path(work, "packed", NAME)
+        shutil.copytree(site, folder / "site", ignore=shutil.ignore_patterns(*LEFT_OUT))
+        (folder / "notebooks").mkdir()
+        for path in chapters(root):
+            shutil.copy(path, folder / "notebooks")
+        (folder / "README.txt").write_text(README.format(title=title, licence=licence), encoding="utf-8")
+        start = front(title, ", to be read with no network.", "site/book/welcome.html")
+        (folder / "START-HERE.html").write_text(start, encoding="utf-8")
+        os.replace(shutil.make_archive(f"{work}/{NAME}", "zip", folder.parent), target)
     return target
 
 

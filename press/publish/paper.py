@@ -19,8 +19,7 @@ from press.publish.build import pages, parts
 from wsss_lib import __version__
 
 SCREEN_ONLY = (
-    ".headerlink, .chapter-actions, .chapter-neighbours, .copybtn, .toctree-wrapper, script, noscript, "
-    ".prev-next-footer, .sort-button"
+    ".headerlink, .chapter-actions, .copybtn, .toctree-wrapper, script, noscript, .prev-next-footer, .sort-button"
 )
 REFERRING = ("aria-labelledby", "aria-describedby", "aria-controls", "for", "href", "xlink:href")
 URL = re.compile(r"url\(['\"]?#([^)'\"]+)['\"]?\)")

@@ -57,7 +57,6 @@ def run(
     jobs: int = 2,
     out: Path | None = None,
     store: Store = "no",
-    force: bool = False,
     timeout: int | None = None,
     tell: Callable[[str], None] = print,
 ) -> list[Job]:
@@ -72,7 +71,6 @@ def run(
         out: Folder of the executed notebooks; ``_build/run/<profile>`` by default.
         store: ``"outputs"``: put them into the chapters themselves, as an author does. ``"confirm"``: leave what is
             stored and renew its stamp, if what was computed agrees; a chapter that does not has failed.
-        force: Execute although nothing changed.
         timeout: Seconds a cell may take; the profile's by default.
         tell: Where finished lines go.
 
@@ -94,7 +92,7 @@ def run(
     for job in plan:
         kept = freshness.record(job.target)
         job.about = kept.get("about", {})
-        job.cached = not force and kept.get("parts") == job.parts and (store == "no" or bool(job.about))
+        job.cached = kept.get("parts") == job.parts and (store == "no" or bool(job.about))
     due = sorted((job for job in plan if not job.cached), key=lambda job: (-job.seconds, job.name))
     limit = timeout or PROFILES[profile].limit
     for job in plan:

@@ -1,4 +1,4 @@
-"""The head of every chapter: what it needs and takes, when it was verified, buttons, neighbours, how to cite it.
+"""The head of every chapter: what it needs and takes, when it was verified, buttons, how to cite it.
 
 Nothing of this stands in the notebooks: needs come from the chapter's own paragraph *What you need*, which moves up
 here; time, memory and machine from ``book/stamps.json``, which ``wsss run --in-place`` writes; the limits of the other
@@ -101,19 +101,6 @@ def citation(app, title):
     return f'<p>{words}{link}</p><pre tabindex="0" aria-label="BibTeX entry">{entry}</pre>'
 
 
-def neighbours(context):
-    """Links to the pages before and after."""
-    parts = []
-    for name, arrow in (("prev", "← {}"), ("next", "{} →")):
-        page = context.get(name)
-        if page:
-            title = re.sub(r"<[^>]+>", "", page["title"])
-            parts.append(f'<a class="{name}" rel="{name}" href="{page["link"]}">{arrow.format(title)}</a>')
-    return (
-        f'<nav class="chapter-neighbours" aria-label="Chapter before and after">{"".join(parts)}</nav>' if parts else ""
-    )
-
-
 def head(app, pagename, context, needs):
     """The HTML of a chapter's head."""
     name = CHAPTER.search(pagename)[1]
@@ -131,7 +118,7 @@ def head(app, pagename, context, needs):
     buttons.append(f'<a class="chapter-button" href="{name}.md">Page as Markdown</a>')
     title = re.sub(r"<[^>]+>", "", context.get("title", name))
     return (
-        f'<div class="chapter-head">{neighbours(context)}<dl>{listed}</dl>'
+        f'<div class="chapter-head"><dl>{listed}</dl>'
         f'<div class="chapter-actions">{"".join(buttons)}'
         f"<details><summary>Cite this page</summary>{citation(app, unescape(title))}</details></div></div>"
     )
