@@ -1,7 +1,6 @@
 """``wsss check``: what a stored chapter must be. One small function a check; each yields what is wrong.
 
-A check takes a :class:`Chapter` and yields :class:`Problem`: the cell, what was expected, what to do. nbval looks at
-text outputs only, passes notebooks stripped of outputs and skips images; these checks close such holes.
+A check takes a :class:`Chapter` and yields :class:`Problem`: the cell, what was expected, what to do.
 """
 
 from __future__ import annotations

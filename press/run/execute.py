@@ -122,16 +122,20 @@ def start(
         assert process.stdout is not None
         for line in process.stdout:
             try:
-                answer = json.loads(line)
+                message = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            answer = message if isinstance(message, dict) else answer
             if "cell" in answer and time.monotonic() - last > EVERY:
                 last = time.monotonic()
                 heard(f"cell {answer['cell']}/{answer['of']}")
         process.wait()
+        late = not watch.is_alive()
         watch.cancel()
         log.seek(0)
         tail = log.read().strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
+    if late:
+        return {"error": f"it did not end within {START + longest} s and was stopped"}
     return answer if {"ok", "error"} & set(answer) else {"error": f"the runner stopped ({tail[0]})"}
 
 
