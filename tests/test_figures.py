@@ -378,8 +378,11 @@ def test_dial_curves_tell_both_ends() -> None:
 
 
 def test_a_logarithmic_axis_shows_the_running_means_whole() -> None:
-    fig, _ = figures.loss_curve({"area": [1.0, 0.1, 0.02, 0.0]}, log=True)
+    fig, _ = figures.loss_curve({"area": [1.0, 0.1, 0.02]}, log=True)
     assert fig.axes[0].get_ylim()[0] == pytest.approx(0.01)
+    fig, _ = figures.loss_curve({"area": [1.0, 0.1, 0.02, 0.0]}, log=True)
+    assert fig.axes[0].get_ylim()[0] == 0
+    assert fig.axes[0].get_ylabel() == "loss (below 0.1: linear)"
 
 
 def test_loss_curve_reads_a_mapping_and_a_history() -> None:

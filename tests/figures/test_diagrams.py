@@ -57,6 +57,14 @@ def test_no_arrow_runs_through_a_box_and_none_leaves_the_drawing():
         assert all(0 <= x <= WIDTH for x, _ in points)
 
 
+def test_a_place_of_a_row_can_stay_empty():
+    def centre(row):
+        left, _, right, _ = drawn([["top"], row], [Arrow("top", "right")])._places["right"]
+        return (left + right) / 2
+
+    assert centre([None, "right"]) == centre(["left", "right"]) != centre(["right"])
+
+
 def test_two_drawings_on_a_page_have_tips_of_their_own():
     tips = [re.search(r'marker id="([^"]+)"', d.svg())[1] for d in (drawn(), drawn(arrows=ARROWS[:3]))]
     assert tips[0] != tips[1]

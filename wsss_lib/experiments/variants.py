@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from wsss_lib.data.records import Batch
 from wsss_lib.methods.bas import BAS
 from wsss_lib.methods.cam import CAM, class_activation_maps
-from wsss_lib.methods.contract import Prediction
+from wsss_lib.methods.contract import Prediction, Progress
 from wsss_lib.methods.losses import multilabel_soft_margin
 from wsss_lib.methods.seam import SEAM, SEAMConfig
 
@@ -46,6 +46,33 @@ class SharedTail(BAS):
     def background(self, features: Tensor, mask: Tensor) -> Tensor:
         """The class maps outside the mask, with gradients to everything."""
         return self.tail()(features * (1 - mask)[:, None])
+
+
+class EarlySuppression(BAS):
+    """BAS whose suppression teaches in the first twentieth of the training, and not after it.
+
+    Attributes:
+        early: Whether it teaches then; else in the rest.
+        teaches: Whether it teaches in the present update.
+    """
+
+    early = True
+    teaches = True
+
+    def before_step(self, progress: Progress) -> None:
+        """Switch the suppression on or off."""
+        self.teaches = (20 * progress.step < progress.steps) == self.early
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The four terms, the suppression zero where it does not teach."""
+        terms = super().losses(batch)
+        return terms if self.teaches else terms | {"suppression": torch.zeros_like(terms["suppression"])}
+
+
+class LateSuppression(EarlySuppression):
+    """BAS whose suppression teaches in the whole training but for its first twentieth."""
+
+    early = False
 
 
 class OnlyClassifying(nn.Module):

@@ -102,7 +102,8 @@ def loss_curve(history: Any, *, log: bool = False) -> tuple[Figure, str]:
 
     Args:
         history: What ``wsss_lib.train.fit`` returns, or ``{"classification": values, …}``, one value an update.
-        log: Whether the losses are drawn on a logarithmic scale.
+        log: Whether the losses are drawn on a logarithmic scale; its lowest decade is linear, down to zero, where a
+            loss falls to zero.
 
     Returns:
         The figure, and a text that gives the running mean of each loss at the start and at the end.
@@ -122,11 +123,15 @@ def loss_curve(history: Any, *, log: bool = False) -> tuple[Figure, str]:
             ax.plot(np.arange(1, count + 1), values, "-", color=colours[name], linewidth=0.6, alpha=0.4, zorder=1)
         ax.set(xlabel=_explained("update", f"thin: each update; thick: mean of {window}" * (window > 1)), ylabel="loss")
         if log:
-            ax.set_yscale("log")
             largest = max(float(np.nanmax(v)) for v in means.values())
             smallest = min((float(v[v > 0].min()) for v in means.values() if (v > 0).any()), default=largest)
-            # A loss of zero has no place on this scale; a single update may fall below it.
-            ax.set_ylim(bottom=max(smallest / 2, 1e-4 * largest))
+            lowest = max(smallest / 2, 1e-4 * largest)
+            if any((v == 0).any() for v in means.values()):
+                ax.set_yscale("symlog", linthresh=10 * lowest)
+                ax.set(ylim=(0, None), ylabel=f"loss (below {10 * lowest:.1g}: linear)")
+            else:
+                ax.set_yscale("log")
+                ax.set_ylim(bottom=lowest)  # a single update may fall below it
         else:
             ax.set_ylim(bottom=min(0.0, *(float(np.nanmin(v)) for v in losses.values())))
     ends = [f"{name} {values[0]:.2f} to {values[-1]:.2f}" for name, values in means.items()]

@@ -67,10 +67,11 @@ class Flow:
         alt: What a reader who cannot see the drawing should know: each arrow, and each stop with its reason.
     """
 
-    def __init__(self, rows: Sequence[Sequence[Box]], arrows: Sequence[Arrow], title: str) -> None:
-        self.rows, self.arrows, self.title = rows, arrows, title
+    def __init__(self, rows: Sequence[Sequence[Box | None]], arrows: Sequence[Arrow], title: str) -> None:
+        self.rows = [[box for box in row if box is not None] for row in rows]
+        self.arrows, self.title = arrows, title
         self._places = _lay_out(rows)
-        self.alt = _describe(rows, arrows, title)
+        self.alt = _describe(self.rows, arrows, title)
 
     def svg(self) -> str:
         """The drawing alone."""
@@ -125,11 +126,16 @@ class Flow:
         if not blocking:
             return [start, end]
         upper, lower = min(place[1] for place in blocking), max(place[3] for place in blocking)
-        sides = (min(place[0] for place in blocking) - 10, max(place[2] for place in blocking) + 10)
-        free = [x for x in sides if not any(p[0] < x < p[2] and p[1] < lower and p[3] > upper for p in between)]
-        lane = min(free or sides, key=lambda x: abs(2 * x - start[0] - end[0]))
-        lane = max(6.0, min(WIDTH - 6.0, lane))
-        return [start, (lane, upper - GAP / 3), (lane, lower + GAP / 3), end]
+        sides = {edge for group in (blocking, between) for edge in (_leftmost(group) - 10, _rightmost(group) + 10)}
+        lanes = sorted(
+            {max(6.0, min(WIDTH - 6.0, x)) for x in sides}, key=lambda x: (abs(2 * x - start[0] - end[0]), x)
+        )
+        routes = [[start, (x, upper - GAP / 3), (x, lower + GAP / 3), end] for x in lanes]
+
+        def crossed(route: Sequence[Point]) -> int:
+            return sum(_crosses(a, b, place) for a, b in itertools.pairwise(route) for place in between)
+
+        return min(routes, key=crossed)  # the first of the best: the least detour
 
     def _port(
         self, arrow: Arrow, arrows: Sequence[Arrow], place: tuple[float, float, float, float], *, outgoing: bool
@@ -147,11 +153,12 @@ class Flow:
         return place[0] + share * (place[2] - place[0])
 
 
-def flow(rows: Sequence[Sequence[Box | str]], arrows: Sequence[Arrow], *, title: str) -> Flow:
+def flow(rows: Sequence[Sequence[Box | str | None]], arrows: Sequence[Arrow], *, title: str) -> Flow:
     """Draw a data flow from top to bottom.
 
     Args:
-        rows: The boxes, a row a list, at most four a row; a text stands for a :class:`Box` of that name.
+        rows: The boxes, a row a list, at most four a row; a text stands for a :class:`Box` of that name, and None for
+            a place that stays empty, so that arrows can pass there.
         arrows: From box to box: within a row, or to a lower row.
         title: What is drawn, as a sentence.
 
@@ -161,13 +168,13 @@ def flow(rows: Sequence[Sequence[Box | str]], arrows: Sequence[Arrow], *, title:
     Raises:
         ValueError: Two boxes of one name, an arrow to a box that is absent or above, or more than four boxes in a row.
     """
-    boxes = [[box if isinstance(box, Box) else Box(box) for box in row] for row in rows]
-    names = [box.name for row in boxes for box in row]
+    boxes = [[Box(box) if isinstance(box, str) else box for box in row] for row in rows]
+    names = [box.name for row in boxes for box in row if box]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"two boxes are called {twice[0]!r}, expected a name for each: rename one, and give it a text")
     if any(not 1 <= len(row) <= 4 for row in boxes):
         raise ValueError(f"rows have {[len(row) for row in boxes]} boxes, expected one to four: begin another row")
-    level = {box.name: number for number, row in enumerate(boxes) for box in row}
+    level = {box.name: number for number, row in enumerate(boxes) for box in row if box}
     for arrow in arrows:
         for name in (arrow.start, arrow.end):
             if name not in level:
@@ -179,19 +186,29 @@ def flow(rows: Sequence[Sequence[Box | str]], arrows: Sequence[Arrow], *, title:
     return Flow(boxes, arrows, title)
 
 
-def _lay_out(rows: Sequence[Sequence[Box]]) -> dict[str, tuple[float, float, float, float]]:
+def _lay_out(rows: Sequence[Sequence[Box | None]]) -> dict[str, tuple[float, float, float, float]]:
     """Left, upper, right, lower edge of each box."""
     places: dict[str, tuple[float, float, float, float]] = {}
     y = 4.0
     for row in rows:
-        height = ROW + LINE * (max(len(box.lines) for box in row) - 1) - 12
+        height = ROW + LINE * (max((len(box.lines) for box in row if box), default=1) - 1) - 12
         slot = (WIDTH - 2 * MARGIN) / len(row)
         for number, box in enumerate(row):
+            if box is None:
+                continue
             wide = min(slot - 14, max(64.0, 7.6 * max(map(len, box.lines)) + 22))
             centre = MARGIN + slot * (number + 0.5)
             places[box.name] = (centre - wide / 2, y, centre + wide / 2, y + height)
         y += height + GAP
     return places
+
+
+def _leftmost(places: Sequence[tuple[float, float, float, float]]) -> float:
+    return min(place[0] for place in places)
+
+
+def _rightmost(places: Sequence[tuple[float, float, float, float]]) -> float:
+    return max(place[2] for place in places)
 
 
 def _crosses(start: Point, end: Point, place: tuple[float, float, float, float]) -> bool:

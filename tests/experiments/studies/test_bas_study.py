@@ -15,6 +15,7 @@ from wsss_lib.experiments import masking, results, variants
 from wsss_lib.experiments.studies import bas as study
 from wsss_lib.methods.bas import BAS, BASConfig, of_class
 from wsss_lib.methods.cam import CAM
+from wsss_lib.methods.contract import Progress
 
 
 def test_a_square_grows_and_shrinks_by_pixels() -> None:
@@ -65,10 +66,25 @@ def test_without_the_safeguard_the_background_pass_teaches_everything() -> None:
     assert not guarded.background(guarded.features(images), mask).requires_grad
 
 
+@pytest.mark.parametrize(
+    ("kind", "taught"), [(variants.EarlySuppression, [0, 1]), (variants.LateSuppression, list(range(2, 40)))]
+)
+def test_the_suppression_can_teach_in_a_part_of_the_training(kind: type[BAS], taught: list[int]) -> None:
+    torch.manual_seed(0)
+    method = kind(backbone("tiny_cnn", widths=(4, 4, 4, 4)), 3)
+    batch = {"images": torch.rand(2, 3, 32, 32), "labels": torch.eye(3)[:2]}
+    teaches = []
+    for step in range(40):
+        method.before_step(Progress(step, 40, "training", step, 40))
+        if method.losses(batch)["suppression"].requires_grad:
+            teaches.append(step)
+    assert teaches == taught
+
+
 def test_the_ablation_changes_one_thing_at_a_time() -> None:
-    for name, (kind, changes) in (study.ABLATION | study.SAFEGUARD | study.SETTINGS).items():
+    for name, (kind, changes) in (study.ABLATION | study.SAFEGUARD | study.SETTINGS | study.TIMING).items():
         assert (kind != "bas") + len(changes) == 1, name
-        assert BASConfig(**changes) != BASConfig() or kind is variants.SharedTail, name
+        assert BASConfig(**changes) != BASConfig() or kind != "bas", name
 
 
 def test_the_cost_is_relative_to_classification_alone() -> None:
@@ -80,7 +96,7 @@ def test_the_cost_is_relative_to_classification_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["bas", "bas_observation", "bas_dial", "bas_ablation", "bas_safeguard", "bas_settings"]
+    "name", ["bas", "bas_observation", "bas_dial", "bas_ablation", "bas_safeguard", "bas_settings", "bas_timing"]
 )
 def test_what_is_recorded_has_three_seeds_and_the_claims_hold(name: str) -> None:
     if name not in results.names():

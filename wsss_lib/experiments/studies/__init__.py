@@ -5,7 +5,8 @@
 - ``world``: what the world is worth: classifier, CAM, an upper bound
 - ``dials``: CAM while a dial of the world is turned
 - ``methods``: the maps of chapters 1 and 2 on one classifier
-- ``bas``, and ``bas_observation``, ``_ablation``, ``_safeguard``, ``_settings``, ``_dial``: chapter 3
+- ``bas``, and ``bas_observation``, ``_ablation``, ``_safeguard``, ``_settings``, ``_timing``, ``_dial``:
+  chapter 3
 - ``sat``, and ``sat_ablation``, ``_settings``, ``_dial``, ``_spread``, ``_maps``: chapter 4
 - ``seam``, ``seam_settings``: chapter 5
 - ``together``: chapter 12, every method's maps of the same eight images

@@ -16,7 +16,13 @@ from wsss_lib.experiments import results
 from wsss_lib.experiments.masking import RADII, masked_responses
 from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitted, say, trained
 from wsss_lib.experiments.studies.cost import step_costs
-from wsss_lib.experiments.variants import OnlyClassifying, SharedTail, channels_last
+from wsss_lib.experiments.variants import (
+    EarlySuppression,
+    LateSuppression,
+    OnlyClassifying,
+    SharedTail,
+    channels_last,
+)
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods import registry
 from wsss_lib.methods.bas import BAS, BASConfig
@@ -46,6 +52,11 @@ SETTINGS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "ReLU in the cells": ("bas", {"rectify": "cells"}),
     "running batch norm in Sᵇ": ("bas", {"copy_norm": "running"}),
 }
+TIMING: dict[str, tuple[Kind, dict[str, Any]]] = {
+    "L_bas at first only": (EarlySuppression, {}),
+    "L_bas later only": (LateSuppression, {}),
+}
+"""The suppression in the first twentieth of the training, and in the rest."""
 
 
 def observation(profile: str) -> dict[str, Any]:
@@ -100,6 +111,11 @@ def safeguard(profile: str) -> dict[str, Any]:
 def settings(profile: str) -> dict[str, Any]:
     """The same with β turned or off, and with f₂ treated otherwise."""
     return _rows(profile, SETTINGS)
+
+
+def timing(profile: str) -> dict[str, Any]:
+    """The same with the suppression in a part of the training."""
+    return _rows(profile, TIMING)
 
 
 def _rows(profile: str, kinds: dict[str, tuple[Kind, dict[str, Any]]]) -> dict[str, Any]:
@@ -171,5 +187,6 @@ STUDIES: dict[str, Study] = {
     "bas_ablation": ablation,
     "bas_safeguard": safeguard,
     "bas_settings": settings,
+    "bas_timing": timing,
     "bas_dial": dial,
 }
