@@ -72,7 +72,7 @@ def _version(distribution: str) -> str:
 
 KEPT = {
     "WSSS_DATA": "data",  # photographs, as Parquet
-    "WSSS_CACHE": "cache",  # critters once drawn
+    "WSSS_CACHE": "cache",  # critters once drawn, and what frozen networks computed of images
     "TORCH_HOME": "torch",  # torchvision's weights
     "HF_HOME": "huggingface",  # weights and data sets of the Hub
 }
