@@ -123,10 +123,11 @@ def test_packaged_weights_know_a_cat_without_a_network(monkeypatch: pytest.Monke
     assert abs(float(rows.float().mean()) * 16 - 130) < 60
 
 
-@installed
-def test_a_changed_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("content", [b"something else", None])
+def test_a_changed_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None) -> None:
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"something else")
+    if content is not None:
+        (tmp_path / "models" / "efficientnet-lite0-57934424.pth").write_bytes(content)
     spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
     with pytest.raises(ValueError, match="not the file that was published: install the package"):

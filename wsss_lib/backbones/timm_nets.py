@@ -76,7 +76,8 @@ def cut(name: str, classifier: nn.Module, output_stride: int | None = None, dila
     without_inplace(classifier)
     expected = _tried(classifier.forward_features, classifier)
     grids = _tried(lambda images: _run(stages, images), classifier)
-    if expected is None or not grids or expected.shape != grids[-1].shape or not torch.allclose(expected, grids[-1]):
+    same = isinstance(expected, Tensor) and bool(grids) and expected.shape == grids[-1].shape
+    if not same or not torch.allclose(expected, grids[-1]):
         raise ValueError(
             f"{name} is no chain of convolutional units as timm builds it, so it cannot be cut into stages: choose an "
             f"EfficientNet, MobileNet, RegNet or ResNet of timm, such as {NAMES[0]}"
@@ -131,7 +132,7 @@ def packaged(name: str) -> dict[str, Tensor] | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     path = Path(spec.submodule_search_locations[0]) / inside
-    if not sha256_of(path).startswith(path.stem.rsplit("-", 1)[-1]):
+    if not path.is_file() or not sha256_of(path).startswith(path.stem.rsplit("-", 1)[-1]):
         raise ValueError(f"{path} is not the file that was published: install the package {package} again")
     state = torch.load(path, map_location="cpu", weights_only=True)
     with torch.device("meta"):
