@@ -51,7 +51,8 @@ def build(
     staged = stage(root, profile, stored=stored)
     tell(f"Building {len(pages(root))} pages ...")
     output = root / "_build"
-    forget_outdated(output, [PRESS / "sphinx", staged / "book" / "assets", root / stamps.FILE, root / "results"])
+    inside = [staged / "book" / "assets", staged / "_toc.yml"]
+    forget_outdated(output, [PRESS / "sphinx", *inside, root / stamps.FILE, root / "results"])
     page = output / "html" / "index.html"
     page.unlink(missing_ok=True)
     # `jupyter-book` itself need not be on the path. Pages are many small objects that stay: to look through all of them
@@ -78,7 +79,7 @@ def build(
 
 
 def forget_outdated(output: Path, sources: Sequence[Path]) -> None:
-    """Forget what Sphinx remembers when extensions, assets or records have changed, which it does not look at."""
+    """Forget what Sphinx remembers when a file has changed at which it does not look, such as an extension."""
     now = files_digest(sources)
     kept = output / "sources.txt"
     if not kept.is_file() or kept.read_text(encoding="utf-8") != now:
