@@ -43,7 +43,7 @@ BATCH = 8
 SHAPES = {
     "ResNet-18, 224 px: 512 × 7 × 7": (512, 7, 7),
     "ResNet-50, stride 16: 2048 × 14 × 14": (2048, 14, 14),
-    "ResNet-50, third stage at 448 px: 512 × 28 × 28": (512, 28, 28),
+    "ResNet-50, stage of 512 channels: 512 × 28 × 28": (512, 28, 28),
 }
 Contest = dict[str, Callable[[], Any]]
 
