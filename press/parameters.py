@@ -160,7 +160,7 @@ def _convert(name: str, key: str, text: str, default: Any) -> Any:
         return int(text)
     except ValueError as error:
         raise ParameterError(
-            f"{name}: {key}={text} is not of type int, which its default {default!r} has: "
+            f"{name}: {key}={text:.80} is not of type int, which its default {default!r} has: "
             f"give a value like -p {key}={default}"
         ) from error
 

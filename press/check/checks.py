@@ -25,7 +25,7 @@ SITE = re.compile(r"\b(?:site-packages|dist-packages)[/\\][^\s\"'<>]*")
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
 TIME = re.compile(
     r"\b\d+(?:\.\d+)?(?: ?(?:ms|µs|us|sec|secs|seconds?|min|minutes?|hours?)\b| s\b|s/it\b| ?it/s\b)"
-    r"|\b\d+\.\d+s\b|\b\d+m ?\d+s\b|\b\d?\d:\d\d:\d\d\b|\b\d\d:\d\d<|\d+%\|"
+    r"|\b\d+\.\d+s\b|\b\d+m ?\d+s\b|\b\d?\d:\d\d:\d\d\b|\b\d\d:\d\d<|(?<!\d)\d+%\|"
     rf"|\b20\d\d-\d\d-\d\d(?!\d)|\b\d?\d[./]\d?\d[./]20\d\d\b|\b\d?\d\.? {_MONTH} 20\d\d\b|\b{_MONTH} \d?\d, 20\d\d\b"
 )
 TRACEBACK = "Traceback (most recent call last)"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from fault_kit import refusal
@@ -48,9 +49,31 @@ def test_gradients_that_are_switched_off_are_said() -> None:
         refusal(lambda: fit(Small(), Noise(), TrainConfig(steps=1, batch_size=4), progress="none"), "grad|inference")
 
 
-@pytest.mark.parametrize("classes", [0, -1, 2.5, "2"])
+@pytest.mark.parametrize("classes", [0, -1, 2.5, "2", True])
 def test_a_number_of_classes_is_positive_and_whole(classes: Any) -> None:
     refusal(lambda: CAM(backbones.backbone("tiny_cnn", weights=None), classes), "num_classes")
+
+
+SETTINGS: list[tuple[str, Any]] = [
+    *(("lr", value) for value in ("x", None, True, float("nan"))),
+    *(("weight_decay", value) for value in ("x", -1.0)),
+    *(("momentum", value) for value in ("x", True)),
+    *(("steps", value) for value in (True, "3")),
+    *(("batch_size", value) for value in (2.5, None)),
+    *(("warmup", value) for value in (True, "1")),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), SETTINGS)
+def test_a_setting_of_training_is_a_number_in_its_range(name: str, value: Any) -> None:
+    refusal(lambda: TrainConfig(**{"steps": 1, name: value}), name)
+
+
+@pytest.mark.parametrize("kind", [list, np.asarray])
+def test_what_is_no_tensor_is_said(kind: Callable[[Any], Any]) -> None:
+    method = CAM(backbones.backbone("tiny_cnn", weights=None), 2)
+    refusal(lambda: method.localize(kind(torch.rand(1, 3, 32, 32))), "tensor")
+    refusal(lambda: method.localize(torch.rand(1, 3, 32, 32), kind(torch.ones(1, 2))), "tensor")
 
 
 def test_a_left_over_world_size_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,8 +89,12 @@ class Backbone(nn.Module):
 
         Raises:
             ValueError: Not (N, 3, H, W).
-            TypeError: Not floating point.
+            TypeError: No tensor, or not floating point.
         """
+        if not isinstance(images, Tensor):
+            raise TypeError(
+                f"Images are of type {type(images).__name__}; expected a tensor: torch.as_tensor makes one."
+            )
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(
                 f"Images have shape {tuple(images.shape)}; expected (N, 3, H, W), one image is image[None]."

@@ -126,8 +126,11 @@ def check_labels(labels: Tensor, images: Tensor, classes: int | None = None) -> 
     """Whether each class is present, (N, K) bool on the images' device.
 
     Raises:
+        TypeError: The labels are no tensor.
         ValueError: The labels are not multi-hot (N, K).
     """
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels are of type {type(labels).__name__}, expected a tensor: torch.as_tensor makes one")
     if labels.ndim != 2 or labels.shape[0] != images.shape[0] or classes not in (None, labels.shape[1]):
         expected = f"({images.shape[0]}, {'K' if classes is None else classes})"
         remedy = "class indices become multi-hot by torch.nn.functional.one_hot"

@@ -123,7 +123,9 @@ class Learner(nn.Module):
         if backbone is not None:
             check_backbone(type(self).__name__, backbone)
             self.backbone = backbone
-        if num_classes is not None and not (isinstance(num_classes, Integral) and num_classes >= 1):
+        if num_classes is not None and (
+            not isinstance(num_classes, Integral) or isinstance(num_classes, bool) or num_classes < 1
+        ):
             raise ValueError(f"num_classes is {num_classes}, expected at least 1: count the foreground classes only")
         self.num_classes = num_classes
 

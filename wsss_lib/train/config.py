@@ -15,6 +15,14 @@ _FREE_AT_RESUME = ("workers", "checkpoint_every", "keep", "device")
 """Settings that do not decide which weights come out (a device does so within its rounding only)."""
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How to train. Exactly one of ``epochs`` and ``steps`` is given; a step is one update of the weights.
@@ -92,20 +100,21 @@ class TrainConfig:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(get_args(choices))}")
         for name in ("epochs", "steps", "batch_size", "gradient_accumulation", "checkpoint_every", "keep"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
+            may_lack = name in ("epochs", "steps", "checkpoint_every")
+            if not (value is None and may_lack) and (not _is_whole(value) or value < 1):
                 raise ValueError(f"{name} is {value!r}: pass a whole number of at least 1")
         for name in ("warmup", "workers"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 0:
+            if not _is_whole(value) or value < 0:
                 raise ValueError(f"{name} is {value!r}: pass a whole number of at least 0")
         for name in ("lr", "head_lr", "power") + (("clip_norm",) if self.clip_norm is not None else ()):
-            if not 0 < getattr(self, name) < math.inf:
+            if not _is_number(getattr(self, name)) or not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: pass a positive number")
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 2**63:
+        if not _is_whole(self.seed) or not 0 <= self.seed < 2**63:
             raise ValueError(f"seed is {self.seed!r}: pass a whole number from 0 to 2**63 - 1")
-        if not 0 <= self.weight_decay < math.inf:
+        if not _is_number(self.weight_decay) or not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay is {self.weight_decay!r}: pass 0 or a positive number")
-        if not 0 <= self.momentum < 1:
+        if not _is_number(self.momentum) or not 0 <= self.momentum < 1:
             raise ValueError(f"momentum is {self.momentum!r}: pass a number from 0 up to, but not including, 1")
         if self.double and self.mixed_precision != "no":
             raise ValueError(f"double is set and mixed_precision is {self.mixed_precision!r}: choose one of both")
