@@ -7,12 +7,12 @@ what an editor saved.
 from __future__ import annotations
 
 import copy
-import hashlib
 import re
 from collections.abc import Iterable
 from typing import Any
 
 from press import cells
+from wsss_lib.files import sha256_of_text
 
 KEPT_METADATA = {
     "tags", "mystnb", "mirror", "derives", "role", "jupyter", "cellView", "tolerance", "typed", "wrong", "right",
@@ -87,7 +87,7 @@ def _ids(notebook: cells.Notebook) -> None:
     for cell in notebook.cells:
         name = str(cell.get("id", ""))
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) or name in seen:
-            digest = hashlib.sha256(f"{cell.cell_type}\0{cell.source}".encode()).hexdigest()[:8]
+            digest = sha256_of_text(f"{cell.cell_type}\0{cell.source}")[:8]
             name = next(
                 n for k in range(len(notebook.cells) + 1) if (n := f"{digest}-{k}" if k else digest) not in seen
             )

@@ -37,6 +37,7 @@ BODY = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 ENTRY = registry.entry("bas")
 BOOK: BASConfig = ENTRY.configured()
+"""The book's settings."""
 
 Kind = type[Method] | str
 """A variant, or the name of the registered method."""

@@ -33,6 +33,7 @@ DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)
 METHODS = titles("class-token", "ts-cam", "sat")
 """The rows of ``sat``: title to name."""
 BOOK, BASELINE = (registry.entry(name).configured() for name in ("sat", "ts-cam"))
+"""The book's settings of SAT, and those of both baselines."""
 ABLATION: dict[str, dict[str, Any]] = {
     "gate only": {"area_weight": 0, "norm_weight": 0},
     "gate + area": {"norm_weight": 0},

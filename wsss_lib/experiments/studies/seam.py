@@ -22,6 +22,7 @@ from wsss_lib.methods.seam import SEAM, SEAMConfig
 from wsss_lib.modes import evaluating
 
 BOOK: SEAMConfig = registry.entry("seam").configured()
+"""The book's settings."""
 SCALES = (0.3, 0.5, 0.75, 1.5, 2.0)
 """At which the equivariance error is measured."""
 WEIGHTS = (0.3, 1.0, 3.0, 10.0, 30.0)
