@@ -126,10 +126,10 @@ def test_options_reach_the_runner(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "run", lambda root, names, **options: received.update(options, names=names) or [])
     monkeypatch.chdir(ROOT)
     cli.main(["run", "cam", "2", "--profile", "smoke", "-p", "seed=1", "-p", "data=x", "--jobs", "1",
-              "--out", str(tmp_path), "--force", "--timeout", "9"])  # fmt: skip
+              "--out", str(tmp_path), "--timeout", "9"])  # fmt: skip
     assert received == {
         "names": ["cam", "2"], "profile": "smoke", "given": {"seed": "1", "data": "x"}, "jobs": 1, "out": tmp_path,
-        "store": "no", "force": True, "timeout": 9,
+        "store": "no", "timeout": 9,
     }  # fmt: skip
 
 
