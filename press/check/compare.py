@@ -4,26 +4,24 @@ The same machine and thread count give the same bits; another processor rounds o
 printed accuracy moves in its second or third decimal. So decimals may differ by a tolerance, which a cell states in its
 metadata where the default does not fit::
 
-    "tolerance": {"absolute": 0.1, "relative": 0.05, "figure": 0.02}
+    "tolerance": {"absolute": 0.1, "figure": 0.02}
 
-The defaults are twice and more what was seen: with older instructions numbers of two
-decimals move by one or two in the last place (:mod:`press.run.machines` measures it).
+The default is twice what most numbers of two decimals move on other machines, and a cell that states more must be one
+that moved there by half of it (:mod:`press.check.tolerances`, with what :mod:`press.run.machines` measured).
 
 A percentage is a share that was rounded: 46 % is 0.46. Whole numbers, words and the order of everything are compared
-exactly. nbval compares through
-:mod:`press.run.validate`, ``wsss run --confirm`` through :func:`differences`.
+exactly. nbval compares through :mod:`press.run.validate`, ``wsss run --confirm`` through :func:`differences`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import inf
 from typing import Any, NamedTuple
 
 from press import cells
-from press.chapter import Chapter, Problem
 from press.check import figures
 from press.check.checks import EMBEDDED
 
@@ -32,20 +30,21 @@ TEXTS = ("text/plain", "text/markdown", "text/html", "text/latex")
 DECIMAL = re.compile(r"(?<![\w.])[-+−]?(?:\d+\.\d*(?:[eE][-+]?\d+)?(?!\.?[\w])(?:\s?%)?|\d+\s?%)")
 """A decimal, or a percentage with or without decimals: a share that was rounded."""
 
+RELATIVE = 0.02
+"""Decimals agree within this share of the stored one, whatever a cell states: it is what large numbers need."""
+
 
 @dataclass(frozen=True)
 class Tolerance:
     """How far two outputs of a cell may be apart.
 
     Args:
-        absolute: Decimals agree within this, or
-        relative: within this share of the stored one.
+        absolute: Decimals agree within this, or within :data:`RELATIVE`.
         figure: Numbers in figures agree within this share of their axis or colour scale. 0: figures of data, which
             agree to the pixel.
     """
 
     absolute: float = 0.03
-    relative: float = 0.02
     figure: float = 0.0
 
 
@@ -53,7 +52,7 @@ def tolerance(cell: Any) -> Tolerance:
     """What the cell's metadata states, else the default.
 
     Raises:
-        ValueError: ``tolerance`` holds something else than the three shares.
+        ValueError: ``tolerance`` holds something else than the two shares.
     """
     stated = cell.metadata.get("tolerance", {})
     known = {f.name for f in fields(Tolerance)}
@@ -70,7 +69,7 @@ class Spread(NamedTuple):
     """How far two outputs of a cell are apart."""
 
     decimal: float
-    """The largest difference of a printed decimal."""
+    """The largest difference of a printed decimal, but for those that :data:`RELATIVE` covers twice."""
     figure: float
     """The largest difference of a number in a figure, as a share of its axis; of a pixel where data are shown."""
     used: float
@@ -116,20 +115,6 @@ def differences(executed: cells.Notebook, stored: cells.Notebook) -> list[str]:
     ]
 
 
-def tolerances(chapter: Chapter) -> Iterator[Problem]:
-    """A tolerance that a cell states is one that the comparison understands and applies."""
-    for cell in chapter.code:
-        try:
-            within = tolerance(cell)
-        except ValueError as error:
-            yield chapter.problem(cell, str(error))
-            continue
-        if within.figure and cell.outputs and not any(figures.figures(cell.outputs)):
-            yield chapter.problem(cell, "states a tolerance for figures, but shows none: take it out")
-        if "tolerance" in cell.metadata and set(IGNORED) & set(cells.tags(cell)):
-            yield chapter.problem(cell, "states a tolerance, but its tag has the output ignored: take one of them out")
-
-
 def _around(new: str, old: str, within: Tolerance) -> str:
     lines = zip(new.splitlines(), old.splitlines(), strict=False)
     pair = next(((a, b) for a, b in lines if not agree(a, b, within)), (new[-60:], old[-60:]))
@@ -153,9 +138,10 @@ def _apart(text: str, stored: str, within: Tolerance) -> tuple[float, float]:
         return inf, inf
     apart, used = 0.0, 0.0
     for a, b in zip(_numbers(text), _numbers(stored), strict=True):
-        apart = max(apart, abs(a - b))
-        allowed = max(within.absolute, within.relative * abs(b))
-        used = max(used, 0.0 if a == b else abs(a - b) / allowed if allowed else inf)
+        difference, covered = abs(a - b), RELATIVE * abs(b)
+        apart = max(apart, difference if 2 * difference > covered else 0.0)
+        allowed = max(within.absolute, covered)
+        used = max(used, 0.0 if a == b else difference / allowed if allowed else inf)
     return round(apart, 9), round(used, 9)  # 0.52 - 0.49 is a little more than 0.03
 
 
@@ -167,6 +153,3 @@ def _numbers(text: str) -> list[float]:
     """Decimals as they stand, percentages as shares."""
     texts = [match.replace("−", "-") for match in DECIMAL.findall(text)]
     return [float(text.rstrip("% \xa0\n")) / (100 if text.endswith("%") else 1) for text in texts]
-
-
-CHECKS = (tolerances,)

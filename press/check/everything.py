@@ -7,7 +7,7 @@ from pathlib import Path
 
 from press import cells, stamps
 from press.chapter import Chapter, Problem
-from press.check import addresses, checks, compare, completeness, drift, fresh, page, prose, site
+from press.check import addresses, checks, completeness, drift, fresh, page, prose, site, tolerances
 from press.editions import exercises
 from press.project import ProjectError, chapters
 
@@ -16,7 +16,7 @@ OF_A_CHAPTER = (
     *drift.CHECKS,
     *exercises.CHECKS,
     *completeness.CHECKS,
-    *compare.CHECKS,
+    *tolerances.CHECKS,
     *page.CHECKS,
     *prose.CHECKS,
     *addresses.CHECKS,

@@ -2,17 +2,21 @@
 
 Each chapter is executed as other processors would compute it: PyTorch, oneDNN and MKL are told to use older
 instructions or another number of threads, and sum in another order. What comes out is compared with what is stored, as
-``make test`` compares it, and the largest differences are recorded in ``results/machines.json``.
+``make test`` compares it, and the differences are recorded in ``book/machines.json``.
 
 A cell that uses more than half of its tolerance here would fail on some machine that nobody tried. Print something that
-moves less (a mean over more images, a difference within one run, an ordering) rather than state more tolerance.
+moves less (a mean over more images, a difference within one run, an ordering), or train in 64 bits
+(``TrainConfig(double=True)``), rather than state more tolerance; what is recorded is what may be stated
+(:mod:`press.check.tolerances`). On a computer of another make, or with other versions, say what it is by ``--name``.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
@@ -20,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from press import cells, stamps
-from press.check import compare, figures
+from press.check import compare, figures, tolerances
 from press.project import chapters, find_root
 from press.run.execute import THREADS
 from press.run.run import run
+from wsss_lib.experiments import results
 
 MACHINES: dict[str, dict[str, str]] = {
-    "this one": {},
     "AVX2": {
         "ATEN_CPU_CAPABILITY": "avx2",
         "ONEDNN_MAX_CPU_ISA": "AVX2",
@@ -43,37 +47,34 @@ MACHINES: dict[str, dict[str, str]] = {
 }
 HALF = 0.5
 """Share of a tolerance beyond which a cell is reported."""
+TINY = 0.0001
+"""Smaller differences are not recorded."""
 TIMEOUT = 1800
 """Seconds a cell may take: old instructions are several times slower."""
 
 
-LARGEST = ("decimal", "figure", "used")
-"""What is recorded of a chapter's cells: the largest of each (see :class:`press.check.compare.Spread`)."""
-
-
 def summary(executed: cells.Notebook, stored: cells.Notebook) -> dict[str, Any]:
-    """The largest differences of a chapter, and the cells that an author has to look at.
+    """The differences of a chapter, and the cells that an author has to look at.
 
     Returns:
-        ``decimal``, ``figure`` and ``used`` as :class:`press.check.compare.Spread` has them, None where a word differs.
-        ``close``: why a cell uses more than half of its tolerance, by cell. ``idle``: cells that state a tolerance for
-        figures which are the same to the pixel.
+        ``cells``: by id what differs, ``{"absolute": …, "figure": …}``, as the tolerance has it. ``used``: the largest
+        share of a tolerance; None where a word differs. ``close``: why a cell uses more than half of its tolerance, by
+        cell. ``idle``: cells that state a tolerance for figures which are the same to the pixel.
     """
-    spreads, idle = {}, []
+    differences, most, close, idle = {}, 0.0, {}, []
     for mine, theirs in zip(cells.code_cells(executed), cells.code_cells(stored), strict=True):
         if set(compare.IGNORED) & set(cells.tags(theirs)):
             continue
-        name = cells.label(stored, theirs)
-        spreads[name] = compare.spread(mine.outputs, theirs.outputs, theirs)
+        name, spread = cells.label(stored, theirs), compare.spread(mine.outputs, theirs.outputs, theirs)
+        moved = {"absolute": spread.decimal, "figure": spread.figure}
+        if kept := {kind: round(value, 4) for kind, value in moved.items() if isfinite(value) and value >= TINY}:
+            differences[theirs.id] = kept
+        most = max(most, spread.used)
+        if round(spread.used, 4) > HALF:
+            close[name] = spread.why or f"uses {spread.used:.0%} of its tolerance"
         exact = figures.spread(mine.outputs, theirs.outputs, 0.0, compare.agree).used <= 1
         idle += [name] if compare.tolerance(theirs).figure and exact else []
-    most = {key: max((getattr(spread, key) for spread in spreads.values()), default=0.0) for key in LARGEST}
-    close = {
-        name: spread.why or f"uses {spread.used:.0%} of its tolerance"
-        for name, spread in spreads.items()
-        if spread.used > HALF
-    }
-    return {key: round(v, 4) if isfinite(v) else None for key, v in most.items()} | {"close": close, "idle": idle}
+    return {"cells": differences, "used": round(most, 4) if isfinite(most) else None, "close": close, "idle": idle}
 
 
 @contextmanager
@@ -88,16 +89,21 @@ def pretending(variables: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def measure(root: Path, names: Sequence[str] = (), machines: Sequence[str] = tuple(MACHINES)) -> dict[str, Any]:
+def measure(root: Path, names: Sequence[str], machines: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """Execute chapters as each machine would and compare; a run of the present code is not made twice.
+
+    Args:
+        root: The clone.
+        names: Chapters; none means all.
+        machines: By name the environment variables that make a kernel compute so.
 
     Returns:
         By chapter and machine what :func:`summary` says, or ``{"failed": why}``.
     """
     result: dict[str, Any] = {path.stem: {} for path in chapters(root, names)}
-    for machine in machines:
-        folder = root / "_build" / "machines" / machine.replace(" ", "-")
-        with pretending(MACHINES[machine]):
+    for machine, variables in machines.items():
+        folder = root / "_build" / "machines" / re.sub(r"\W+", "-", machine)
+        with pretending(variables):
             jobs = run(root, names, jobs=1, out=folder, timeout=TIMEOUT)
         for job in jobs:
             stored = cells.read(job.source)
@@ -115,42 +121,52 @@ def report(measured: Mapping[str, Mapping[str, Any]]) -> list[str]:
             lines += [f"{chapter} on {machine}: {of['failed']}"] if "failed" in of else []
             lines += [f"{chapter} on {machine}: {cell} {why}" for cell, why in of.get("close", {}).items()]
         idle = [set(of["idle"]) for of in by_machine.values() if "idle" in of]
-        for cell in sorted(set.intersection(*idle)) if len(idle) == len(MACHINES) else ():
+        for cell in sorted(set.intersection(*idle)) if len(idle) >= len(MACHINES) else ():
             lines.append(f"{chapter}: {cell} states a tolerance for figures that are the same everywhere: take it out")
     return lines
 
 
+def record(measured: Mapping[str, Mapping[str, Any]], root: Path) -> None:
+    """Write what was measured into ``book/machines.json``; what was measured before of others stays.
+
+    A run in which a cell failed or says another word is not recorded: it is to be mended, and measured again. The file
+    does not lie in ``results/``, whose files chapters read: it is about them, as their stamps are.
+    """
+    known = tolerances.read(root)
+    when = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "commit": results.commit()}
+    for chapter, by_machine in measured.items():
+        new = {
+            machine: {**when, "cells": of["cells"]} for machine, of in by_machine.items() if of.get("used") is not None
+        }
+        known = {**known, chapter: {**known.get(chapter, {}), **new}}
+    results.record(
+        "machines",
+        {chapter: known[chapter] for chapter in sorted(known)},
+        command=tolerances.COMMAND,
+        fingerprint=stamps.drawn(),
+        seeds=(0,),
+        note="Differences from the stored outputs by cell: of a decimal, and of a number in a figure as a share of its "
+        "axis. Each chapter has date and commit of its own for each machine",
+        folder=root / tolerances.FILE.parent,
+    )
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Measure, say what is close, and record it where every chapter ran on every machine; 0 if nothing is close."""
+    """Measure, say what is close, and record it; 0 if nothing is close."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("chapters", nargs="*", help="names or numbers (default: all)")
     parser.add_argument("--machine", choices=MACHINES, action="append", help="only this one (may be repeated)")
+    parser.add_argument(
+        "--name", help="what this computer is, where it is another one or has other versions: it runs as it is"
+    )
     options = parser.parse_args(arguments)
-    measured = measure(find_root(), options.chapters, options.machine or tuple(MACHINES))
+    machines = {options.name: {}} if options.name else {k: MACHINES[k] for k in options.machine or MACHINES}
+    root = find_root()
+    measured = measure(root, options.chapters, machines)
+    record(measured, root)
     lines = report(measured)
     print("\n".join(lines) or "every cell stays within half of its tolerance on every machine")
-    complete = not (options.chapters or options.machine)
-    if complete and not any("failed" in of for by_machine in measured.values() for of in by_machine.values()):
-        record(measured)
     return int(bool(lines))
-
-
-def record(measured: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write ``results/machines.json``: by chapter and machine the largest differences."""
-    from wsss_lib.experiments import results
-
-    numbers = {
-        chapter: {machine: {key: of[key] for key in LARGEST} for machine, of in by_machine.items()}
-        for chapter, by_machine in measured.items()
-    }
-    results.record(
-        "machines",
-        numbers,
-        command="python -m press.run.machines",
-        fingerprint=stamps.drawn(),
-        seeds=(0,),
-        note="Largest differences from the stored outputs; `used` is the largest share of a cell's tolerance",
-    )
 
 
 if __name__ == "__main__":

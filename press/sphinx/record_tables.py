@@ -1,7 +1,7 @@
 """Tables that are made when the book is built, from what was recorded: of chapters' runs, of machines, of results.
 
-``{status-table}`` reads ``book/stamps.json``, ``{machines-table}`` and ``{results-table}`` the files of ``results/``.
-What is missing is said to be missing.
+``{status-table}`` reads ``book/stamps.json``, ``{machines-table}`` ``book/machines.json``, and ``{results-table}`` the
+files of ``results/``. What is missing is said to be missing.
 """
 
 import json
@@ -13,6 +13,7 @@ from docutils.parsers.rst import Directive
 from sphinx import addnodes
 
 from press import stamps
+from press.check import tolerances
 from press.publish import recorded_rows
 from wsss_lib.experiments import results
 
@@ -130,23 +131,25 @@ class ResultsTable(Directive):
 
 
 class MachinesTable(Directive):
-    """How much of their tolerances the chapters used on other machines."""
+    """How far the chapters' outputs are from the stored ones on other machines."""
 
     def run(self):
-        recorded = {document["name"]: document for document in read(root(self.state.document.settings.env.app))}
-        if "machines" not in recorded:
-            return [paragraph("Not recorded yet: ", nodes.literal("", "python -m press.run.machines"))]
-        data = recorded["machines"]["data"]
+        data = tolerances.read(root(self.state.document.settings.env.app))
+        if not data:
+            return [paragraph("Not recorded yet: ", nodes.literal("", tolerances.COMMAND))]
         heads = list(dict.fromkeys(machine for by_machine in data.values() for machine in by_machine))
-        body = [
-            [name, *(share(by_machine.get(machine, {}).get("used")) for machine in heads)]
-            for name, by_machine in data.items()
-        ]
-        return [table(["chapter", *heads], body, [], "Largest share of a tolerance that a cell used")]
+        body = [[name, *(largest(by_machine.get(machine)) for machine in heads)] for name, by_machine in data.items()]
+        title = "Largest difference of a printed decimal, and of a number in a figure as a share of its axis"
+        return [table(["chapter", *heads], body, [], title)]
 
 
-def share(used):
-    return "–" if used is None else f"{used:.0%}"
+def largest(of):
+    if of is None:
+        return "–"
+    decimal, figure = (
+        max((cell.get(kind, 0) for cell in of["cells"].values()), default=0) for kind in ("absolute", "figure")
+    )
+    return f"{decimal:.2g}, {figure:.1%}"
 
 
 def read(folder):

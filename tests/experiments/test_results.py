@@ -43,9 +43,9 @@ def test_the_commit_is_marked_where_the_code_differs(monkeypatch):
         return subprocess.CompletedProcess(command, 0, answers[command[1]], "")
 
     monkeypatch.setattr(results.subprocess, "run", git)
-    assert results._commit() == "0123456789ab"
+    assert results.commit() == "0123456789ab"
     answers["status"] = " M wsss_lib/maps.py"
-    assert results._commit() == "0123456789ab+"
+    assert results.commit() == "0123456789ab+"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

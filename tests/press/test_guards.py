@@ -39,7 +39,7 @@ def good() -> cells.Notebook:
         (mirrored, {"mirror": MIRROR}),
         ("def my_resize(maps, size):\n    return maps", {"derives": "wsss_lib.maps.scores.resize"}),
         "assert my_resize(m, 2) == resize(m, 2)",
-        ("print(0.5)", {"tolerance": {"absolute": 0.1}}),
+        ("print(0.5)", {"tolerance": {"absolute": 0.02}}),
     )
     made.cells.append(v4.new_markdown_cell("(label)=\n## More\n\nSee [the terms](../glossary), {cite:t}`zhou2016cam`."))
     picture = v4.new_output("display_data", {"image/png": "aGk="}, metadata={"image/png": {"alt": "A map, lit left"}})
@@ -119,6 +119,9 @@ IN_THE_CHAPTER = {
     "no parameters cell": (lambda nb: cell(nb, "parameters").metadata.pop("tags"), "no cell tagged 'parameters'"),
     "a parameter overruled": (source("code-5", "print", "seed = 3\nprint"), "overwrites the parameter seed"),
     "a callback that nothing calls": (source("code-5", "print", "interact(draw)\nprint"), "which no test calls"),
+    "a tolerance that nobody measured": (
+        lambda nb: cell(nb, "code-5").metadata.update(tolerance={"absolute": 0.1}), "is the most that was measured"
+    ),
     "a tolerance misspelt": (lambda nb: cell(nb, "code-5").metadata.update(tolerance={"a": 1}), "states the tolerance"),
     "alt text missing": (alt(None), "whose alternative text is ''"),
     "alt text like a hash": (alt("picture of 0123456789abcdef0123456789abcdef here"), "whose alternative text is"),

@@ -70,7 +70,7 @@ def record(
         raise ValueError("this package is not in a clone, so there is no results/ to write to: pass folder=…")
     provenance = {
         "command": command,
-        "commit": _commit(),
+        "commit": commit(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "data": fingerprint if isinstance(fingerprint, str) else dict(fingerprint),
         "seeds": [int(seed) for seed in seeds],
@@ -136,6 +136,21 @@ def device_words() -> str:
     return f"CPU, {threads} thread{'' if str(threads) == '1' else 's'} ({platform.machine()})"
 
 
+def commit() -> str:
+    """The commit measured, with ``+`` where the package or the benchmarks differ from it."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=_PACKAGE.parent, capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        head = git("rev-parse", "--short=12", "HEAD")
+        changed = git("status", "--porcelain", "--", "wsss_lib", "benchmarks")
+    except FileNotFoundError:
+        return "unknown (git is absent)"
+    return f"{head}{'+' if changed else ''}" if head else "unknown (not a clone)"
+
+
 def _plain(value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
         return {str(k): _plain(v, f"{where}.{k}") for k, v in value.items()}
@@ -158,21 +173,6 @@ def _checkout() -> Path | None:
 def _folders() -> list[Path]:
     folders = [_checkout(), _PACKAGE / "_results"]
     return [folder for folder in folders if folder is not None and folder.is_dir()]
-
-
-def _commit() -> str:
-    """The commit measured, with ``+`` where the package or the benchmarks differ from it."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=_PACKAGE.parent, capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    try:
-        commit = git("rev-parse", "--short=12", "HEAD")
-        changed = git("status", "--porcelain", "--", "wsss_lib", "benchmarks")
-    except FileNotFoundError:
-        return "unknown (git is absent)"
-    return f"{commit}{'+' if changed else ''}" if commit else "unknown (not a clone)"
 
 
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:

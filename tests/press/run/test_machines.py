@@ -5,6 +5,7 @@ from figure_kit import chart, png, shown
 from notebook_kit import PARAMETERS, notebook, put
 
 from press import cells
+from press.check import tolerances
 from press.run import machines
 
 v4 = nbformat.v4
@@ -22,17 +23,30 @@ def chapter(*outputs, **metadata):
     return made
 
 
-def test_a_summary_holds_the_largest_and_what_is_close():
+def test_a_summary_holds_what_moved_and_what_is_close():
     stored = chapter("IoU 0.50", "IoU 0.60", "IoU 0.70")
     of = machines.summary(chapter("IoU 0.50", "IoU 0.61", "IoU 0.72"), stored)
-    assert (of["decimal"], of["figure"], of["used"]) == (0.02, 0, 0.6667)
+    assert of["cells"] == {"code-1": {"absolute": 0.01}, "code-2": {"absolute": 0.02}}
+    assert of["used"] == 0.6667
     assert list(of["close"].values()) == ["uses 67% of its tolerance"]
 
 
 def test_another_word_is_no_number_and_close():
     of = machines.summary(chapter("the fenn"), chapter("the taur"))
-    assert of["used"] is None
+    assert (of["used"], of["cells"]) == (None, {})
     assert "prints `the fenn` where `the taur` is stored" in "".join(of["close"].values())
+
+
+def test_what_was_measured_is_kept_beside_what_is_new(tmp_path):
+    stored = chapter("IoU 0.50")
+    moved, same = machines.summary(chapter("IoU 0.51"), stored), machines.summary(stored, stored)
+    said = machines.summary(chapter("the fenn"), chapter("the taur"))
+    machines.record({"01_cam": {"AVX2": moved}, "02_x": {"AVX2": same}}, tmp_path)
+    failed = {"failed": "it ran too long"}
+    machines.record({"01_cam": {"AVX2": said, "old torch": same}, "02_x": {"AVX2": failed}}, tmp_path)
+    kept = tolerances.read(tmp_path)
+    assert {name: list(of) for name, of in kept.items()} == {"01_cam": ["AVX2", "old torch"], "02_x": ["AVX2"]}
+    assert kept["01_cam"]["AVX2"]["cells"] == {"code-0": {"absolute": 0.01}}, "a word that differs is no measurement"
 
 
 def test_a_tolerance_that_no_machine_needs_is_told():
@@ -49,6 +63,8 @@ def test_kernels_are_told_which_machine_to_be(clone):
     stored = cells.read(path)
     stored.cells[-1].outputs = [v4.new_output("stream", text="DEFAULT 1\nhalf\n")]
     cells.write(stored, path)
-    measured = machines.measure(clone, machines=("SSE4.1", "two threads"))["01_cam"]
+    measured = machines.measure(clone, (), {name: machines.MACHINES[name] for name in ("SSE4.1", "two threads")})[
+        "01_cam"
+    ]
     assert measured["SSE4.1"]["close"] == {}
     assert " 2" in "".join(measured["two threads"]["close"].values())
