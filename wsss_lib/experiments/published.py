@@ -44,7 +44,8 @@ TABLES = {
             "mIoU of seeds, PASCAL VOC train": {"CAM": 48.3, "BAS": 57.7},
         },
         read_in="Wu et al. 2022 and the code of Zhai et al. 2023",
-        unlike="all classes, other splits, thresholds of the reported images; seeds with CAM added, scales and flip",
+        unlike="these are scores on all classes of the data and on other splits, at thresholds chosen on the reported "
+        "images; the seeds are a sum of mask and CAM, averaged over image sizes and mirror images",
     ),
     "sat": Published(
         {
