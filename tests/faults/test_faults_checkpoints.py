@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,29 @@ def test_a_state_file_that_lacks_a_field(tmp_path: Path, field: str) -> None:
     for step in folders(tmp_path):
         rewritten(tmp_path / "checkpoints" / step, lambda state: state.pop(field))
     said(lambda: fit(Small(), Noise(), CONFIG, out_dir=tmp_path, progress="none"), field, "state.json|checkpoint")
+
+
+OTHERS: dict[str, Any] = {
+    "a run that is a list": ("run", []),
+    "a run that names nothing": ("run", {}),
+    "a run of no method": ("run", {"method": None}),
+    "a run of a method in a word": ("run", {"method": {"frozen": "none"}}),
+    "a history that is a number": ("history", 3),
+    "a history of no steps": ("history", {}),
+    "a history of more": ("history", {"steps_per_epoch": 2, "weather": []}),
+    "circumstances that are none": ("circumstances", None),
+    "a scale that is a number": ("loss_scale", 1.0),
+    "a step in a word": ("step", "four"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_state_file_that_holds_something_else(tmp_path: Path, name: str) -> None:
+    field, value = OTHERS[name]
+    trained(tmp_path)
+    for step in folders(tmp_path):
+        rewritten(tmp_path / "checkpoints" / step, lambda state: state.update({field: value}))
+    refusal(lambda: fit(Small(), Noise(), CONFIG, out_dir=tmp_path, progress="none"), "step_00000004", field)
 
 
 def rewritten(folder: Path, change: Callable[[dict], object]) -> None:

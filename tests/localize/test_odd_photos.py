@@ -311,6 +311,23 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, probe: ImageNet
     )  # not even the map, which did fit: all of a photo's results, or none
 
 
+def test_a_full_disk_costs_no_result_of_an_earlier_run(
+    tmp_path: Path, probe: ImageNetClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").write_bytes(encoded("PNG"))
+    options = {"classifier": probe, "out": tmp_path / "out", "short_side": 96}
+    localize_images([tmp_path / "a.png"], **options)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(PhotosFailed, match="the disk is full"):
+        localize_images([tmp_path / "a.png"], **options)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+
+
 def test_weights_that_are_not_numbers_are_named(tmp_path: Path, probe: ImageNetClassifier) -> None:
     (tmp_path / "a.png").write_bytes(encoded("PNG"))
     probe.weight.data[0, 0] = float("nan")

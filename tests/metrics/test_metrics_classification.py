@@ -80,3 +80,6 @@ def test_classification_says_what_is_wrong():
         E.average_precision(logits, torch.zeros(2, 2))
     with pytest.raises(ValueError, match="NaN"):
         E.average_precision(logits * float("nan"), torch.ones(2, 3))
+    unknown = torch.tensor([[0.0, float("nan"), 0.0], [0.0, 1.0, 0.0]])  # sorted, NaN would be the best of all
+    with pytest.raises(ValueError, match="NaN"):
+        E.top_k_correct(unknown, torch.tensor([1, 1]))

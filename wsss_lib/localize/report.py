@@ -197,29 +197,27 @@ def _localized(file: Path, localizer: PhotoLocalizer) -> tuple[Image.Image, Phot
 
 
 def _write(report: dict[str, Any], photo: Image.Image, result: PhotoMaps, folder: Path, stem: str) -> None:
-    """Write a photo's pictures, enter them into its report, and write the report last: all of them, or none."""
+    """Write a photo's pictures, enter them into its report, and write the report last.
+
+    Where that fails, what was not there before goes again, and of an earlier run's results none is lost.
+    """
+    for entry, name in zip(report["objects"], class_slugs(result.names, result.classes), strict=True):
+        entry |= {"overlay": f"{stem}-{name}-overlay.png", "map": f"{stem}-{name}-map.png"}
+    names = [entry[kind] for entry in report["objects"] for kind in ("overlay", "map")]
+    new = [folder / name for name in names if not (folder / name).exists()]
     try:
         _write_each(report, photo, result, folder, stem)
     except OSError:
-        for entry in report["objects"]:
-            for name in (entry.get("overlay"), entry.get("map")):
-                if name:
-                    (folder / name).unlink(missing_ok=True)
+        for file in new:
+            file.unlink(missing_ok=True)
         raise
 
 
 def _write_each(report: dict[str, Any], photo: Image.Image, result: PhotoMaps, folder: Path, stem: str) -> None:
-    slugs = class_slugs(result.names, result.classes)
-    for rank, (entry, name) in enumerate(zip(report["objects"], slugs, strict=True)):
-        entry |= {"overlay": f"{stem}-{name}-overlay.png", "map": f"{stem}-{name}-map.png"}
-        save_map(result.maps[rank], folder / entry["map"])
+    for entry, map in zip(report["objects"], result.maps, strict=True):
+        save_map(map, folder / entry["map"])
         entry["alt"] = save_overlay(
-            photo,
-            result.maps[rank],
-            entry,
-            report["method"],
-            report["threshold"]["value"],
-            folder / entry["overlay"],
+            photo, map, entry, report["method"], report["threshold"]["value"], folder / entry["overlay"]
         )
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / f"{stem}.json", text)

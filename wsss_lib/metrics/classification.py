@@ -18,8 +18,10 @@ def top_k_correct(logits: Tensor, targets: Tensor, k: int = 1) -> Tensor:
         (N,) bool. Among equal logits the class of lower index is preferred.
 
     Raises:
-        ValueError: Rows with no or several classes (use :func:`average_precision` for multi-label data).
+        ValueError: Rows with no or several classes (use :func:`average_precision` for multi-label data), or NaN among
+            the logits.
     """
+    _check_ranked(logits)
     classes = _single_class(targets, logits.shape)
     order = logits.argsort(dim=1, descending=True, stable=True)[:, :k]  # (N, k)
     return (order == classes[:, None]).any(dim=1)
@@ -29,7 +31,7 @@ def accuracy(logits: Tensor, targets: Tensor, k: int = 1) -> float:
     """Share of images whose class is among the k highest logits, in [0, 1]; see :func:`top_k_correct`.
 
     Raises:
-        ValueError: No image, or rows with no or several classes.
+        ValueError: No image, rows with no or several classes, or NaN among the logits.
     """
     if not len(logits):
         raise ValueError("accuracy of no images is undefined: pass at least one row of logits")
@@ -56,8 +58,7 @@ def average_precision(scores: Tensor, labels: Tensor) -> Tensor:
     """
     if scores.shape != labels.shape or scores.dim() != 2:
         raise ValueError(f"scores are {tuple(scores.shape)}, labels {tuple(labels.shape)}, expected (N, K) both")
-    if bool(scores.isnan().any()):
-        raise ValueError("a score is NaN and cannot be ranked: find where it arises in the classifier")
+    _check_ranked(scores)
     scores, labels = scores.cpu(), labels.cpu() > 0
     ranked, order = scores.sort(dim=0, descending=True)
     true = labels.gather(0, order).double().cumsum(0)  # (N, K) true positives among the first n
@@ -76,6 +77,11 @@ def mean_average_precision(scores: Tensor, labels: Tensor) -> float:
     Accumulate scores and labels over chunks or processes by concatenation: a ranking has no sums.
     """
     return float(torch.nanmean(average_precision(scores, labels)))
+
+
+def _check_ranked(scores: Tensor) -> None:
+    if bool(scores.isnan().any()):
+        raise ValueError("a score is NaN and cannot be ranked: find where it arises in the classifier")
 
 
 def _single_class(targets: Tensor, shape: torch.Size) -> Tensor:

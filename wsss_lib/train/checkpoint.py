@@ -33,8 +33,14 @@ from wsss_lib.train import state
 SUMS = "SHA256SUMS"
 FORMAT = 2
 """Of what a checkpoint holds and how; counted up when an older reader would misread a newer one."""
-FIELDS = ("step", "run", "circumstances", "loss_scale", "history")
-"""What ``state.json`` holds besides its format."""
+FIELDS: dict[str, type | tuple[type, ...]] = {
+    "step": int,
+    "run": dict,
+    "circumstances": dict,
+    "loss_scale": (dict, type(None)),
+    "history": dict,
+}
+"""What ``state.json`` holds besides its format, and of which type."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Checkpoint:
         """The content of ``state.json``.
 
         Raises:
-            ValueError: It has another format than this version's, or lacks a field.
+            ValueError: It has another format than this version's, lacks a field, or holds something else in it.
         """
         content = self.json("state")
         remedy = "choose another out_dir, or start again with resume=False, which removes the checkpoints there"
@@ -76,6 +82,11 @@ class Checkpoint:
             )
         if absent := [name for name in FIELDS if name not in content]:
             raise ValueError(f"state.json in {self.folder} lacks {', '.join(absent)}, so no run can go on: {remedy}")
+        if other := [name for name, kind in FIELDS.items() if not isinstance(content[name], kind)]:
+            raise ValueError(
+                f"state.json in {self.folder} holds a {type(content[other[0]]).__name__} as {other[0]}, so no run can "
+                f"go on: {remedy}"
+            )
         return content
 
     def has(self, name: str) -> bool:

@@ -73,9 +73,23 @@ class History:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> History:
-        """What :meth:`to_dict` made."""
-        return cls(**values)
+    def from_dict(cls, values: dict[str, Any], source: str = "what was given") -> History:
+        """What :meth:`to_dict` made.
+
+        Args:
+            values: The fields by name.
+            source: Where they come from, for the message.
+
+        Raises:
+            ValueError: They are not the fields of a history.
+        """
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(
+                f"the history in {source} has other fields than this version of wsss_lib reads ({error}): install the "
+                "version that wrote it, or train again"
+            ) from error
 
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
@@ -84,4 +98,4 @@ class History:
     @classmethod
     def load(cls, path: str | Path) -> History:
         """Read what :meth:`save` wrote; floats come back bit for bit."""
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")), str(path))

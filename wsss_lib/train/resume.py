@@ -75,7 +75,12 @@ def differences(then: Any, now: Any, path: str = "") -> list[str]:
     if isinstance(then, dict) and isinstance(now, dict):
         keys = list(dict.fromkeys([*then, *now]))
         return [line for key in keys for line in differences(then.get(key), now.get(key), f"{path}.{key}".lstrip("."))]
-    return [] if then == now else [f"{path} is {now!r}, in the checkpoint it is {then!r}"]
+    return [] if then == now else [f"{path} is {_shown(now)}, in the checkpoint it is {_shown(then)}"]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _sentence(different: list[str]) -> str:
@@ -177,7 +182,8 @@ class Run:
             state, tensors = newest.state(), newest.tensors("model")
             begun = state["run"]
             # Frozen parameters that a hook moved, as a teacher's are, come from the checkpoint like the trained ones.
-            moved = {name for name, value in begun["method"]["frozen"].items() if digest(tensors[name]) != value}
+            frozen = {name: value for name, value in _frozen_in(begun).items() if name in tensors}
+            moved = {name for name, value in frozen.items() if digest(tensors[name]) != value}
             if different := differences(_without(begun, moved), _without(self.identity, moved)):
                 raise ValueError(
                     f"{newest.folder} belongs to another run: {_sentence(different)}; restore these settings, choose "
@@ -198,7 +204,7 @@ class Run:
             random_state.write(machine.device, newest.tensors(name), newest.json(name))
         else:  # more processes than before
             self.seed(newest.step)
-        history = History.from_dict(state["history"])
+        history = History.from_dict(state["history"], str(newest.folder))
         history.resumed_at.append(newest.step)
         return history
 
@@ -224,10 +230,17 @@ def _frozen(method: nn.Module) -> dict[str, str]:
     return {plain_name(name): digest(p) for name, p in method.named_parameters() if not p.requires_grad}
 
 
+def _frozen_in(run: dict[str, Any]) -> dict[str, str]:
+    """What :func:`_frozen` said of the method of a run; nothing where the file that tells of it was changed."""
+    method = run.get("method")
+    frozen = method.get("frozen") if isinstance(method, dict) else None
+    return frozen if isinstance(frozen, dict) else {}
+
+
 def _without(run: dict[str, Any], moved: set[str]) -> dict[str, Any]:
     """An identity but for some of its frozen parameters."""
-    frozen = {name: value for name, value in run["method"]["frozen"].items() if name not in moved}
-    return run | {"method": run["method"] | {"frozen": frozen}}
+    frozen = {name: value for name, value in _frozen_in(run).items() if name not in moved}
+    return run | {"method": run["method"] | {"frozen": frozen}} if moved else run
 
 
 def _is_settings(value: Any) -> bool:
