@@ -99,12 +99,20 @@ def test_samples_that_contradict_one_another_or_themselves_are_refused() -> None
     without = Sample(**{k: v for k, v in sample.items() if k != "boxes"})  # type: ignore[typeddict-item]
     with pytest.raises(ValueError, match="'boxes' is missing in n0"):
         collate([sample, without])
+    many = [Sample(**{**without, "id": f"m{i}"}) for i in range(9)]  # type: ignore[typeddict-item]
+    with pytest.raises(ValueError, match="'boxes' is missing in m0, m1, m2 beside"):
+        collate([sample, *many])
     with pytest.raises(ValueError, match=r"planes of n0 differ in size.*resize"):
         collate([{**sample, "mask": torch.zeros(3, 2, dtype=torch.int64)}])
     with pytest.raises(ValueError, match=r"'depth'.*register_field"):
         collate([{**sample, "depth": torch.zeros(2, 3)}])  # type: ignore[typeddict-unknown-key]
     with pytest.raises(ValueError, match=r"'depth'.*register_field"):
         RandomFlip()({**sample, "depth": torch.zeros(2, 3)})  # type: ignore[typeddict-unknown-key]
+
+
+def test_rules_that_many_share_cannot_be_changed_in_place() -> None:
+    with pytest.raises(AttributeError, match="fill"):
+        FIELDS["mask"].fill = 0  # type: ignore[misc]
 
 
 def test_a_new_field_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

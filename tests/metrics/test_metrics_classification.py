@@ -66,6 +66,12 @@ def test_accuracy_by_hand():
     assert E.accuracy(logits, torch.tensor([2, 2, 2]), 5) == 1  # fewer classes than five
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_among_many_equal_logits_the_first_classes_are_preferred(k):
+    logits = torch.zeros(40, 40)  # as many as a sort that is not stable brings out of order
+    assert E.top_k_correct(logits, torch.arange(40), k).tolist() == [c < k for c in range(40)]
+
+
 def test_classification_says_what_is_wrong():
     logits = torch.zeros(2, 3)
     with pytest.raises(ValueError, match="exactly one class"):
