@@ -100,6 +100,11 @@ def test_an_image_that_is_not_square(size: tuple[int, int]) -> None:
     assert maps is None or maps.shape == (1, 2, size[0] // 4, size[1] // 4)
 
 
+def test_on_a_square_image_a_grid_that_is_nearly_square_is_none() -> None:
+    maps = value_or_refusal(lambda: GradCAM(ChannelsLast(), "last").localize(torch.rand(1, 3, 32, 32)))
+    assert maps is None or maps.shape == (1, 2, 8, 8), "8 × 8 cells of 7 channels, and not 8 × 7 of 8"
+
+
 def test_an_ordinary_layer_stays_as_it_is() -> None:
     maps = GradCAM(resnet18(num_classes=5), "layer2").localize(IMAGES, ONE)
     assert maps.shape == (2, 5, 28, 28)

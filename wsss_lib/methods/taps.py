@@ -184,6 +184,8 @@ def _fits(size: tuple[int, int], image_size: tuple[int, int], grid: tuple[int, i
         return size == grid
     if not all(1 <= cells <= pixels for cells, pixels in zip(size, image_size, strict=True)):
         return False
+    if image_size[0] == image_size[1]:
+        return size[0] == size[1]
     # A side of n cells has a stride between pixels / (n + 1) and pixels / (n − 1), however the network pads.
     finest = max(pixels / (cells + 1) for cells, pixels in zip(size, image_size, strict=True))
     coarsest = min(pixels / max(cells - 1, 1e-9) for cells, pixels in zip(size, image_size, strict=True))
