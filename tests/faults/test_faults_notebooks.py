@@ -96,9 +96,9 @@ def test_what_is_no_file_is_refused_before_it_is_opened(tmp_path: Path) -> None:
 def test_a_file_of_many_gigabytes_is_refused_by_its_size(tmp_path: Path) -> None:
     with (tmp_path / "large.ipynb").open("wb") as file:
         file.truncate(2**33)  # sparse: it takes no room
-    began = time.monotonic()
+    began = time.process_time()
     refusal(lambda: cells.read(tmp_path / "large.ipynb"), "large.ipynb")
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 LONG = [
