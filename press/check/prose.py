@@ -27,7 +27,7 @@ SETTING = re.compile(
     r"(?:\s(?:is|of|at|and|or|to|from|[\d.,]+))*\W*$"
 )
 CITED = re.compile(r"\{cite|\bpapers?\b|\bet al\.|^\s*\*\*Exercise")
-FENCED = re.compile(r"^(`{3,}|~{3,})[ \t]*(?:\{([\w-]+)\})?[^\n]*\n(.*?)^\1[ \t]*$", re.M | re.S)
+FENCED = re.compile(r"^(`{3,}+|~{3,}+)[ \t]*(?:\{([\w-]+)\})?[^\n]*\n(.*?)^\1[ \t]*$", re.M | re.S)
 CODE = ("code", "code-block", "code-cell", "math", "mermaid", "raw", "toctree", "bibliography", "")
 """Directives whose bodies nobody reads as prose; a fence without one holds code."""
 SILENT = re.compile(
