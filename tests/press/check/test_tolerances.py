@@ -9,6 +9,8 @@ from notebook_kit import notebook
 
 from press.chapter import Chapter
 from press.check import tolerances
+from press.project import chapters, find_root
+from press.run.machines import MACHINES
 
 v4 = nbformat.v4
 
@@ -62,3 +64,9 @@ def test_a_tolerance_that_nobody_needs_is_found(judged):
     assert "and 0 is the most" in judged({"absolute": 0.1}), "and so is one that nobody measured"
     assert judged({"figure": 0.02}) == "", "which says that a trained network has part in the figure"
     assert "states 0.03 for figure" in judged({"figure": 0.03})
+
+
+def test_every_chapter_of_the_book_was_computed_as_every_machine_would():
+    kept = tolerances.read(find_root())
+    lacking = {path.stem: set(MACHINES) - set(kept.get(path.stem, {})) for path in chapters(find_root())}
+    assert not any(lacking.values()), f"run `{tolerances.COMMAND} CHAPTER`: {lacking}"
