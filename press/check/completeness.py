@@ -1,4 +1,4 @@
-"""Is a stored chapter whole: no parameter overruled, nothing that only a click would run, no error unheard?
+"""Is a stored chapter whole: no parameter overruled, nothing that only a click would run, nothing lost or unheard?
 
 papermill passes a notebook whose later cell overwrites the parameter that was given, and every runner a button's
 callback that nobody has pressed.
@@ -21,6 +21,10 @@ from press.chapter import Chapter, Problem
 DEFERRED = {"on_click", "on_submit", "observe", "interact", "interactive", "interactive_output", "interact_manual"}
 """What gives a control a function that a click calls."""
 
+SHOWN = {"table", "honest_table", "differences", "photographs", "published"}
+SHOWN |= {"curtain", "flow", "predict", "steps", "threshold"}
+"""What returns something that Jupyter shows only as a cell's last expression."""
+
 
 def parameters_kept(chapter: Chapter) -> Iterator[Problem]:
     """No later cell overwrites a parameter, which would make `wsss run -p` do nothing."""
@@ -41,6 +45,18 @@ def callbacks_called(chapter: Chapter) -> Iterator[Problem]:
         for name in sorted({_last(node) for node in ast.walk(tree)} & DEFERRED) if tree else ():
             remedy = "take a control of wsss_lib.explore, which is drawn in every position"
             yield chapter.problem(cell, f"gives a function to {name}, which no test calls: {remedy}")
+
+
+def results_shown(chapter: Chapter) -> Iterator[Problem]:
+    """No table or control is made and dropped: Jupyter shows the last expression of a cell, and no other."""
+    for cell in chapter.code:
+        tree = cells.parse(cell.source)
+        lone = [node for node in ast.walk(tree) if isinstance(node, ast.Expr)] if tree else []
+        for node in lone:
+            name = _last(node.value.func) if isinstance(node.value, ast.Call) else ""
+            if name in SHOWN and node is not tree.body[-1]:
+                message = f"drops what {name} returns (line {node.lineno})"
+                yield chapter.problem(cell, f"{message}: make it the last line of a cell")
 
 
 def errors_heard(chapter: Chapter) -> Iterator[Problem]:
@@ -109,4 +125,4 @@ def _last(node: Any) -> str:
     return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
 
 
-CHECKS = (parameters_kept, callbacks_called, errors_heard, stands_alone)
+CHECKS = (parameters_kept, callbacks_called, results_shown, errors_heard, stands_alone)

@@ -50,6 +50,16 @@ def test_a_callback_that_nobody_calls_is_found(tmp_path, code):
     assert problems(tmp_path, completeness.callbacks_called, "explore.dial('x', pictures, [1])") == ""
 
 
+@pytest.mark.parametrize("code", ["figures.table(rows)\nsay('x')", "if rows:\n    lab.curtain('a', 'b')"])
+def test_a_table_that_is_made_and_not_shown_is_found(tmp_path, code):
+    assert "make it the last line of a cell" in problems(tmp_path, completeness.results_shown, code)
+
+
+@pytest.mark.parametrize("code", ["say('x')\nfigures.table(rows)", "kept = figures.table(rows)\nsay('x')", "table"])
+def test_a_table_that_is_shown_or_kept_is_not(tmp_path, code):
+    assert problems(tmp_path, completeness.results_shown, code) == ""
+
+
 @pytest.mark.parametrize(
     "code",
     [
