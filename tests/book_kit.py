@@ -35,7 +35,7 @@ def executed(name: str) -> cells.Notebook:
         data = base64.b64encode(base64.b64decode(PIXEL) + bytes([grey])).decode()
         pictures.append(v4.new_output("display_data", {"image/png": data}, metadata={"image/png": {"alt": alt}}))
     sentence = v4.new_output("display_data", {"text/markdown": "The IoU is **0.46**, and $x^2$."})
-    begun = v4.new_output("stream", name="stdout", text="wsss-lib 0.1.0\nBudget: 2 min on two CPU cores\n")
+    begun = v4.new_output("stream", name="stdout", text="wsss-lib 0.1.0\nProfile book: at most 2 min on two CPUs\n")
     inside = v4.new_output("display_data", {"text/html": f'<img alt="{INSIDE}" src="data:image/png;base64,{PIXEL}">'})
     made = [
         v4.new_markdown_cell(

@@ -55,7 +55,7 @@ def test_a_chapter_says_what_it_needs_and_when_it_was_verified(chapter):
     assert f"<dt>A run takes</dt><dd>71 s and 0.8 GB of memory · {STAMP['machine']} (at most 20 s with" in top
     assert "torch 2.15.0" in top
     assert "wsss-lib 0.1.0" in chapter, "what the first cell printed is there"
-    assert "Budget:" not in chapter, "but not the limit that every chapter prints alike"
+    assert "Profile book:" not in chapter, "but not the limit that every chapter prints alike"
 
 
 def test_a_chapter_leads_to_its_notebook_and_to_colab(chapter):

@@ -24,7 +24,7 @@ from wsss_lib.files import named_path
 
 
 def begin(chapter: str) -> None:
-    """Print the device, the versions and the time budget: the last line of every chapter's first cell.
+    """Print the device, the versions and what each profile may take: the last line of every chapter's first cell.
 
     Args:
         chapter: The notebook's name without its suffix, for example ``"01_cam"``.
@@ -39,8 +39,8 @@ def begin(chapter: str) -> None:
     print(f"{versions} · Python {platform.python_version()}")
     book, smoke, colab = (PROFILES[name] for name in ("book", "smoke", "colab"))
     print(
-        f"Budget: {book.budget_words} on {book.machine}, {smoke.budget_words} in profile smoke, "
-        f"{colab.budget_words} on {colab.machine}"
+        f"Profile book: at most {book.budget_words} on {book.machine} · smoke: at most {smoke.budget_words} · "
+        f"colab: at most {colab.budget_words} on {colab.machine}"
     )
     if "google.colab" in sys.modules and str(pick_device()) == "cpu":
         print("This Colab runtime has no GPU: Runtime → Change runtime type → T4 GPU, then run again from the top.")

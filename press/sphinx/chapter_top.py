@@ -16,7 +16,7 @@ from press import stamps
 
 NEEDS = re.compile(r"<p><strong>What you need\.?</strong>\.?\s*(.*?)</p>", re.S)
 CHAPTER = re.compile(r"(?:^|/)chapters/(\d\d_\w+)$")
-LIMIT = re.compile(r"^Budget: .*\n", re.M)
+LIMIT = re.compile(r"^Profile book: at most .*\n", re.M)
 """What the first cell prints for every chapter alike; the page says what this one took."""
 MAIN = ("wsss-lib", "torch", "numpy")
 

@@ -6,13 +6,14 @@ import pytest
 from wsss_lib.notebook import begin, say
 
 
-def test_begin_says_device_versions_and_budget(capsys):
+def test_begin_says_device_versions_and_the_limits_of_profiles(capsys):
     begin(chapter="01_cam")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Chapter 01_cam on ")
     assert "torch " in lines[1]
     assert "numpy " in lines[1]
-    assert lines[2] == "Budget: 2 min on two CPU cores, 20 s in profile smoke, 15 min on one T4"
+    limits = "at most 2 min on two CPU cores · smoke: at most 20 s · colab: at most 15 min on one T4"
+    assert lines[2] == f"Profile book: {limits}"
     assert len(lines) == 3
 
 
