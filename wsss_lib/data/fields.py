@@ -25,6 +25,7 @@ class Sample(TypedDict, total=False):
     views: Tensor  # (V, C, h, w): what a trunk makes of several views of the image, one of which is to be drawn
     labels: Tensor  # (K,) float32 multi-hot
     mask: Tensor  # (H, W) int64: 0 background, k + 1 for class k, 255 ignore
+    superpixels: Tensor  # (H, W) int64: from 1, of patches of one colour; 0 padding
     boxes: Tensor  # (M, 4) float32 xyxy pixels, right and bottom exclusive
     box_labels: Tensor  # (M,) int64, 0-based class
     id: str
@@ -50,6 +51,7 @@ class Batch(TypedDict, total=False):
     sizes: list[tuple[int, int]]  # (height, width) of each image before padding
     ids: list[str]
     parts: Tensor  # (N, H, W)
+    superpixels: Tensor  # (N, H, W)
     objects: list[list[dict[str, Any]]]
     sentences: list[list[str]]
     sentence_boxes: list[Tensor]
@@ -90,6 +92,7 @@ FIELDS: dict[str, Field] = {
     # No metric counts what is 255: so it says, too, that an image has no mask.
     "mask": Field("masks", "padded", fill=IGNORE, unknown=True, moves="plane"),
     "parts": Field("parts", "padded", moves="plane"),
+    "superpixels": Field("superpixels", "padded", moves="plane"),
     "boxes": Field("boxes", "listed", moves="boxes"),
     "box_labels": Field("box_labels", "listed"),
     "objects": Field("objects", "listed", moves="drop"),
