@@ -54,6 +54,7 @@ def test_the_truth_scores_one(pair: tuple[Critters, Critters]) -> None:
     row = scores(*(measure(Classifier(r), r, batch_size=5) for r in pair))
     for name in ("miou", "iou", "box_accuracy", "max_box_acc_v2", "pxap", "mean_ap", "accuracy", "inside"):
         assert row[name] == pytest.approx(1), name
+    assert row["object_precision"] == row["object_recall"] == pytest.approx(1)
     assert row["on_head"] == pytest.approx(row["head_area"])
     assert (row["images"], row["choose"], row["split"]) == (10, "critters/val", "critters/test")
 
@@ -269,3 +270,16 @@ def test_images_of_unlike_size_are_taken_one_by_one(pair: tuple[Critters, Critte
     result = measure(Watch(), Mixed())
     assert sizes == [(3, 3, 32, 32), (3, 3, 24, 24)]
     assert result.images == 6
+
+
+def test_precision_and_recall_are_those_at_the_threshold_of_the_miou() -> None:
+    world = World(size=32)
+    records = [Critters(world, split, 12) for split in ("val", "test")]
+    moved = [Oracle(r, error=3) for r in records]
+    choose, report = (measure(method, r) for method, r in zip(moved, records, strict=True))
+    row = scores(choose, report)
+    precision, recall = report.foreground.precision_recall()
+    at = round(row["thresholds"]["miou"] * 100)
+    assert (row["object_precision"], row["object_recall"]) == (float(precision[at]), float(recall[at]))
+    assert row["object_precision"] < 1
+    assert row["object_recall"] < 1

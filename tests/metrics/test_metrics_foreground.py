@@ -46,6 +46,19 @@ def test_foreground_iou_equals_the_loop(split):
     assert E.foreground_iou(maps, masks, 0.35, "images") == pytest.approx(slow_iou(maps, masks, 0.35)[1], nan_ok=True)
 
 
+@given(splits())
+@settings(max_examples=40, deadline=None)
+def test_precision_and_recall_equal_the_loop(split):
+    maps, masks = split
+    sweep = foreground(maps, masks)
+    precision, recall = sweep.precision_recall()
+    counted, truth = masks != 255, (masks > 0) & (masks != 255)
+    for t, threshold in enumerate(sweep.thresholds.tolist()):
+        kept = (maps > np.float32(threshold)) & counted
+        expected = [float((kept & truth).sum()) / n if n else np.nan for n in (int(kept.sum()), int(truth.sum()))]
+        assert [float(precision[t]), float(recall[t])] == pytest.approx(expected, nan_ok=True)
+
+
 @given(splits(), st.integers(0, 4))
 @settings(max_examples=30, deadline=None)
 def test_chunks_order_and_padding_do_not_matter(split, cut):

@@ -141,12 +141,17 @@ class MapMeasurement(Measurement):
         return curves | ({"box_accuracy": self.box_accuracy()} if int(self.boxes.images) else {})
 
     def numbers(self, chosen: Mapping[str, float]) -> dict[str, float]:
-        """``pxap`` (no threshold); ``max_box_acc_v2`` (by its definition the best threshold of the reported data);
-        ``mean_ap`` and ``accuracy`` of the classifier; ``on_head``, ``head_area``, ``inside``.
+        """``object_precision`` and ``object_recall`` of pixels, object against background, at the threshold of
+        ``miou``; ``pxap`` (no threshold); ``max_box_acc_v2`` (by its definition the best threshold of the reported
+        data); ``mean_ap`` and ``accuracy`` of the classifier; ``on_head``, ``head_area``, ``inside``.
         """
         row: dict[str, float] = {}
         if self.masked:
             row["pxap"] = self.pixels.value()
+            if "miou" in chosen:
+                at = int((self.foreground.thresholds - chosen["miou"]).abs().argmin())
+                precision, recall = self.foreground.precision_recall()
+                row |= {"object_precision": float(precision[at]), "object_recall": float(recall[at])}
         if int(self.boxes.images):
             row["max_box_acc_v2"] = float(self.boxes.maximum().mean())
         if (logits := self.logits) is not None:

@@ -66,6 +66,18 @@ class ForegroundSweep(Accumulator):
         return Curve(f"foreground IoU ({over})", self.thresholds, values, split, fingerprint)
 
 
+    def precision_recall(self) -> tuple[Tensor, Tensor]:
+        """At each threshold, over all pixels counted: the share of what exceeds it that is object, and the share of the
+        object that exceeds it.
+
+        Returns:
+            Two of (T,) float64 in [0, 1]; NaN where nothing exceeds the threshold, or there is no object.
+        """
+        counts = exact(self.histogram).cpu()
+        above = counts.flip(0).cumsum(0).flip(0)[1:]  # (T, 2): background and object beyond each threshold
+        return above[:, 1] / above.sum(1), above[:, 1] / counts[:, 1].sum()
+
+
 def foreground_iou(maps: Tensor, masks: Tensor, threshold: float, over: Over = "dataset") -> float:
     """The foreground IoU at one threshold; see :class:`ForegroundSweep`. The best one: its curve's maximum."""
     sweep = ForegroundSweep(torch.tensor([threshold], dtype=torch.float64))
