@@ -65,7 +65,6 @@ class ForegroundSweep(Accumulator):
             raise ValueError(f"over={over!r} is unknown: use 'dataset' or 'images'")
         return Curve(f"foreground IoU ({over})", self.thresholds, values, split, fingerprint)
 
-
     def precision_recall(self) -> tuple[Tensor, Tensor]:
         """At each threshold, over all pixels counted: the share of what exceeds it that is object, and the share of the
         object that exceeds it.
