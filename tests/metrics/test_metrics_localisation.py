@@ -10,7 +10,7 @@ from metric_oracles import classic_accuracy, max_box_acc
 
 from wsss_lib import maps as M
 from wsss_lib import metrics as E
-from wsss_lib.metrics.component_tree import box_intervals
+from wsss_lib.metrics.threshold_boxes import boxes_by_threshold
 
 HAND_MAP = torch.tensor([[0, 0, 0, 0, 0], [0, 0.4, 0.4, 0.4, 0.6], [0, 0.4, 1, 0.8, 0.6], [0, 0.4, 0.4, 0.4, 0.6]])
 
@@ -165,12 +165,13 @@ def test_order_and_chunks_do_not_matter(split, random):
     assert int(both.images) == len(maps)
 
 
-def test_chunks_inside_do_not_matter(monkeypatch):
+def test_images_are_scored_for_themselves():
     maps = torch.rand(5, 6, 6, generator=torch.Generator().manual_seed(0))
     truths = [torch.tensor([[0.0, 0, 3 + i % 3, 4]]) for i in range(5)]
     whole = E.best_overlaps(maps, truths, 20)
-    monkeypatch.setattr("wsss_lib.metrics.localisation._PIXELS_AT_ONCE", 72)  # two images at once
-    assert torch.equal(E.best_overlaps(maps, truths, 20), whole)
+    assert torch.equal(
+        torch.cat([E.best_overlaps(maps[:2], truths[:2], 20), E.best_overlaps(maps[2:], truths[2:], 20)]), whole
+    )
     assert E.best_overlaps(maps[:0], [], 20).shape == (0, 20)
 
 
@@ -200,14 +201,15 @@ def test_localisation_says_what_is_wrong():
 
 
 @pytest.mark.parametrize("protocol", [E.MAX_BOX_ACC_V2, E.MAX_BOX_ACC, E.HALF_OPEN])
-def test_many_thresholds_cost_one_tree(monkeypatch, protocol):
+def test_many_thresholds_cost_one_tree_an_image(monkeypatch, protocol):
     calls = []
     monkeypatch.setattr(
-        "wsss_lib.metrics.localisation.box_intervals", lambda *a: calls.append(a[0].shape) or box_intervals(*a)
+        "wsss_lib.metrics.localisation.boxes_by_threshold",
+        lambda *a: calls.append((a[0].shape, len(a[1]))) or boxes_by_threshold(*a),
     )
-    maps = M.wsolevaluation_map(torch.randn(6, 5, 5, generator=torch.Generator().manual_seed(0)), (16, 16))
-    E.best_overlaps(maps, [torch.tensor([[2.0, 2, 9, 9]])] * 6, 1000, protocol)
-    assert calls == [(6, 16, 16)]
+    maps = M.wsolevaluation_map(torch.randn(3, 5, 5, generator=torch.Generator().manual_seed(0)), (16, 16))
+    E.best_overlaps(maps, [torch.tensor([[2.0, 2, 9, 9]])] * 3, 1000, protocol)
+    assert calls == [((16, 16), 255 if protocol.eight_bit else 1000)] * 3  # no more cuts than grey levels
 
 
 def test_maps_of_the_worlds_size_in_time():

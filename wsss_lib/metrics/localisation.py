@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,10 +20,8 @@ from wsss_lib.maps.components import Corners, Which
 from wsss_lib.metrics.accumulate import Accumulator, check_range, count_exceeded, threshold_grid
 from wsss_lib.metrics.boxes import IouRule, box_iou
 from wsss_lib.metrics.classification import top_k_correct
-from wsss_lib.metrics.component_tree import BoxIntervals, box_intervals, interval_max
+from wsss_lib.metrics.threshold_boxes import boxes_by_threshold
 from wsss_lib.metrics.thresholds import Curve
-
-_PIXELS_AT_ONCE = 2**19  # keeps the working set of a chunk in tens of megabytes
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,8 @@ def best_overlaps(
 ) -> Tensor:
     """For each image and threshold, the largest IoU between a predicted and an annotated box.
 
-    One component tree per image gives the boxes of all thresholds; there is no loop over thresholds.
+    One component tree per image gives the boxes of all thresholds; there is no loop over thresholds. Trees grow on the
+    CPU.
 
     Args:
         maps: (N, H, W) in [0, 1]: of each image, the map of the class to localise.
@@ -86,12 +86,7 @@ def best_overlaps(
     without = [i for i, b in enumerate(boxes) if not len(b)]
     if without:
         raise ValueError(f"images {without[:5]} have no annotated box: leave them out, they cannot be localised")
-    grid = threshold_grid(thresholds)
-    step = max(1, _PIXELS_AT_ONCE // max(1, maps.shape[-1] * maps.shape[-2]))
-    parts = [
-        _overlaps(maps[i : i + step], boxes[i : i + step], grid, protocol) for i in range(0, max(1, len(maps)), step)
-    ]
-    return torch.cat(parts)
+    return _overlaps(maps, boxes, threshold_grid(thresholds), protocol)
 
 
 class BoxSweep(Accumulator):
@@ -234,42 +229,49 @@ def localisation_accuracy(
     }
 
 
-def _levels(maps: Tensor, grid: Tensor, eight_bit: bool) -> Tensor:
-    """How many thresholds each pixel exceeds, (N, H, W)."""
-    if not eight_bit:
-        return count_exceeded(maps, grid)
-    check_range(maps, 0, 1)
-    maps = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
-    grey = (maps * 255).long().flatten(1).contiguous()  # (N, H·W), truncated
-    top = grey.amax(dim=1).cpu()
-    cuts = (top[:, None].double() * grid).long().to(maps.device)  # (N, T): ⌊τ · max⌋ per image
-    return torch.searchsorted(cuts, grey).view(maps.shape)
+def _levels(maps: Tensor, grid: Tensor, eight_bit: bool) -> tuple[Tensor, Tensor]:
+    """Whole numbers (N, H, W), and for each threshold (N, T) the number that they must exceed; both on the CPU."""
+    if eight_bit:
+        check_range(maps, 0, 1)
+        levels = (maps * 255).to(torch.uint8).cpu()  # truncated
+        highest = levels.flatten(1).amax(dim=1)
+        return levels, (highest[:, None] * grid).long()  # ⌊τ · max⌋ of each image
+    kind = torch.uint8 if len(grid) < 256 else torch.int32
+    levels = count_exceeded(maps, grid).to(kind).cpu()
+    return levels, torch.arange(len(grid)).expand(len(maps), -1)
 
 
 def _overlaps(maps: Tensor, boxes: Sequence[Tensor], grid: Tensor, protocol: BoxProtocol) -> Tensor:
     n, (h, w), t = len(maps), maps.shape[-2:], len(grid)
-    most = max((len(b) for b in boxes), default=1)
-    # Annotated boxes as one tensor; the first box stands in where an image has fewer, which changes no maximum.
-    truth = torch.stack([torch.cat([b, b[:1].expand(most - len(b), 4)]).double().cpu() for b in boxes]) if n else None
-    if truth is None:
+    if not n:
         return torch.zeros(0, t, dtype=torch.float64)
-    intervals = box_intervals(_levels(maps, grid, protocol.eight_bit), protocol.which)
-    intervals = BoxIntervals(*(column.cpu() for column in intervals))
-    predicted = intervals.boxes.double()
+    maps = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
+    levels, cuts = _levels(maps, grid, protocol.eight_bit)
+    image, threshold, corners, each_threshold = [], [], [], []
+    for i, (level, height, cut) in enumerate(zip(levels.numpy(), maps.cpu().numpy(), cuts.numpy(), strict=True)):
+        different, index = np.unique(cut, return_inverse=True)  # many thresholds may cut alike
+        result = boxes_by_threshold(level, different, protocol.which, height)
+        image.append(np.full(len(result.threshold), i))
+        threshold.append(result.threshold)
+        corners.append(result.corners)
+        each_threshold.append(index)
+    of_image = torch.from_numpy(np.concatenate(image))
+    predicted = torch.from_numpy(np.concatenate(corners)).double()
     if protocol.corners == "clipped":
         predicted = torch.minimum(predicted, predicted.new_tensor([w, h, w - 1, h - 1]))
+
+    # Annotated boxes as one tensor; the first box stands in where an image has fewer, which changes no maximum.
+    most = max(len(b) for b in boxes)
+    truth = torch.stack([torch.cat([b, b[:1].expand(most - len(b), 4)]).double().cpu() for b in boxes])
 
     def overlap(candidates: Tensor, image: Tensor) -> Tensor:  # (M, 4), (M,) → (M,)
         return box_iou(candidates[:, None], truth[image], protocol.iou).amax(dim=(1, 2))
 
-    values = overlap(predicted, intervals.image)
-    if protocol.which == "all":
-        best = interval_max(intervals, values, (n, t), empty=-1.0)
-    else:  # not the best box, but the largest
-        winner = interval_max(intervals, intervals.rank, (n, t), empty=-1)
-        by_rank = torch.empty_like(values)
-        by_rank[intervals.rank] = values
-        best = torch.cat([by_rank, values.new_full((1,), -1.0)])[winner]  # index −1, no box, is the last: −1
-    blank = torch.tensor([0, 0, w, h] if protocol.empty == "image" else [0, 0, 0, 0], dtype=torch.float64)
-    fallback = overlap(blank.expand(n, 4), torch.arange(n))
-    return torch.where(best < 0, fallback[:, None], best)
+    best = torch.full((n * t,), -1.0, dtype=torch.float64)
+    at = of_image * t + torch.from_numpy(np.concatenate(threshold))
+    best.scatter_reduce_(0, at, overlap(predicted, of_image), "amax")
+    best = best.view(n, t).gather(1, torch.from_numpy(np.stack(each_threshold)))
+    if bool((best < 0).any()):
+        blank = torch.tensor([0, 0, w, h] if protocol.empty == "image" else [0, 0, 0, 0], dtype=torch.float64)
+        best = torch.where(best < 0, overlap(blank.expand(n, 4), torch.arange(n))[:, None], best)
+    return best
