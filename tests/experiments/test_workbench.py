@@ -53,6 +53,22 @@ def test_a_method_is_built_by_its_name() -> None:
         lab.build("cams")
 
 
+def test_superpixels_are_added_once_where_losses_need_them() -> None:
+    lab = Workbench(profile="smoke", world=World(size=32))
+    lab.limit("train", most=32)
+    needed = ("images", "superpixels")
+    records = lab.with_fields(lab.train_on, needed)
+    assert records[3]["superpixels"].shape == (32, 32)
+    assert lab.with_fields(lab.train_on, needed) is records
+    assert lab.with_fields(records, needed) is records
+    assert lab.with_fields(lab.train_on, ("images", "labels")) is lab.train_on
+    assert lab.with_fields(lab.choose_on, needed).fingerprint != records.fingerprint
+    method = lab.build("ssc")
+    before = method.decoder.leave.weight.detach().clone()
+    lab.fit(method, steps=2, epochs=None, batch_size=16)
+    assert not torch.equal(before, method.decoder.leave.weight)
+
+
 def test_records_are_limited_by_split() -> None:
     lab = Workbench(profile="smoke", world=World(size=32))
     labels = lab.choose_on.labels

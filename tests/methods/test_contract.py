@@ -49,7 +49,9 @@ def batch_of(n: int = 3, classes: int = 5, height: int = 48, width: int = 48, se
     labels = torch.eye(classes)[torch.arange(n) % classes]
     images = torch.rand(n, 3, height, width, generator=generator)
     masks = torch.randint(2, (n, height, width), generator=generator) * (labels.argmax(1) + 1)[:, None, None]
-    return {"images": images, "labels": labels, "masks": masks}
+    superpixels = torch.arange(height)[:, None] // 6 * 20 + torch.arange(width) // 6 + 1
+    planes = {"masks": masks, "superpixels": superpixels.expand(n, height, width)}
+    return {"images": images, "labels": labels} | planes
 
 
 def losses_of(method: Method, batch: Any) -> dict[str, Tensor]:
@@ -344,8 +346,8 @@ def run_on_gpu(method: Method, trained: bool) -> None:
             assert result.maps.device.type == "cuda"
             assert result.logits is None or result.logits.device.type == "cuda"
         if trained:
-            masks = torch.zeros(3, 45, 61, dtype=torch.int64, device=GPU)
-            terms = losses_of(method.train(), {"images": images, "labels": labels, "masks": masks})
+            planes = {key: torch.zeros(3, 45, 61, dtype=torch.int64, device=GPU) for key in ("masks", "superpixels")}
+            terms = losses_of(method.train(), {"images": images, "labels": labels} | planes)
             assert {term.device.type for term in terms.values()} == {"cuda"}
 
 
@@ -495,7 +497,7 @@ class TestBase:
         assert present.tolist() == [[True, False, True]]
 
 
-@pytest.mark.parametrize("name", ["cam", "bas", "seam", "sat"])
+@pytest.mark.parametrize("name", ["cam", "bas", "seam", "sat", "ssc"])
 def test_a_plain_network_is_no_backbone_and_one_sentence_says_so(name: str) -> None:
     with pytest.raises(ValueError, match="got Linear, expected a backbone with named stages"):
         registry.entry(name).method(nn.Linear(1, 1))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, overload
@@ -35,6 +35,7 @@ from wsss_lib.experiments import profiles, recipes
 from wsss_lib.files import cache_folder, named_path, sha256_of_text
 from wsss_lib.methods import registry
 from wsss_lib.methods.cam import CAM, CAMConfig
+from wsss_lib.refine import WithSuperpixels
 from wsss_lib.train import History, TrainConfig, fit
 from wsss_lib.train.features import FeatureRecords, draw_view
 from wsss_lib.train.order import Transform
@@ -42,6 +43,9 @@ from wsss_lib.train.resume import digest, identify
 from wsss_lib.train.state import tensors_of
 
 M = TypeVar("M", bound=nn.Module)
+
+COMPUTED: dict[str, Callable[[Records], Records]] = {"superpixels": WithSuperpixels}
+"""Fields that no data set has and some losses need: what adds them to records."""
 
 MEASURES: dict[str, Callable[..., Any]] = {"grounding": measure_grounding, "boxes3d": measure_boxes3d}
 """What counts the answers of a method, by its task; maps have :func:`wsss_lib.evaluate.measure`."""
@@ -99,6 +103,7 @@ class Workbench:
         self.backbone_name, self.weights = _backbone(backbone)
         self.drawn = data in WORLDS
         self.fine_tune, self.side, self.trunk = fine_tune, side, None if self.drawn else trunk
+        self._computed: dict[str, Records] = {}
         self._begun: WeakKeyDictionary[nn.Module, tuple[str, str]] = WeakKeyDictionary()
         if self.drawn:
             self.world = replace(world or drawn_world(data).dials(), seed=self.seed)
@@ -198,7 +203,7 @@ class Workbench:
         In the profiles that keep checkpoints, a run that was cut off is taken up, and one that is complete is not made
         again. Its folder is named by what it is: method, first weights, settings and data.
         """
-        records = records or self.train_on
+        records = self.with_fields(records or self.train_on, getattr(method, "needs", ()))
         config, transform = self.recipe(method, **changes), self.transform()
         if self.trunk is not None and not getattr(method, "reads_pixels", False):
             net = cast(StagedBackbone, method.get_submodule("backbone"))
@@ -206,6 +211,19 @@ class Workbench:
             transform = draw_view
         folder = self._folder(method, identify(method, records, config, transform)) if self.size.keeps else None
         return fit(method, records, config, out_dir=folder, transform=transform, progress="lines")
+
+    def with_fields(self, records: Records, needed: Sequence[str]) -> Records:
+        """The records with those fields of :data:`COMPUTED` that are needed, computed once for all methods of the run.
+
+        Records that have them already stay as they are.
+        """
+        lacking = [name for name in needed if name in COMPUTED]
+        if not lacking or set(lacking) <= set(records[0]):
+            return records
+        for name in lacking:
+            key = f"{name} {records.fingerprint}"
+            records = self._computed.setdefault(key, COMPUTED[name](records))
+        return records
 
     def transform(self) -> Transform | None:
         """What training does to a sample: photographs are squeezed to squares; a random mirror, where it may be."""

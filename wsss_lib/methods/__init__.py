@@ -14,6 +14,7 @@ from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
 from wsss_lib.methods.learner import Learner, Phase, Progress, Settings
 from wsss_lib.methods.sat import SAT, SATConfig
 from wsss_lib.methods.seam import SEAM, SEAMConfig
+from wsss_lib.methods.ssc import SSC, SSCConfig
 from wsss_lib.methods.ts_cam import TSCAM, ClassToken, TSCAMConfig
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "CAM",
     "SAT",
     "SEAM",
+    "SSC",
     "TSCAM",
     "BASConfig",
     "CAMConfig",
@@ -36,6 +38,7 @@ __all__ = [
     "Progress",
     "SATConfig",
     "SEAMConfig",
+    "SSCConfig",
     "Settings",
     "TSCAMConfig",
 ]
