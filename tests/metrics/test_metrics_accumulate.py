@@ -5,6 +5,7 @@ import torch
 import torch.multiprocessing as mp
 
 from wsss_lib import metrics as E
+from wsss_lib.metrics.accumulate import count_exceeded, threshold_grid
 
 
 def build():
@@ -105,3 +106,20 @@ def test_the_default_grids_are_those_of_the_docstrings():
     assert E.PixelAveragePrecision().thresholds.tolist() == [*E.threshold_grid(1000).tolist(), 1.0]
     assert torch.equal(E.BoxSweep().thresholds, E.threshold_grid(1000))
     assert (E.BoxSweep().deltas, E.BoxSweep().protocol) == ((0.3, 0.5, 0.7), E.MAX_BOX_ACC_V2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+@pytest.mark.parametrize("number", [1, 2, 3, 7, 100, 1000, 9999])
+@pytest.mark.parametrize("closed", [False, True])
+def test_even_thresholds_are_counted_as_any_others(dtype, number, closed):
+    """At each threshold, one number below and above it, outside all of them, and at random."""
+    grid = threshold_grid(number)
+    at = grid.to(dtype if dtype != torch.float16 else torch.float32)
+    far = at.new_tensor([-1, -1e-30, 0, 1, 1.5, 1e30, torch.inf, -torch.inf])
+    beside = [at.nextafter(at.new_tensor(end)) for end in (-2, 2)]
+    values = torch.cat([at, *beside, far, torch.rand(5000, dtype=at.dtype)]).to(dtype)
+    slow = torch.bucketize(values.to(at.dtype), at, right=closed)
+    assert torch.equal(count_exceeded(values, grid, closed=closed).long(), slow)
+    shifted = grid + 1e-4  # no multiples of the first step
+    slow = torch.bucketize(values.to(at.dtype), shifted.to(at.dtype), right=closed)
+    assert torch.equal(count_exceeded(values, shifted, closed=closed).long(), slow)

@@ -114,7 +114,7 @@ def count_exceeded(maps: Tensor, thresholds: Tensor, *, closed: bool = False) ->
         closed: Whether a pixel counts as well where it equals the threshold.
 
     Returns:
-        (...) int64 in 0..T.
+        (...) int32 in 0..T.
 
     Raises:
         ValueError: NaN in a map: it exceeds no threshold and yet is no zero.
@@ -122,7 +122,29 @@ def count_exceeded(maps: Tensor, thresholds: Tensor, *, closed: bool = False) ->
     if maps.dtype in (torch.float16, torch.bfloat16):
         maps = maps.float()
     check_range(maps, -math.inf, math.inf)
-    return torch.bucketize(maps.contiguous(), thresholds.to(maps.device, maps.dtype), right=closed)
+    if maps.device.type == "cpu" and (step := _step(thresholds)):
+        return _count_of_even(maps.detach(), len(thresholds), step, closed)
+    return torch.bucketize(maps.contiguous(), thresholds.to(maps.device, maps.dtype), right=closed, out_int32=True)
+
+
+def _step(thresholds: Tensor) -> float:
+    """Between thresholds 0, s, 2s, …; 0 for others, and for so many that a float32 hardly tells them apart."""
+    if not 2 <= len(thresholds) <= 10_000:
+        return 0.0
+    step = float(thresholds[1])
+    return step if torch.equal(thresholds, torch.arange(len(thresholds), dtype=torch.float64) * step) else 0.0
+
+
+def _count_of_even(maps: Tensor, number: int, step: float, closed: bool) -> Tensor:
+    """``count_exceeded`` of thresholds 0, s, 2s, … by a division, on a CPU thirty times as fast as a search.
+
+    The quotient may be wrong in its last digits. So it is rounded up where it is almost whole, and then the threshold
+    that it names decides.
+    """
+    index = maps.mul(1 / step).add_(0.01).floor_().clamp_(-1, number - 1)
+    threshold = (index.double() * step).to(maps.dtype)  # the very numbers that the thresholds are
+    missed = maps < threshold if closed else maps <= threshold
+    return index.add_(1).sub_(missed.to(index.dtype)).clamp_(min=0).int()
 
 
 def check_range(maps: Tensor, low: float, high: float) -> None:
@@ -150,14 +172,14 @@ def count_cells(cells: Tensor, counted: Tensor, size: int) -> Tensor:
     """How often each cell occurs.
 
     Args:
-        cells: (...) int64 in 0..size − 1 where they count; anything elsewhere.
+        cells: (...) int32 or int64 in 0..size − 1 where they count; anything elsewhere.
         counted: (...) bool.
         size: Number of cells.
 
     Returns:
         (size,) int64 on the cells' device. Not by ``bincount`` of what counts: both make the host wait.
     """
-    cells = torch.where(counted, cells, size).flatten()  # what does not count has a cell of its own
+    cells = cells.masked_fill(~counted, size).flatten().long()  # what does not count has a cell of its own
     counts = torch.zeros(size + 1, dtype=torch.int64, device=cells.device)
     return counts.scatter_add_(0, cells, torch.ones_like(cells))[:size]
 
@@ -168,7 +190,10 @@ def check_classes(name: str, classes: Tensor, counted: Tensor, size: int) -> Non
     Raises:
         ValueError: A counted pixel of another class.
     """
-    if bool((((classes >= 0) & (classes < size)) | ~counted).all()):
+    if not classes.numel():
+        return
+    smallest, largest = torch.stack(torch.where(counted, classes, 0).aminmax()).tolist()
+    if smallest >= 0 and largest < size:
         return
     smallest, largest = classes[counted].aminmax()
     raise ValueError(

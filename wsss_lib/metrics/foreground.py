@@ -14,6 +14,8 @@ from wsss_lib.metrics.thresholds import Curve
 
 Over = Literal["dataset", "images"]
 
+_PIXELS_AT_ONCE = 2**16  # on a CPU: what fits its cache
+
 
 class ForegroundSweep(Accumulator):
     r"""IoU of "map exceeds t" with the object's mask, at every threshold, from one histogram per image.
@@ -191,19 +193,22 @@ def centre_gaussian(size: tuple[int, int], sigma: float = 0.5) -> Tensor:
     return torch.exp(-(distance - distance.min()))
 
 
-def _histogram(maps: Tensor, masks: Tensor, thresholds: Tensor, closed: bool) -> Tensor:
+def _histogram(maps: Tensor, masks: Tensor, thresholds: Tensor, *, closed: bool) -> Tensor:
     """Pixels per image by bin and by (background, object), (N, T + 1, 2); ``closed`` counts thresholds ≤ the value."""
     if maps.shape != masks.shape or maps.dim() != 3:
         raise ValueError(
             f"maps are {tuple(maps.shape)}, masks {tuple(masks.shape)}, expected (N, H, W) both: pick each image's "
             "class and resize the maps with maps.resize"
         )
-    bins = count_exceeded(maps, thresholds, closed=closed)
-    n, t = len(maps), len(thresholds)
-    image = torch.arange(n, device=maps.device)[:, None, None]
-    counted, object_ = masks != IGNORE, (masks > 0).long()
-    cell = (image * (t + 1) + bins) * 2 + object_
-    return count_cells(cell, counted, n * (t + 1) * 2).view(n, t + 1, 2)
+    n, bins = len(maps), len(thresholds) + 1
+    several = max(1, _PIXELS_AT_ONCE // max(1, maps.shape[1] * maps.shape[2]))
+    if maps.device.type == "cpu" and n > several:
+        parts = zip(maps.split(several), masks.split(several), strict=True)
+        return torch.cat([_histogram(part, mask, thresholds, closed=closed) for part, mask in parts])
+    cell = count_exceeded(maps, thresholds, closed=closed).mul_(2).add_(masks > 0)
+    if n > 1:
+        cell += torch.arange(n, device=maps.device)[:, None, None] * (2 * bins)
+    return count_cells(cell, masks != IGNORE, n * bins * 2).view(n, bins, 2)
 
 
 def _iou_curve(histogram: Tensor) -> Tensor:
