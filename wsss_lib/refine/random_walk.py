@@ -1,0 +1,97 @@
+r"""Random walk: scores flow between pixels that belong together.
+
+With affinities :math:`a_{ij}` among near pixels (:mod:`~wsss_lib.refine.affinity`) and :math:`a_{ii} = 1`, a step is
+
+.. math:: M_i \leftarrow \frac{\sum_j a_{ij}^\beta M_j}{\sum_j a_{ij}^\beta}.
+
+AffinityNet and IRN square the matrix of all pairs, P² numbers, until its power is that of all steps. Here the scores
+walk step by step over a table of the near pairs, which are P times the neighbours. The result is the same.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from wsss_lib.refine.affinity import Offsets, shifted
+
+MEMORY = 2**30
+"""Bytes that the tables of a walk may take at once, by default."""
+
+
+def random_walk(
+    scores: Tensor,
+    affinities: Tensor,
+    offsets: Offsets,
+    *,
+    steps: int = 64,
+    power: float = 8.0,
+    held: Tensor | None = None,
+    memory: int = MEMORY,
+) -> Tensor:
+    """Let scores walk.
+
+    Args:
+        scores: (N, K, h, w) float, any range; often the background's score among them. Differentiable.
+        affinities: (N, offsets, h, w) in [0, 1]. Differentiable.
+        offsets: From :func:`wsss_lib.refine.affinity.pair_offsets`.
+        steps: How many. 64 in SEAM, 256 in AffinityNet and IRN.
+        power: β: larger ones make weak affinities weaker. 8 in AffinityNet, 10 in IRN.
+        held: (N, h, w) bool: pixels that keep their scores, as seeds do in Grady's random walker. None: nobody.
+        memory: Bytes that tables may take: images walk in groups for which they suffice.
+
+    Returns:
+        (N, K, h, w), within the range of each plane.
+
+    Raises:
+        ValueError: Shapes that do not fit, or one image that needs more memory; the message says how much.
+
+    Source: Ahn and Kwak 2018, §3.3. Built in chapter 9.
+    """
+    n, _, h, w = scores.shape
+    if affinities.shape != (n, len(offsets), h, w) or (held is not None and held.shape != (n, h, w)):
+        raise ValueError(
+            f"scores are {tuple(scores.shape)}, affinities {tuple(affinities.shape)} for {len(offsets)} offsets, held "
+            f"pixels {None if held is None else tuple(held.shape)}; expected (N, K, h, w), (N, offsets, h, w) and "
+            "(N, h, w): bring all to one grid"
+        )
+    each = table_bytes(h, w, offsets, scores.element_size())
+    if n and each > memory:
+        raise ValueError(
+            f"the walk on {h} × {w} pixels with {2 * len(offsets)} neighbours needs {each / 2**20:.0f} MiB an image, "
+            f"allowed are {memory / 2**20:.0f}: walk on a smaller grid, within a smaller radius, or allow more memory"
+        )
+    group = max(1, memory // max(each, 1))
+    parts = [
+        _walk(scores[at], affinities[at], offsets, steps, power, None if held is None else held[at])
+        for at in (slice(start, start + group) for start in range(0, n, group))
+    ]
+    return torch.cat(parts) if parts else scores
+
+
+def table_bytes(h: int, w: int, offsets: Offsets, element: int = 4) -> int:
+    """Bytes of an image's tables on a grid of (h, w): for each neighbour a number and a weight, and a copy meanwhile."""
+    return h * w * (2 * len(offsets) + 1) * (8 + 2 * element)
+
+
+def _walk(
+    scores: Tensor, affinities: Tensor, offsets: Offsets, steps: int, power: float, held: Tensor | None
+) -> Tensor:
+    n, k, h, w = scores.shape
+    weights = affinities**power
+    ahead = weights.unbind(1)
+    behind = [shifted(plane, (-dy, -dx)) for plane, (dy, dx) in zip(ahead, offsets, strict=True)]
+    table = torch.stack([torch.ones_like(scores[:, 0]), *ahead, *behind], dim=-1)  # (N, h, w, 2 · offsets + 1)
+    table = (table / table.sum(dim=-1, keepdim=True)).flatten(0, 2)
+    pixels = torch.arange(n * h * w, dtype=torch.int32, device=scores.device)
+    moves = torch.tensor([0, *(dy * w + dx for dy, dx in offsets), *(-dy * w - dx for dy, dx in offsets)])
+    # A partner outside has weight 0; its number must be of some pixel all the same.
+    partners = (pixels[:, None] + moves.to(pixels)).clamp_(0, max(n * h * w - 1, 0))
+    start = scores.permute(0, 2, 3, 1).flatten(0, 2).contiguous()  # (N·h·w, K)
+    values = start
+    for _ in range(steps):
+        values = F.embedding_bag(partners, values, mode="sum", per_sample_weights=table)
+        if held is not None:
+            values = torch.where(held.reshape(-1, 1), start, values)
+    return values.view(n, h, w, k).permute(0, 3, 1, 2)
