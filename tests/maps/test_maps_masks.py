@@ -105,3 +105,13 @@ def test_seeds_of_nan_are_an_error_and_no_background():
 
 def test_threshold_mask_is_strict():
     assert M.threshold_mask(torch.tensor([0.1, 0.2, 0.3]), 0.2).tolist() == [False, False, True]
+
+
+def test_confident_seeds_by_hand():
+    maps = torch.tensor([[[[0.9, 0.3, 0.2, 0.05, 0.0]], [[0.1, 0.31, 0.25, 0.0, 0.04]]]])
+    assert M.confident_seeds(maps, None, 0.05, 0.3).flatten().tolist() == [1, 2, 255, 0, 0]
+    only_first = torch.tensor([[1.0, 0.0]])
+    assert M.confident_seeds(maps, only_first, 0.05, 0.3).flatten().tolist() == [1, 255, 255, 0, 0]
+    assert torch.equal(M.confident_seeds(maps, None, 0.2, 0.2), M.seeds(maps, None, 0.2))
+    with pytest.raises(ValueError, match="exchange them"):
+        M.confident_seeds(maps, None, 0.3, 0.05)

@@ -30,7 +30,7 @@ from wsss_lib.data.records import Batch, Records, collate
 from wsss_lib.data.transforms import Compose, RandomFlip, Resize
 from wsss_lib.data.worlds.drawn import WORLDS, drawn_world
 from wsss_lib.devices import pick_device
-from wsss_lib.evaluate import measure, measure_boxes3d, measure_grounding, scores
+from wsss_lib.evaluate import measure, measure_boxes3d, measure_grounding, measure_masks, scores
 from wsss_lib.experiments import profiles, recipes
 from wsss_lib.files import cache_folder, named_path, sha256_of_text
 from wsss_lib.methods import registry
@@ -47,7 +47,8 @@ M = TypeVar("M", bound=nn.Module)
 COMPUTED: dict[str, Callable[[Records], Records]] = {"superpixels": WithSuperpixels}
 """Fields that no data set has and some losses need: what adds them to records."""
 
-MEASURES: dict[str, Callable[..., Any]] = {"grounding": measure_grounding, "boxes3d": measure_boxes3d}
+_Measure = Callable[..., Any]
+MEASURES: dict[str, _Measure] = {"masks": measure_masks, "grounding": measure_grounding, "boxes3d": measure_boxes3d}
 """What counts the answers of a method, by its task; maps have :func:`wsss_lib.evaluate.measure`."""
 
 PHOTO_CLASSES = ("cat", "cow", "dog", "horse", "sheep", "person")

@@ -9,6 +9,7 @@ from wsss_lib.maps.components import BOX_CORNERS, WHICH, boxes, polygon_areas
 from wsss_lib.maps.masks import (
     background_constant,
     background_power,
+    confident_seeds,
     equivalent_power,
     equivalent_threshold,
     seeds,
@@ -24,6 +25,7 @@ __all__ = [
     "background_constant",
     "background_power",
     "boxes",
+    "confident_seeds",
     "equivalent_power",
     "equivalent_threshold",
     "keep_labels",

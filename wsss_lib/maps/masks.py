@@ -139,3 +139,26 @@ def seeds(maps: Tensor, labels: Tensor | None, threshold: float) -> Tensor:
     if bool(best.isnan().any()):
         raise ValueError("a map contains NaN: find where it arises, or set it to 0 on purpose with torch.nan_to_num")
     return torch.where(threshold_mask(best, threshold), winner + 1, torch.zeros_like(winner))
+
+
+def confident_seeds(maps: Tensor, labels: Tensor | None, low: float, high: float) -> Tensor:
+    """Pseudo-labels where they are sure: a class above ``high``, background up to ``low``, 255 in between.
+
+    Args:
+        maps: (N, K, h, w) in [0, 1].
+        labels: As for :func:`seeds`.
+        low: In [0, high]. 0.05 in IRN.
+        high: In [low, 1]. 0.30 in IRN.
+
+    Returns:
+        (N, h, w) int64: 0 background, k + 1 for class k, 255 where neither is sure.
+
+    Raises:
+        ValueError: Thresholds in the wrong order, or what :func:`seeds` refuses.
+
+    Source: Ahn et al. 2019 (IRN), §4.1. Built in chapter 9.
+    """
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"the thresholds are {low} and {high}, expected 0 ≤ low ≤ high ≤ 1: exchange them")
+    strict, lenient = seeds(maps, labels, high), seeds(maps, labels, low)
+    return torch.where((strict == 0) & (lenient > 0), 255, strict)

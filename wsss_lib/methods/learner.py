@@ -18,8 +18,9 @@ from torch import nn
 from wsss_lib.backbones.base import Backbone
 from wsss_lib.data.records import Batch
 
-Task = Literal["maps", "grounding", "boxes3d"]
-"""What is asked: where each class is, which box each sentence means, or which boxes a scene in 3D has."""
+Task = Literal["maps", "masks", "grounding", "boxes3d"]
+"""What is asked: where each class is, what each pixel is, which box each sentence means, or which boxes a scene in 3D
+has."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,9 @@ def random_walk(
 
 
 def table_bytes(h: int, w: int, offsets: Offsets, element: int = 4) -> int:
-    """Bytes of an image's tables on a grid of (h, w): for each neighbour a number and a weight, and a copy meanwhile."""
+    """Bytes of an image's tables on a grid of (h, w): a number and a weight for each neighbour, and as much again while
+    they are made.
+    """
     return h * w * (2 * len(offsets) + 1) * (8 + 2 * element)
 
 

@@ -15,10 +15,11 @@ is Parquet with these columns, which ``datasets`` decodes without any script:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypedDict
 
 import pyarrow as pa
@@ -41,7 +42,7 @@ class Row(TypedDict, total=False):
 
     id: str
     image: bytes
-    mask: bytes
+    mask: bytes | None
     labels: list[int]
     boxes: list[list[float]]
     box_labels: list[int]
@@ -79,7 +80,14 @@ def schema(classes: tuple[str, ...], *, mask: bool, boxes: bool) -> datasets.Fea
     return datasets.Features(columns)
 
 
-def write(split: Split, path: Path, *, total: int | None = None, progress: bool | None = False) -> int:
+def write(
+    split: Split,
+    path: Path,
+    *,
+    total: int | None = None,
+    progress: bool | None = False,
+    about: Mapping[str, str] = MappingProxyType({}),
+) -> int:
     """Write a split to one Parquet file, in one step: a half-written table never stands under the real name.
 
     Args:
@@ -87,6 +95,7 @@ def write(split: Split, path: Path, *, total: int | None = None, progress: bool 
         path: The file.
         total: How many rows there must be; None for any number.
         progress: Whether to show a bar; None shows one on a terminal and in a notebook.
+        about: What else the file says of itself, in the metadata of its schema.
 
     Returns:
         How many rows were written.
@@ -96,6 +105,7 @@ def write(split: Split, path: Path, *, total: int | None = None, progress: bool 
         OSError: The file cannot be written; the message of a full disk names the file and the remedy.
     """
     arrow = schema(split.classes, mask=split.mask, boxes=split.boxes).arrow_schema
+    arrow = arrow.with_metadata((arrow.metadata or {}) | {k.encode(): v.encode() for k, v in about.items()})
     count = 0
     with writing(path) as partial:
         with (
@@ -119,4 +129,5 @@ def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
 
 def _cell(name: str, row: Row) -> object:
     value = row[name]  # type: ignore[literal-required]
-    return {"bytes": value, "path": None} if name in ("image", "mask") else value
+    picture = name in ("image", "mask") and value is not None  # a row may lack its mask
+    return {"bytes": value, "path": None} if picture else value

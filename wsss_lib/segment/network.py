@@ -1,0 +1,127 @@
+"""A small segmentation network: a backbone, context at several dilations, a light decoder; learnt from masks.
+
+It cannot tell pseudo-labels from the truth. It can end better than the masks that it was taught: what is wrong in them
+differs from image to image, and what is right does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wsss_lib.backbones.base import Backbone
+from wsss_lib.data.records import Batch
+from wsss_lib.methods.learner import Learner, Settings
+from wsss_lib.segment.losses import PixelLoss, pixel_loss
+
+
+@dataclass(frozen=True)
+class SegmenterConfig(Settings):
+    """Settings of the network.
+
+    Attributes:
+        width: Channels of each branch, and of the decoder.
+        dilations: Of the 3 × 3 convolutions that see the deepest stage side by side (DeepLab's atrous pyramid).
+        shallow: The stage whose fine features the decoder adds; None takes the first one, "" none.
+        loss: See :func:`wsss_lib.segment.losses.pixel_loss`.
+        trust: β of bootstrapping.
+
+    Raises:
+        ValueError: No width, no dilation, or trust outside [0, 1].
+    """
+
+    width: int = 48
+    dilations: tuple[int, ...] = (1, 3, 6)
+    shallow: str | None = None
+    loss: PixelLoss = "cross_entropy"
+    trust: float = 0.8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (
+            self.width < 4
+            or self.width % 4
+            or not self.dilations
+            or min(self.dilations) < 1
+            or not 0 <= self.trust <= 1
+        ):
+            raise ValueError(
+                f"width {self.width}, dilations {self.dilations}, trust {self.trust}: expected a multiple of 4, at "
+                "least one dilation from 1, and trust from 0 to 1"
+            )
+
+
+class Segmenter(Learner):
+    """The segmentation network of chapter 9, over any backbone.
+
+    Args:
+        backbone: Its deepest stage sees the scene, its first one the outlines.
+        num_classes: K foreground classes; the network has K + 1 labels, 0 the background.
+        config: None for the book's.
+
+    Raises:
+        ValueError: The backbone has no stage ``shallow``.
+
+    Source: after Chen et al. 2018 (DeepLabv3+), much smaller; group norm, so that small batches do no harm. Built in
+    chapter 9.
+    """
+
+    task = "masks"
+    needs = ("images", "masks")
+    reads_pixels = True
+
+    def __init__(self, backbone: Backbone, num_classes: int, config: SegmenterConfig | None = None) -> None:
+        super().__init__(backbone, num_classes)
+        self.config = config or SegmenterConfig()
+        deep, shallow = backbone.stages[-1], self.config.shallow
+        shallow = backbone.stages[0] if shallow is None else shallow
+        if shallow and shallow not in backbone.stages:
+            raise ValueError(f"{backbone.name} has no stage {shallow!r}: choose one of {', '.join(backbone.stages)}")
+        self.stages = (shallow, deep) if shallow and shallow != deep else (deep,)
+        width = self.config.width
+        self.context = nn.ModuleList(_unit(backbone.channels[deep], width, 3, d) for d in self.config.dilations)
+        self.mix = _unit(width * len(self.config.dilations), width)
+        fine = 4 * max(1, width // 16) if len(self.stages) > 1 else 0  # a multiple of the four groups
+        self.fine = _unit(backbone.channels[shallow], fine) if fine else None
+        self.decode = nn.Sequential(_unit(width + fine, width, 3), nn.Conv2d(width, num_classes + 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores of each label at each pixel.
+
+        Args:
+            images: (N, 3, H, W) in [0, 1].
+
+        Returns:
+            (N, K + 1, H, W) logits.
+        """
+        features = self.backbone(images, self.stages)
+        x = features[self.stages[-1]]  # (N, C, h, w)
+        x = self.mix(torch.cat([branch(x) for branch in self.context], dim=1))  # (N, width, h, w)
+        if self.fine is not None:
+            fine = self.fine(features[self.stages[0]])  # (N, fine, h', w')
+            x = torch.cat([_enlarged(x, fine.shape[2:]), fine], dim=1)
+        return _enlarged(self.decode(x), images.shape[2:])
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """How wrong the labels of pixels are, by the masks of the batch, whoever made them."""
+        scores = self(batch["images"])
+        return {"pixels": pixel_loss(scores, batch["masks"], self.config.loss, self.config.trust)}
+
+    def answer(self, batch: Batch) -> Tensor:
+        """The likeliest label of each pixel, (N, H, W) int64."""
+        return self(batch["images"]).argmax(dim=1)
+
+
+def _unit(inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> nn.Sequential:
+    """Convolution, group norm, ReLU."""
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=dilation * (kernel // 2), dilation=dilation, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return nn.Sequential(conv, nn.GroupNorm(4, outputs), nn.ReLU())
+
+
+def _enlarged(planes: Tensor, size: Any) -> Tensor:
+    return F.interpolate(planes, size=tuple(size), mode="bilinear", align_corners=False)
