@@ -1,12 +1,11 @@
 """From pseudo-labels to a segmentation network: masks as records, the network, its losses, its moving average."""
 
 from wsss_lib.segment.averaging import Teacher
-from wsss_lib.segment.losses import PixelLoss, pixel_loss
+from wsss_lib.segment.losses import pixel_loss
 from wsss_lib.segment.network import Segmenter, SegmenterConfig
 from wsss_lib.segment.pseudo_labels import Provenance, PseudoLabels, certain_labels
 
 __all__ = [
-    "PixelLoss",
     "Provenance",
     "PseudoLabels",
     "Segmenter",
