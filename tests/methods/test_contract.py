@@ -357,7 +357,7 @@ def test_features_of_a_trunk_stand_for_images_or_are_refused(name: str) -> None:
     method.get_submodule("backbone").freeze("stage2")  # type: ignore[operator]
     with torch.no_grad():
         features = method.backbone(batch["images"], ["stage2"])["stage2"]  # (3, 6, 12, 12)
-    if registry.entry(name).method.reads_pixels:
+    if method.reads_pixels or method.companions:  # with companions they do, see tests/train/test_features.py
         with pytest.raises(ValueError, match="looks at pixels, and the batch has features of 6 channels"):
             losses_of(method, batch | {"images": features})
         return

@@ -263,7 +263,7 @@ class TestLosses:
         raw[..., 0, 0], raw[..., -1, -1] = 0, 2  # minimum and maximum lie where both grids have a cell
         views = iter([Branch(raw, raw[:, :0]), Branch(resized(raw, (5, 5)), raw[:, :0])])
         smooth = resized(resized(raw, (5, 5)), (9, 9))
-        method.branch = lambda images, refine=True: next(views)  # type: ignore[method-assign]
+        method.branch = lambda images, refine=True, colours=None: next(views)  # type: ignore[method-assign]
         loss = method.losses(batch_of(BATCHES["one class"]))["equivariance"]  # type: ignore[arg-type]
         assert loss < (raw - smooth).abs().mean(), "more than interpolation loses"
         views = iter([Branch(smooth, raw[:, :0]), Branch(resized(raw, (5, 5)), raw[:, :0])])
@@ -382,7 +382,7 @@ class TestModule:
             method, views = small(antialias=antialias), []
             branch = method.branch
             monkeypatch.setattr(
-                method, "branch", lambda x, r, views=views, branch=branch: views.append(x) or branch(x, r)
+                method, "branch", lambda x, *rest, views=views, branch=branch: views.append(x) or branch(x, *rest)
             )
             method.losses(batch)
             expected = F.interpolate(batch["images"], scale_factor=0.5, mode="bilinear", antialias=antialias)

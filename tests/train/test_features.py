@@ -21,7 +21,8 @@ from wsss_lib import backbones
 from wsss_lib.cli import main
 from wsss_lib.data.records import Records, Sample, collate
 from wsss_lib.data.transforms import Compose, RandomFlip, Resize
-from wsss_lib.methods import BAS, CAM
+from wsss_lib.methods import BAS, CAM, SEAM
+from wsss_lib.methods.seam import SEAMConfig
 from wsss_lib.train import TrainConfig, features, fit
 from wsss_lib.train.features import BOTH_SIDES, FeatureRecords, View, digest_of_trunk, draw_view
 from wsss_lib.train.order import Reader
@@ -81,13 +82,18 @@ def weights(method: torch.nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in method.state_dict().items()}
 
 
-@pytest.mark.parametrize("make", [CAM, BAS], ids=["cam", "bas"])
+def seam(net: backbones.StagedBackbone, classes: int) -> SEAM:
+    """Its module reads what lies behind the trunk, and two sizes of the image."""
+    return SEAM(net, classes, SEAMConfig(stages=("stage3",)))
+
+
+@pytest.mark.parametrize("make", [CAM, BAS, seam], ids=["cam", "bas", "seam"])
 def test_training_behind_the_trunk_is_training_through_it(tmp_path: Path, make: Callable) -> None:
     through, photos = make(network(), 2), Photos()
     behind = copy.deepcopy(through)
     begun = weights(through)
     fit(through, photos, TRAINING, transform=Compose([Resize((SIDE, SIDE)), RandomFlip()]))
-    history = fit(behind, kept(photos, tmp_path), TRAINING, transform=draw_view)
+    history = fit(behind, kept(photos, tmp_path, **behind.companions), TRAINING, transform=draw_view)
     for name, value in through.state_dict().items():
         torch.testing.assert_close(behind.state_dict()[name], value, rtol=1e-5, atol=1e-6)
         in_trunk = re.match(r"backbone\.blocks\.stage[123]", name)

@@ -23,6 +23,12 @@ class Sample(TypedDict, total=False):
 
     image: Tensor  # (3, H, W) float32 in [0, 1]; or (C, h, w), what the trunk of a network makes of it
     views: Tensor  # (V, C, h, w): what a trunk makes of several views of the image, one of which is to be drawn
+    small: Tensor  # (C, h', w'): what it makes of the same view, made smaller
+    small_views: Tensor  # (V, C, h', w')
+    colours: Tensor  # (3, h, w): the view itself, in [0, 1], on the trunk's grid
+    colour_views: Tensor  # (V, 3, h, w)
+    small_colours: Tensor  # (3, h', w')
+    small_colour_views: Tensor  # (V, 3, h', w')
     labels: Tensor  # (K,) float32 multi-hot
     mask: Tensor  # (H, W) int64: 0 background, k + 1 for class k, 255 ignore
     superpixels: Tensor  # (H, W) int64: from 1, of patches of one colour; 0 padding
@@ -44,6 +50,9 @@ class Batch(TypedDict, total=False):
 
     images: Tensor  # (N, 3, H, W)
     views: Tensor  # (N, V, C, h, w)
+    small: Tensor  # (N, C, h', w')
+    colours: Tensor  # (N, 3, h, w)
+    small_colours: Tensor  # (N, 3, h', w')
     labels: Tensor  # (N, K)
     masks: Tensor  # (N, H, W)
     boxes: list[Tensor]
@@ -87,6 +96,12 @@ FIELDS: dict[str, Field] = {
     # The image's own mean colour is neither an edge nor a second black object.
     "image": Field("images", "padded", fill="mean", moves="plane"),
     "views": Field("views", "stacked", moves="drop"),
+    "small": Field("small", "stacked", moves="drop"),
+    "small_views": Field("small_views", "stacked", moves="drop"),
+    "colours": Field("colours", "stacked", moves="drop"),
+    "colour_views": Field("colour_views", "stacked", moves="drop"),
+    "small_colours": Field("small_colours", "stacked", moves="drop"),
+    "small_colour_views": Field("small_colour_views", "stacked", moves="drop"),
     "labels": Field("labels", "stacked"),
     "id": Field("ids", "listed"),
     # No metric counts what is 255: so it says, too, that an image has no mask.

@@ -113,10 +113,11 @@ class Method(Learner):
             ValueError: Labels of another shape, or features in place of images that the method looks at.
         """
         images, labels = batch["images"], batch["labels"]
-        if self.reads_pixels and images.shape[1] != 3:
+        if images.shape[1] != 3 and (self.reads_pixels or ("small" in self.companions and "small" not in batch)):
+            remedy = "" if self.reads_pixels else "FeatureRecords(…, **method.companions), or on "
             raise ValueError(
                 f"{type(self).__name__} looks at pixels, and the batch has features of {images.shape[1]} channels: "
-                "train it on the images themselves"
+                f"train it on {remedy}the images themselves"
             )
         check_labels(labels, images, self.num_classes)
         return images, labels.to(images)

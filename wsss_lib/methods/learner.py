@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from torch import nn
@@ -100,6 +101,8 @@ class Learner(nn.Module):
         waits: Whether a forward pass asks the device for a value, so that the host waits for it.
         reads_pixels: Whether training looks at the images themselves, beside what the backbone makes of them, so that
             features of a frozen trunk cannot stand for them (:mod:`wsss_lib.train.features`).
+        companions: What training reads besides where features of a frozen trunk stand for the images: options of
+            :class:`wsss_lib.train.features.FeatureRecords`, such as a smaller view.
 
     Raises:
         ValueError: Another network than a backbone, or no class.
@@ -110,6 +113,7 @@ class Learner(nn.Module):
     decays_scales = True
     waits = False
     reads_pixels = False
+    companions: Mapping[str, Any] = MappingProxyType({})
     backbone: Backbone
 
     def __new__(cls, *arguments: Any, **named: Any) -> Self:

@@ -211,11 +211,10 @@ class SEAM(Method):
         embed, join: The module, 1 × 1 convolutions: one for each stage, then one over them and the image.
     """
 
-    reads_pixels = True  # at two sizes, and for their colours
-
     def __init__(self, backbone: Backbone, num_classes: int, config: SEAMConfig | None = None) -> None:
         super().__init__(backbone, num_classes)
         self.config = config or SEAMConfig()
+        self.companions = {"small": self.config.scale, "antialias": self.config.antialias, "colours": True}
         self.deepest = backbone.stages[-1]
         self.stages = self.config.stages or backbone.stages[-3:-1]
         if unknown := [stage for stage in self.stages if stage not in backbone.stages]:
@@ -237,14 +236,17 @@ class SEAM(Method):
             parts.append(embed(resized(features[stage].detach(), grid)).relu())
         return self.join(torch.cat(parts, dim=1))
 
-    def branch(self, images: Tensor, refine: bool = True) -> Branch:
-        """The maps of images (N, 3, H, W) in [0, 1], in the mode that the module is in."""
+    def branch(self, images: Tensor, refine: bool = True, colours: Tensor | None = None) -> Branch:
+        """The maps of images (N, 3, H, W) in [0, 1], in the mode that the module is in.
+
+        Of a trunk's features in their place, ``colours`` (N, 3, h, w) are the images on its grid.
+        """
         features = self.backbone(images, (*self.stages, self.deepest))
         deep = F.dropout2d(features[self.deepest], self.config.dropout, self.training)
         raw = class_activation_maps(deep, self.head.weight)  # (N, K, h, w)
         if not refine:
             return Branch(raw, raw[:, :0])
-        like = self.pixel_features(images, features, raw.shape[2:])
+        like = self.pixel_features(images if colours is None else colours, features, raw.shape[2:])
         # Detached, or this path would teach the class maps to be what is made of them.
         return Branch(raw, pixel_correlation(competing(raw.detach()), like))
 
@@ -252,10 +254,11 @@ class SEAM(Method):
         """``classification``, ``equivariance``, ``cross`` and ``background``, each times its weight."""
         (images, labels), settings = self.supervision(batch), self.config
         refine = settings.cross > 0 or settings.background > 0
-        first = self.branch(images, refine)
-        small = F.interpolate(images, scale_factor=settings.scale, mode="bilinear", antialias=settings.antialias)
+        if (small := batch.get("small")) is None:  # features of a trunk bring theirs
+            small = F.interpolate(images, scale_factor=settings.scale, mode="bilinear", antialias=settings.antialias)
+        first = self.branch(images, refine, batch.get("colours"))
         with evaluating(self.backbone):  # batch statistics differ across scales
-            second = self.branch(small, refine)
+            second = self.branch(small, refine, batch.get("small_colours"))
         scores = [branch.raw.mean((2, 3)) for branch in (first, second)]  # (N, K) each
         shown = labels[:, :, None, None]  # (N, K, 1, 1)
         c1 = max_norm(first.raw) * shown

@@ -17,7 +17,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from wsss_lib.backbones.base import StagedBackbone
@@ -77,23 +78,34 @@ BOTH_SIDES = (View(), View(mirrored=True))
 """The image and its mirror image."""
 
 
+PLANES = {
+    "image": "views",
+    "small": "small_views",
+    "colours": "colour_views",
+    "small_colours": "small_colour_views",
+}
+"""What is kept of a view, and the field that holds it for all views."""
+
+
 def draw_view(sample: Sample, generator: torch.Generator) -> Sample:
     """One of a sample's views as its image, each as likely as the others; a transform for ``fit``.
 
     Of :data:`BOTH_SIDES` it draws what :class:`wsss_lib.data.transforms.RandomFlip` draws.
     """
-    views = sample["views"]
-    last = len(views) - 1
-    drawn: dict[str, Any] = {name: value for name, value in sample.items() if name != "views"}
-    drawn["image"] = views[last - int(torch.rand((), generator=generator) * len(views))]
-    return drawn  # type: ignore[return-value]
+    number = len(sample["views"])
+    drawn = number - 1 - int(torch.rand((), generator=generator) * number)
+    single = {views: plane for plane, views in PLANES.items()}
+    one: dict[str, Any] = {name: value for name, value in sample.items() if name not in single}
+    one |= {plane: sample[views][drawn] for views, plane in single.items() if views in sample}  # type: ignore[literal-required]
+    return one  # type: ignore[return-value]
 
 
 class FeatureRecords(Records):
     """Records that yield what a frozen trunk makes of their images, with their labels.
 
     A sample has ``views`` (V, C, h, w), of which :func:`draw_view` draws one; or, of a single view, ``image``
-    (C, h, w). All else that is known of the image is left out.
+    (C, h, w). With ``small`` and ``colours``, it has the other :data:`PLANES` of each view too. All else that is known
+    of the image is left out.
 
     Args:
         records: Images with labels.
@@ -103,6 +115,9 @@ class FeatureRecords(Records):
         folder: Of the cache; None keeps the features in memory.
         dtype: Of what is kept: float32, or float16, which takes half of the disk, and rounds.
         batch_size: Images in one forward pass.
+        small: Size of a second copy of each view over the first, of which the trunk's features are kept too.
+        antialias: Whether the view is smoothed before it is made smaller.
+        colours: Whether the views themselves are kept on the grid of their features, corner cells on the corners.
 
     Raises:
         ValueError: The backbone has no frozen trunk, images differ in size and no size is given, there is no view, or
@@ -119,6 +134,9 @@ class FeatureRecords(Records):
         folder: str | Path | None = None,
         dtype: torch.dtype = torch.float32,
         batch_size: int = 16,
+        small: float | None = None,
+        antialias: bool = True,
+        colours: bool = False,
     ) -> None:
         if not getattr(backbone, "trunk", ()):
             raise ValueError(f"{type(backbone).__name__} has no frozen trunk: call backbone.freeze(stage) first")
@@ -136,21 +154,36 @@ class FeatureRecords(Records):
             "size": size,
             "dtype": str(dtype),
         }
-        keys = [sha256_of_text(json.dumps(identity | {"view": asdict(view)}, sort_keys=True)) for view in views]
+        shrunk = {"scale": small, "antialias": antialias}
+        kinds: dict[str, dict[str, Any]] = {"image": {}}
+        kinds |= {"small": shrunk} if small is not None else {}
+        kinds |= {"colours": {"colours": True}} if colours else {}
+        kinds |= {"small_colours": shrunk | {"colours": True}} if colours and small is not None else {}
+        keys: list[str] = []
+        self._parts: dict[str, list[_Part]] = {plane: [] for plane in kinds}
+        for plane, kind in kinds.items():
+            for view in views:
+                keys.append(sha256_of_text(json.dumps(identity | kind | {"view": asdict(view)}, sort_keys=True)))
+                place = None if folder is None else Path(folder) / FOLDER / keys[-1][:_DIGITS]
+                self._parts[plane].append(_Part(place))
         self.fingerprint = sha256_of_text(" ".join(keys))
-        self._parts = [_Part(None if folder is None else Path(folder) / FOLDER / key[:_DIGITS]) for key in keys]
 
         numbers = range(-(-len(records) // _IMAGES))
         # Two processes that begin together begin at different files, and so share the work.
         order = [numbers[(i + os.getpid()) % len(numbers)] for i in numbers]
         for number in tqdm(order, f"features of {self.name}/{self.split}", unit="file", leave=False, disable=None):
-            missing = [(view, part) for view, part in zip(views, self._parts, strict=True) if not part.find(number)]
+            missing = [
+                (view, kind, part)
+                for plane, kind in kinds.items()
+                for view, part in zip(views, self._parts[plane], strict=True)
+                if not part.find(number)
+            ]
             if not missing:
                 continue
             images = [records[i]["image"] for i in range(len(records))[number * _IMAGES :][:_IMAGES]]
-            for view, part in missing:
-                seen = [view(image, size) for image in images]
-                part.put(number, _computed(backbone, seen, batch_size).to(dtype).numpy())
+            for view, kind, part in missing:
+                copies_of = [_copy(view(image, size), kind) for image in images]
+                part.put(number, _computed(backbone, copies_of, batch_size, kind).to(dtype).numpy())
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -158,13 +191,11 @@ class FeatureRecords(Records):
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(f"record {index} of {len(self)}: count from 0")
-        views = torch.stack([torch.from_numpy(part.row(index)).float() for part in self._parts])  # (V, C, h, w)
-        sample = Sample(labels=self._labels[index])
-        if len(views) == 1:
-            sample["image"] = views[0]
-        else:
-            sample["views"] = views
-        return sample
+        sample: dict[str, Any] = {"labels": self._labels[index]}
+        for plane, parts in self._parts.items():
+            views = torch.stack([torch.from_numpy(part.row(index)).float() for part in parts])  # (V, C, h, w)
+            sample |= {plane: views[0]} if len(views) == 1 else {PLANES[plane]: views}
+        return sample  # type: ignore[return-value]
 
     @property
     def labels(self) -> Tensor:
@@ -239,14 +270,24 @@ def digest_of_trunk(backbone: StagedBackbone) -> str:
     return sha256_of_text(" ".join(digests))
 
 
-def _computed(backbone: StagedBackbone, images: Sequence[Tensor], batch_size: int) -> Tensor:
-    """The trunk's features (images, C, h, w) on the CPU."""
+def _copy(image: Tensor, kind: Mapping[str, Any]) -> Tensor:
+    """A view (3, H, W), made smaller where a plane is of a smaller one."""
+    if "scale" not in kind:
+        return image
+    options = {"mode": "bilinear", "antialias": kind["antialias"]}
+    return F.interpolate(image[None], scale_factor=kind["scale"], **options)[0]
+
+
+def _computed(backbone: StagedBackbone, images: Sequence[Tensor], batch_size: int, kind: Mapping[str, Any]) -> Tensor:
+    """The trunk's features (images, C, h, w) on the CPU, or the images on the grid of these (images, 3, h, w)."""
     stage, device = backbone.trunk[-1], backbone.mean.device
+    batches = [torch.stack(list(images[start : start + batch_size])) for start in range(0, len(images), batch_size)]
+    if "colours" in kind:
+        with torch.no_grad(), evaluating(backbone):
+            grid = backbone(batches[0][:1].to(device), (stage,))[stage].shape[2:]
+        return torch.cat([F.interpolate(each, tuple(grid), mode="bilinear", align_corners=True) for each in batches])
     with torch.no_grad(), evaluating(backbone):
-        grids = [
-            backbone(torch.stack(list(images[start : start + batch_size])).to(device), (stage,))[stage].cpu()
-            for start in range(0, len(images), batch_size)
-        ]
+        grids = [backbone(each.to(device), (stage,))[stage].cpu() for each in batches]
     return torch.cat(grids).contiguous()
 
 
