@@ -28,8 +28,8 @@ results changed; changed prose is taken over without running. Unknown parameters
 
 profiles: smoke (seconds: every path runs), book (the stored outputs; default), colab (real data, one T4), paper.
 
-In colab and paper trainings keep checkpoints, in runs/ unless -p out_dir=FOLDER names another place: after a run that
-was cut off, the same command goes on from the last one.
+In colab and paper, and wherever -p data=… is given, trainings keep checkpoints, in runs/ unless -p out_dir=FOLDER names
+another place: after a run that was cut off, the same command goes on from the last one.
 
 examples:
   wsss run                          all chapters, profile book, into _build/run/book

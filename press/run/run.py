@@ -94,7 +94,8 @@ def run(
         job.about = kept.get("about", {})
         job.cached = kept.get("parts") == job.parts and (store == "no" or bool(job.about))
     due = sorted((job for job in plan if not job.cached), key=lambda job: (-job.seconds, job.name))
-    limit = timeout or PROFILES[profile].limit
+    own_data = "data" in given  # photographs: how long they take, nobody knows
+    limit = timeout or (None if own_data else PROFILES[profile].limit)
     for job in plan:
         if job.cached:
             finish(job, cells.read(job.target), store, ())
@@ -128,7 +129,7 @@ def prepare(
         shown = parameters.resolve(notebook, path.stem, {"profile": profile, **given})
         values = parameters.absolute(shown, typed_in)
         parts = freshness.made_of(root, notebook, values)
-        if PROFILES[profile].keeps and "out_dir" not in given:
+        if (PROFILES[profile].keeps or "data" in given) and "out_dir" not in given:
             values["out_dir"] = str(checkpoints(root, path.stem, profile, parts))
         executed = parameters.inject(notebook, path.stem, values)
         job = Job(

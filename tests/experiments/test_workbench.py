@@ -281,6 +281,40 @@ def test_training_on_photographs_starts_behind_a_trunk(photographs: Path, monkey
     assert {path: path.stat().st_mtime_ns for path in (photographs / "cache").rglob("*.npy")} == files
 
 
+def test_the_trunk_ends_where_the_grid_is_as_fine_as_the_deepest(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsss_lib.experiments.workbench.PHOTO_CLASSES", ("fenn", "lopi"))
+    weights = str(photographs / "mobilenet_v2.safetensors")
+
+    def trunk(name: str, **options: object) -> str:
+        lab = Workbench("smoke", str(photographs), name, device="cpu", trunk=True, **options)  # type: ignore[arg-type]
+        return lab.build("cam").backbone.trunk[-1:]
+
+    assert trunk(weights, fine_tune=True) == ("stage4",), "stages 4, 5 and final have a stride of 16"
+    assert trunk("tiny_cnn") == (), "it knows critters only, so all of it is to learn"
+
+
+def test_another_seed_trains_on_the_same_photographs_and_keeps_what_it_trained(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("wsss_lib.experiments.workbench.PHOTO_CLASSES", ("fenn", "lopi"))
+    monkeypatch.setenv("WSSS_CACHE", str(photographs / "cache"))
+    weights, out = str(photographs / "mobilenet_v2.safetensors"), tmp_path / "out"
+    lab = Workbench("book", str(photographs), weights, device="cpu", fine_tune=True, side=64, trunk=True, out_dir=out)
+    lab.limit("train", most=4)
+    other = lab.seeded(1)
+    assert (other.seed, lab.seed, other.train_on) == (1, 0, lab.train_on)
+    nets = [bench.build("cam") for bench in (lab, other, other)]
+    assert not torch.equal(nets[0].head.weight, nets[1].head.weight)
+    assert torch.equal(nets[1].head.weight, nets[2].head.weight)
+    histories = [bench.fit(net, epochs=1) for bench, net in zip((lab, other, other), nets, strict=True)]
+    assert len(list(out.glob("cam-*"))) == 2
+    assert histories[2].resumed_at, "the third is the second, which was complete"
+    with pytest.raises(ValueError, match="critters is drawn from the seed: make another Workbench with seed=1"):
+        Workbench("smoke").seeded(1)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -52,6 +52,11 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
+    @property
+    def deepest_grid(self) -> tuple[str, ...]:
+        """The stages on the deepest stage's grid, from shallow to deep."""
+        return tuple(stage for stage in self.stages if self.strides[stage] == self.strides[self.stages[-1]])
+
     def forward(self, images: Tensor, stages: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Compute the features of the stages asked for, and nothing beyond the deepest of them.
 

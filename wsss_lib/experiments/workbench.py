@@ -13,18 +13,18 @@ in VOC's form it is trained on ``aug`` where there is one (else ``train``), from
 
 from __future__ import annotations
 
+import copy
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import Any, Literal, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
-from wsss_lib.backbones import CAM_NAMES, NAMES, Backbone, StagedBackbone, backbone, check_name
+from wsss_lib.backbones import CAM_NAMES, NAMES, Backbone, backbone
 from wsss_lib.data import load, splits
 from wsss_lib.data.records import Batch, Records, collate
 from wsss_lib.data.transforms import Compose, RandomFlip, Resize
@@ -32,12 +32,13 @@ from wsss_lib.data.worlds.drawn import WORLDS, drawn_world
 from wsss_lib.devices import pick_device
 from wsss_lib.evaluate import measure, measure_boxes3d, measure_grounding, measure_masks, scores
 from wsss_lib.experiments import profiles, recipes
-from wsss_lib.files import cache_folder, named_path, sha256_of_text
+from wsss_lib.experiments.networks import behind_trunk, freeze_trunk, named_backbone
+from wsss_lib.files import named_path, sha256_of_text
 from wsss_lib.methods import registry
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.refine import WithSuperpixels
 from wsss_lib.train import History, TrainConfig, fit
-from wsss_lib.train.features import FeatureRecords, draw_view
+from wsss_lib.train.features import draw_view
 from wsss_lib.train.order import Transform
 from wsss_lib.train.resume import digest, identify
 from wsss_lib.train.state import tensors_of
@@ -71,12 +72,14 @@ class Workbench:
         fine_tune: Whether the backbone learns on photographs too, at an output stride of 16; if not, only what is new
             on top of it does. (On critters, and in profile ``paper``, it always learns.)
         side: Photographs are squeezed to squares of so many pixels for training, and for figures.
-        trunk: On photographs, the stage up to which the backbone is frozen and computed once for each image: training
-            starts behind it, and every method and seed shares what it computed (:mod:`wsss_lib.train.features`). Of a
-            method that looks at pixels too, the trunk is as frozen, and computed each time.
+        trunk: On photographs, the stage up to which the backbone is frozen and computed once for each image; True: of
+            an ImageNet network the first on its deepest grid. Training starts behind it, and every method and seed
+            shares what it computed (:mod:`wsss_lib.train.features`). Of a method that looks at pixels too, the trunk is
+            as frozen, and computed each time.
 
     Attributes:
         drawn: Whether the data are drawn, so that the whole truth and the dials are known.
+        keeps: Whether training leaves checkpoints.
         train_on, choose_on, report_on: The records, as many as the profile allows; see :meth:`limit`.
 
     Raises:
@@ -94,17 +97,18 @@ class Workbench:
         world: Any = None,
         fine_tune: bool = False,
         side: int = 224,
-        trunk: str | None = None,
+        trunk: str | bool | None = None,
     ) -> None:
         self.size = profiles.profile(profile)
         if not hasattr(seed, "__index__") or not 0 <= seed < 2**63:
             raise ValueError(f"seed is {seed!r}, expected a whole number from 0 to 2**63 - 1: correct the parameter")
         self.profile, self.data, self.seed = profile, data, int(seed)
         self.device, self.out_dir = pick_device(device), named_path(out_dir, "out_dir")
-        self.backbone_name, self.weights = _backbone(backbone)
+        self.backbone_name, self.weights = named_backbone(backbone)
         self.drawn = data in WORLDS
         self.fine_tune, self.side, self.trunk = fine_tune, side, None if self.drawn else trunk
         self._computed: dict[str, Records] = {}
+        self.keeps = self.size.keeps or (not self.drawn and self.size.photographs is None)
         self._begun: WeakKeyDictionary[nn.Module, tuple[str, str]] = WeakKeyDictionary()
         if self.drawn:
             self.world = replace(world or drawn_world(data).dials(), seed=self.seed)
@@ -118,6 +122,18 @@ class Workbench:
         """A split of the drawn world, with some dials turned."""
         count = self.size.train if name == "train" else self.size.rest
         return drawn_world(self.data).load(name, count=count, world=self.world, **dials)
+
+    def seeded(self, seed: int) -> Workbench:
+        """The same bench, with the same photographs, for a run with another seed.
+
+        Raises:
+            ValueError: The data are drawn, and follow from the seed: make another bench.
+        """
+        if self.drawn:
+            raise ValueError(f"{self.data} is drawn from the seed: make another Workbench with seed={seed}")
+        lab = copy.copy(self)
+        lab.seed, lab._begun = seed, WeakKeyDictionary()
+        return lab
 
     def limit(self, split: Literal["train", "choose", "report"], *, every: int = 1, most: int | None = None) -> Records:
         """Go on with fewer records of a split: every ``every``-th, and of these the first ``most``.
@@ -174,11 +190,8 @@ class Workbench:
         method = kind(self.backbone(**options), len(self.classes), *settings)
         if not (self.drawn or self.fine_tune or self.profile == "paper"):
             method.get_submodule("backbone").requires_grad_(False)
-        if self.trunk is not None:
-            net = method.get_submodule("backbone")
-            if not isinstance(net, StagedBackbone):
-                raise ValueError(f"{self.backbone_name} has no stages of convolutions to freeze: leave trunk out")
-            net.freeze(self.trunk)
+        if self.trunk:
+            freeze_trunk(method.get_submodule("backbone"), self.trunk)
         return method.to(self.device)
 
     def classifier(self, config: CAMConfig | None = None, **options: Any) -> CAM:
@@ -201,16 +214,14 @@ class Workbench:
     def fit(self, method: nn.Module, records: Records | None = None, **changes: Any) -> History:
         """Train a method from image labels by the run's recipe; ``changes`` are settings of :class:`TrainConfig`.
 
-        In the profiles that keep checkpoints, a run that was cut off is taken up, and one that is complete is not made
-        again. Its folder is named by what it is: method, first weights, settings and data.
+        Where checkpoints are kept, a run that was cut off is taken up, and one that is complete is not made again. Its
+        folder is named by what it is: method, first weights, settings and data.
         """
         records = self.with_fields(records or self.train_on, getattr(method, "needs", ()))
         config, transform = self.recipe(method, **changes), self.transform()
-        if self.trunk is not None and not getattr(method, "reads_pixels", False):
-            net = cast(StagedBackbone, method.get_submodule("backbone"))
-            records = FeatureRecords(records, net, size=(self.side, self.side), folder=cache_folder())
-            transform = draw_view
-        folder = self._folder(method, identify(method, records, config, transform)) if self.size.keeps else None
+        if self.trunk and (cached := behind_trunk(method, records, self.side)) is not None:
+            records, transform = cached, draw_view
+        folder = self._folder(method, identify(method, records, config, transform)) if self.keeps else None
         return fit(method, records, config, out_dir=folder, transform=transform, progress="lines")
 
     def with_fields(self, records: Records, needed: Sequence[str]) -> Records:
@@ -282,19 +293,3 @@ class Workbench:
         at = range(len(self.report_on))[start : start + count]
         shape = Resize((self.side, self.side))
         return collate([self.report_on[i] if self.drawn else shape(self.report_on[i]) for i in at])
-
-
-def _backbone(text: str) -> tuple[str, str | Path]:
-    """Name and weights that the parameter ``backbone`` means."""
-    path = Path(os.path.expanduser(text))
-    name = path.stem if path.suffix == ".safetensors" else text
-    try:
-        check_name(name)
-    except ValueError as error:
-        raise ValueError(
-            f"backbone is {text!r}, expected one of {', '.join(NAMES)}, a convolutional network of timm, or a "
-            ".safetensors file named after one: correct the parameter"
-        ) from error
-    if path.suffix == ".safetensors":
-        return name, path
-    return name, "shipped" if name.startswith("tiny") else "published"

@@ -1,0 +1,71 @@
+"""The network of a run: which one and with which weights, and the trunk of it that is frozen and computed once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from torch import nn
+
+from wsss_lib.backbones import NAMES, StagedBackbone, check_name
+from wsss_lib.data.records import Records
+from wsss_lib.files import cache_folder
+from wsss_lib.train.features import FeatureRecords
+
+
+def named_backbone(text: str) -> tuple[str, str | Path]:
+    """Name and weights that the parameter ``backbone`` means.
+
+    Raises:
+        ValueError: There is no such network.
+    """
+    path = Path(os.path.expanduser(text))
+    name = path.stem if path.suffix == ".safetensors" else text
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise ValueError(
+            f"backbone is {text!r}, expected one of {', '.join(NAMES)}, a convolutional network of timm, or a "
+            ".safetensors file named after one: correct the parameter"
+        ) from error
+    if path.suffix == ".safetensors":
+        return name, path
+    return name, "shipped" if name.startswith("tiny") else "published"
+
+
+def freeze_trunk(net: nn.Module, trunk: str | bool) -> None:
+    """Freeze a backbone up to a stage.
+
+    Args:
+        net: The backbone.
+        trunk: The stage. True: the first on the deepest grid, so that the trunk's features are as coarse as the maps;
+            nothing of a network that cannot be cut there, nor of a tiny one, which has not been trained on photographs.
+
+    Raises:
+        ValueError: A stage of a network that has none.
+    """
+    if not isinstance(net, StagedBackbone):
+        if trunk is not True:
+            raise ValueError(f"{type(net).__name__} has no stages of convolutions to freeze: leave trunk out")
+    elif isinstance(trunk, str):
+        net.freeze(trunk)
+    elif len(net.deepest_grid) > 1 and not net.name.startswith("tiny"):
+        net.freeze(net.deepest_grid[0])
+
+
+def behind_trunk(method: nn.Module, records: Records, side: int) -> Records | None:
+    """What a method is trained on behind the frozen trunk of its backbone, kept in the cache.
+
+    Args:
+        method: Calls the backbone ``.backbone``.
+        records: Images, which are squeezed to squares of ``side`` pixels.
+        side: In pixels.
+
+    Returns:
+        None where nothing is frozen, or where the method looks at the pixels themselves.
+    """
+    net = method.get_submodule("backbone")
+    if not isinstance(net, StagedBackbone) or not net.trunk or getattr(method, "reads_pixels", False):
+        return None
+    beside = getattr(method, "companions", {})
+    return FeatureRecords(records, net, size=(side, side), folder=cache_folder(), **beside)
