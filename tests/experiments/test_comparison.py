@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from wsss_lib.experiments import Workbench, comparison, results
-from wsss_lib.experiments.comparison import Comparison, compare, photographs, scored
+from wsss_lib.experiments.comparison import Comparison, compare, over_seeds, photographs, scored
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +106,16 @@ def test_a_run_on_photographs_is_recorded_with_its_settings(run, monkeypatch, tm
     assert table.caption.startswith("This run, critters: thresholds from 12 images")
 
 
-def test_a_run_that_did_not_say_how_many_chose_is_not_said_to_have(run, monkeypatch):
-    monkeypatch.setattr(results, "names", lambda: ["01_cam_voc"])
-    monkeypatch.setattr(results, "read", lambda name: {"data": {"rows": {"CAM": [{}]}, "train": 2694, "val": 300}})
-    assert "thresholds from train, numbers from 300 of val" in photographs("01_cam_voc", run).caption
+def test_seeds_are_measured_one_after_the_other_and_recorded_together(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(run.lab, "drawn", False)
+    monkeypatch.setattr(run.lab, "out_dir", tmp_path)
+    rows = over_seeds(run.lab, {"CAM": {"pxap": 0.5}}, lambda lab: {"CAM": {"pxap": 0.5 + 0.1 * lab.seed}}, seeds=3)
+    table = photographs("03_bas_voc", run, rows)
+    assert table.caption.endswith("3 seeds, mean ± s.d.")
+    assert table.cells == [["CAM", "0.60 ± 0.10"]]
+    stored = json.loads((tmp_path / "03_bas_voc.json").read_text())
+    assert [row["pxap"] for row in stored["data"]["rows"]["CAM"]] == [0.5, 0.6, 0.7]
+    assert stored["provenance"]["seeds"] == [0, 1, 2]
 
 
 def test_a_run_on_photographs_shows_its_own_rows_whatever_is_recorded(run, monkeypatch, tmp_path):

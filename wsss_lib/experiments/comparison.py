@@ -9,7 +9,8 @@ scored(lab, {"CAM": cam}, most=150, contrast=0.3)  # the honest rows, of fewer i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from wsss_lib import explore, figures, maps
 from wsss_lib.data.records import IGNORE, Records
 from wsss_lib.evaluate import MapMeasurement, measure, scores
 from wsss_lib.experiments import results
-from wsss_lib.experiments.recorded import Row, honest_table
+from wsss_lib.experiments.recorded import Row, Rows, honest_table
 from wsss_lib.experiments.workbench import Workbench
 
 CUT = "iou"
@@ -183,18 +184,48 @@ def scored(
     }
 
 
-def photographs(study: str, run: Comparison, *, note: str = "", **about: Any) -> figures.Table:
+def over_seeds(
+    lab: Workbench, first: Mapping[str, Row], measured: Callable[[Workbench], Mapping[str, Row]], seeds: int = 3
+) -> dict[str, list[Row]]:
+    """The rows of a run on photographs, and of the same run with the seeds that follow: a list by method.
+
+    Args:
+        lab: Of the run.
+        first: The run's own rows.
+        measured: Trains and measures on the bench that it is given; called for each seed but the run's.
+        seeds: How many in all.
+    """
+    rows = {name: [row] for name, row in first.items()}
+    for seed in range(lab.seed + 1, lab.seed + seeds):
+        for name, row in measured(lab.seeded(seed)).items():
+            rows.setdefault(name, []).append(row)
+    return rows
+
+
+def of_photographs(study: str, lab: Workbench) -> tuple[Rows, dict[str, Any]]:
+    """What :func:`photographs` shows: of a run on photographs its own rows and settings, else the recorded ones."""
+    if lab.drawn:
+        data = results.read(study)["data"]
+    else:
+        data = json.loads((lab.out_dir / f"{study}.json").read_text(encoding="utf-8"))["data"]
+    return Rows(data["rows"]), data
+
+
+def photographs(
+    study: str, run: Comparison, rows: Mapping[str, Sequence[Row]] | None = None, *, note: str = "", **about: Any
+) -> figures.Table:
     """The section *On photographs* of a chapter: record this run if it is on photographs, then show what is recorded.
 
     Args:
         study: Name of the result, such as ``"03_bas_voc"``. A run on photographs is written to the lab's ``out_dir``.
         run: The comparison that the chapter measured.
+        rows: What is recorded, one row a seed, see :func:`over_seeds`; None: the rows of ``run``.
         note: By which rule, beyond the protocol.
         about: Settings worth recording; a dataclass is taken apart.
 
     Returns:
-        One column a score: the rows of this run if it is on photographs, else the recorded ones; or a row that says
-        that nobody has measured them.
+        One column a score, mean ± s.d. over the seeds: the rows of this run if it is on photographs, else the recorded
+        ones; or a row that says that nobody has measured them.
     """
     lab = run.lab
     if lab.drawn:
@@ -208,24 +239,25 @@ def photographs(study: str, run: Comparison, *, note: str = "", **about: Any) ->
             name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
             for name, value in about.items()
         }
-        data |= {"rows": {name: [dict(row)] for name, row in run.rows.items()}, "side": lab.side}
+        kept = rows or {name: [row] for name, row in run.rows.items()}
+        data |= {"rows": {name: [dict(row) for row in each] for name, each in kept.items()}, "side": lab.side}
         data |= {"trained_on": len(lab.train_on), "train": len(lab.choose_on), "val": len(lab.report_on)}
+        data |= {"backbone": lab.backbone_name, "recipe": lab.recipe().deciding()}
         chapter = study.rpartition("_")[0]
         path = results.record(
             study,
             data,
             command=f"wsss run {chapter} --profile {lab.profile} -p data=<folder> -p backbone={lab.backbone_name}",
             fingerprint={"train": lab.choose_on.fingerprint, "val": lab.report_on.fingerprint},
-            seeds=[lab.seed],
+            seeds=range(lab.seed, lab.seed + max(map(len, kept.values()))),
             folder=lab.out_dir,
             note=f"thresholds chosen on train, numbers from val, image labels given, no CRF; {note}".rstrip("; "),
         )
         print("written:", path.name)
-    lines = [
-        {"method": name} | {heading: row.get(key) for key, heading in PHOTOGRAPHS.items()}
-        for name, (row, *_) in data["rows"].items()
-    ]
-    # A run that did not say on how many images it trained wrote their number in place of those that choose.
-    choosing = f"{data['train']} images of train" if "trained_on" in data else "train"
-    caption = f"{title}: thresholds from {choosing}, numbers from {data['val']} of val; one seed"
-    return figures.table(lines, caption=caption)
+    number = max(map(len, data["rows"].values()))
+    seeds = "one seed" if number == 1 else f"{number} seeds, mean ± s.d."
+    caption = f"{title}: thresholds from {data['train']} images of train, numbers from {data['val']} of val; {seeds}"
+    held = {key for each in data["rows"].values() for row in each for key in row}
+    return Rows(data["rows"]).table(
+        columns={key: heading for key, heading in PHOTOGRAPHS.items() if key in held}, caption=caption
+    )
