@@ -21,9 +21,11 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     modes = [(part, part.training) for part in module.modules()]
     try:
         # The flag itself, not .eval(): a module that overrides train() may do more there than can be undone.
-        for part, _ in modes:
-            part.training = False
+        for part, training in modes:
+            if training:
+                part.training = False
         yield
     finally:
         for part, training in modes:
-            part.training = training
+            if part.training != training:
+                part.training = training

@@ -38,7 +38,7 @@ class MapMeasurement(Measurement):
         records: With masks or boxes.
         labels_given: Whether absent classes were removed by the image labels, as the field does for seeds.
         scales, flip: At which sizes, and whether mirrored too.
-        score_boxes: Whether boxes are counted as well; they take most of the time.
+        score_boxes: Whether boxes are counted as well.
 
     Attributes:
         split, fingerprint, classes: Of the records.
@@ -188,7 +188,7 @@ def measure(
         labels_given: Whether to keep the maps of the image's own classes only (trap S2: say so beside the number).
         scales: Of the image; see :func:`wsss_lib.maps.multi_scale`. The classifier sees the image as it is.
         flip: Whether to add the mirror image's map.
-        score_boxes: Whether boxes are counted as well. They take most of the time.
+        score_boxes: Whether boxes are counted as well.
         batch_size: Images at once, where their sizes agree.
         device: Where to compute; None: where the method is.
 

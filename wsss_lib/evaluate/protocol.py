@@ -15,6 +15,7 @@ from torch import nn
 
 from wsss_lib import metrics
 from wsss_lib.data.records import Batch, Records, check_same_classes, to_device, unpadded_batches
+from wsss_lib.evaluate.pipeline import Beside, read_ahead
 from wsss_lib.modes import evaluating
 
 
@@ -66,7 +67,7 @@ def count(
     batch_size: int = 50,
     device: str | torch.device | None = None,
 ) -> M:
-    """Predict on every record and count.
+    """Predict on every record and count; images are read, and counted, in threads beside the one that predicts.
 
     Args:
         measurement: Counts; it is changed.
@@ -84,10 +85,10 @@ def count(
     module = behind if isinstance(behind, nn.Module) else nn.Module()
     if device is None:
         device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
-    with evaluating(module):
-        for batch in unpadded_batches(records, batch_size):
+    with evaluating(module), Beside(measurement.update) as count_beside:
+        for batch in read_ahead(unpadded_batches(records, batch_size)):
             batch = to_device(batch, device)
-            measurement.update(batch, predict(batch))
+            count_beside(batch, predict(batch))
             measurement.images += len(next(iter(batch.values())))  # type: ignore[arg-type]
     return measurement
 

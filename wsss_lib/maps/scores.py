@@ -87,6 +87,8 @@ def _within(larger: Tensor, maps: Tensor) -> Tensor:
     # A NaN spreads to the cells around it, and not to all of the map.
     low, high = low.nan_to_num(-torch.inf, torch.inf, -torch.inf), high.nan_to_num(torch.inf, torch.inf, -torch.inf)
     bounded = larger.detach().clamp(low, high)
+    if not larger.requires_grad:
+        return bounded
     return torch.where(bounded == larger, larger, larger + (bounded - larger.detach()))
 
 
