@@ -315,6 +315,25 @@ def test_another_seed_trains_on_the_same_photographs_and_keeps_what_it_trained(
         Workbench("smoke").seeded(1)
 
 
+def test_measuring_computes_a_trunk_once(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsss_lib.experiments.workbench.PHOTO_CLASSES", ("fenn", "lopi"))
+    monkeypatch.setenv("WSSS_CACHE", str(photographs / "cache"))
+    weights = str(photographs / "mobilenet_v2.safetensors")
+
+    def scores(trunk: str | None, broken: bool = False) -> dict[str, Any]:
+        lab = Workbench("smoke", str(photographs), weights, 0, "cpu", fine_tune=True, side=64, trunk=trunk)
+        method = lab.classifier()
+        if broken:  # only who looks up the features does not notice
+            monkeypatch.setattr(method.backbone.blocks["stage3"], "forward", lambda x: x * torch.nan)
+        return lab.scores(method)
+
+    plain, first, again = scores(None), scores("stage3"), scores("stage3", broken=True)
+    assert first == again
+    assert {k: pytest.approx(v, abs=1e-3) for k, v in plain.items() if isinstance(v, float)} == {
+        k: v for k, v in first.items() if isinstance(v, float)
+    }
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -11,6 +13,7 @@ from wsss_lib.backbones import NAMES, StagedBackbone, check_name
 from wsss_lib.data.records import Records
 from wsss_lib.files import cache_folder
 from wsss_lib.train.features import FeatureRecords
+from wsss_lib.train.trunk_memory import remembering
 
 
 def named_backbone(text: str) -> tuple[str, str | Path]:
@@ -69,3 +72,9 @@ def behind_trunk(method: nn.Module, records: Records, side: int) -> Records | No
         return None
     beside = getattr(method, "companions", {})
     return FeatureRecords(records, net, size=(side, side), folder=cache_folder(), **beside)
+
+
+def trunk_kept(method: Any) -> AbstractContextManager[None]:
+    """While a method is measured: what its frozen trunk makes of an image is kept in the cache, for others too."""
+    net = getattr(method, "backbone", None)
+    return remembering(net, cache_folder()) if isinstance(net, StagedBackbone) and net.trunk else nullcontext()

@@ -32,7 +32,7 @@ from wsss_lib.data.worlds.drawn import WORLDS, drawn_world
 from wsss_lib.devices import pick_device
 from wsss_lib.evaluate import measure, measure_boxes3d, measure_grounding, measure_masks, scores
 from wsss_lib.experiments import profiles, recipes
-from wsss_lib.experiments.networks import behind_trunk, freeze_trunk, named_backbone
+from wsss_lib.experiments.networks import behind_trunk, freeze_trunk, named_backbone, trunk_kept
 from wsss_lib.files import named_path, sha256_of_text
 from wsss_lib.methods import registry
 from wsss_lib.methods.cam import CAM, CAMConfig
@@ -73,9 +73,9 @@ class Workbench:
             on top of it does. (On critters, and in profile ``paper``, it always learns.)
         side: Photographs are squeezed to squares of so many pixels for training, and for figures.
         trunk: On photographs, the stage up to which the backbone is frozen and computed once for each image; True: of
-            an ImageNet network the first on its deepest grid. Training starts behind it, and every method and seed
-            shares what it computed (:mod:`wsss_lib.train.features`). Of a method that looks at pixels too, the trunk is
-            as frozen, and computed each time.
+            an ImageNet network the first on its deepest grid. Training and measuring start behind it, and every method
+            and seed shares what it computed (:mod:`wsss_lib.train.features`, :mod:`wsss_lib.train.trunk_memory`). In
+            the training of a method that looks at pixels too, the trunk is as frozen, and computed each time.
 
     Attributes:
         drawn: Whether the data are drawn, so that the whole truth and the dials are known.
@@ -282,7 +282,8 @@ class Workbench:
         task = getattr(method, "task", "maps")
         if by is None and task != "maps":
             by, method = MEASURES[task], method.answer
-        return (by or measure)(method, records, device=self.device, **options)
+        with trunk_kept(method):
+            return (by or measure)(method, records, device=self.device, **options)
 
     def scores(self, method: nn.Module, **options: Any) -> dict[str, Any]:
         """The honest row of a method: see :func:`wsss_lib.evaluate.scores`; ``options`` as for :meth:`measure`."""
