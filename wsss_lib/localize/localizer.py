@@ -100,8 +100,12 @@ class PhotoLocalizer:
         """
         raise NotImplementedError
 
-    def __call__(self, photo: Image.Image) -> PhotoMaps:
+    def __call__(self, photo: Image.Image, classes: Sequence[int] | None = None) -> PhotoMaps:
         """Localise in an RGB photo of any size.
+
+        Args:
+            photo: The photo.
+            classes: Numbers of the classes that are known to be in it; None for those that the localizer looks for.
 
         Raises:
             ValueError: The network answers with values that are not numbers.
@@ -110,9 +114,10 @@ class PhotoLocalizer:
         images = to_tensor(photo, seen_at).to(next(self.network.parameters()).device)  # (1, 3, h, w)
         with torch.no_grad(), evaluating(self.network):
             scores, maps_of = self.look(images)
-            classes = scores.topk(self.top_k).indices.tolist() if self.classes is None else self.classes
+            if classes is None:
+                classes = self.classes or scores.topk(self.top_k).indices.tolist()
             at_photo_size = maps.multi_scale(
-                maps_of(classes), images, self.scales, self.flip, size=(photo.height, photo.width)
+                maps_of(list(classes)), images, self.scales, self.flip, size=(photo.height, photo.width)
             )  # (1, M, H, W)
         if not (torch.isfinite(scores).all() and torch.isfinite(at_photo_size).all()):
             raise ValueError(
@@ -121,7 +126,7 @@ class PhotoLocalizer:
             )
         # Once more, without ε: the threshold is a share of the maximum, however small the raw map was.
         heat = maps.normalise(at_photo_size, how="max", eps=0.0)[0].cpu()  # (M, H, W)
-        return PhotoMaps(heat, *self.named(classes), scores.cpu(), seen_at)
+        return PhotoMaps(heat, *self.named(list(classes)), scores.cpu(), seen_at)
 
     def named(self, classes: list[int]) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
         """Numbers and names of the classes that the maps are of."""

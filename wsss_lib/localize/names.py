@@ -38,7 +38,7 @@ def plan_stems(files: Sequence[Path], method: str, folder: Path | None) -> list[
     taken: set[str] = set()
     stems = []
     for file in files:
-        name = _shortened(printable(file.stem))
+        name = shortened(printable(file.stem))
         number = 1
         while True:
             stem = (name if number == 1 else f"{name}-{number}") + f"-{slug(method.replace('+', 'p'))}"
@@ -99,7 +99,7 @@ def _of_another(report: Path, photo: Path) -> bool:
     return not isinstance(content, dict) or content.get("sha256") != sha256_of(photo)
 
 
-def _shortened(stem: str) -> str:
+def shortened(stem: str) -> str:
     """A stem of at most :data:`STEM` bytes; a longer one ends in a part of its digest, which keeps it apart."""
     if len(stem.encode()) <= STEM:
         return stem

@@ -22,22 +22,24 @@ class TrainedLocalizer(PhotoLocalizer):
     Args:
         method: The method with its weights.
         categories: Names of its classes.
+        classifier: Says what is in an image where the method itself does not, as Eigen-CAM.
         **options: As for :class:`PhotoLocalizer`.
 
     Raises:
         ValueError: As for :class:`PhotoLocalizer`.
     """
 
-    def __init__(self, method: Method, categories: Sequence[str], **options: Any) -> None:
+    def __init__(
+        self, method: Method, categories: Sequence[str], classifier: Method | None = None, **options: Any
+    ) -> None:
         super().__init__(method, categories, **options)
-        self.method = method
+        self.method, self.classifier = method, classifier or method
 
     def look(self, images: Tensor) -> tuple[Tensor, Callable[[list[int]], MapsOf]]:
         """See :meth:`PhotoLocalizer.look`; probabilities sum to 1 only where the loss was a softmax."""
         first = self.method.predict(images)
-        assert first.logits is not None  # a trained method classifies
-        softmax = getattr(getattr(self.method, "config", None), "loss", "") == "softmax"
-        logits = first.logits[0]  # (K,)
+        softmax = getattr(getattr(self.classifier, "config", None), "loss", "") == "softmax"
+        logits = (self.classifier(images) if first.logits is None else first.logits)[0]  # (K,)
 
         def maps_of(classes: list[int]) -> MapsOf:
             def raw(scaled: Tensor) -> Tensor:
