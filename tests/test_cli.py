@@ -23,7 +23,7 @@ def test_help_teaches_with_examples_and_exit_codes():
     assert "exit codes: 0 all went well; 1 a chapter, a check or the work itself failed; 2" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "build", "check", "edition", "localize", "data"])
+@pytest.mark.parametrize("command", ["run", "build", "check", "edition", "localize", "pipeline", "data"])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])

@@ -8,6 +8,9 @@ import re
 import signal
 import sys
 import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -54,3 +57,11 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return number
+
+
+@contextmanager
+def warnings_in_a_line() -> Iterator[None]:
+    """What the library warns of, told as the command tells everything: in sentences, without a place in the code."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"wsss: {message}", file=sys.stderr)
+        yield

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wsss_lib.cli.common import FAILED, OK, command, given_path, positive
+from wsss_lib.cli.common import FAILED, OK, command, given_path, positive, warnings_in_a_line
 
 
 def add(commands: Any) -> None:
@@ -70,7 +68,7 @@ def _localize(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
         parser.error(f"argument --method: invalid choice: {options.method!r} (choose from {', '.join(known)})")
 
     failures: list[str] = []
-    with _warnings_in_a_line():
+    with warnings_in_a_line():
         try:
             reports = localize_images(
                 options.images,
@@ -96,14 +94,6 @@ def _localize(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
     for sentence in failures:
         print(f"wsss: {sentence}", file=sys.stderr)
     return FAILED if failures else OK
-
-
-@contextmanager
-def _warnings_in_a_line() -> Iterator[None]:
-    """What the library warns of, told as the command tells everything: in sentences, without a place in the code."""
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: print(f"wsss: {message}", file=sys.stderr)
-        yield
 
 
 def _lines(report: Mapping[str, Any]) -> list[str]:

@@ -23,8 +23,8 @@ _NUMBER = re.compile("0|[1-9][0-9]{0,17}")
 """A whole number as programs write it; 007 is a word."""
 _FOREIGN = {"__MACOSX", "@eaDir", "$RECYCLE.BIN"}
 """Folders that systems leave among a person's own."""
-_PICTURES = {"images", "image", "imgs", "img", "jpegimages", "photos"}
-_ANNOTATIONS = {
+PICTURES = {"images", "image", "imgs", "img", "jpegimages", "photos"}
+ANNOTATIONS = {
     *("masks", "mask", "annotations", "labels", "labelmaps", "segmentation", "segmentations", "groundtruth", "gt"),
     *("segmentationclass", "segmentationobject", "trimaps"),
 }
@@ -145,7 +145,7 @@ def folder_rows(folder: Path) -> ListedRows:
     rows: list[dict[str, Any]] = []
     classes = class_folders(folder)
     names = {place.name.lower().replace("_", "") for place in classes}
-    if names & _PICTURES and names & _ANNOTATIONS:
+    if names & PICTURES and names & ANNOTATIONS:
         raise ValueError(
             f"{folder} holds {', '.join(place.name for place in classes)}, which seem to be images and their masks, no "
             "classes: write a CSV with the columns image, mask and label"

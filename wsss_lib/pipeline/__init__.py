@@ -1,0 +1,13 @@
+"""The whole way on a person's own photographs, the work behind ``wsss pipeline``: labels → classifier → maps → masks.
+
+    run_pipeline("zoo", "zoo-masks", Settings(method="cam"))
+
+Each stage is an entry of :data:`STAGES`; one more (refinement, pseudo-labels, a segmentation network) is one entry
+more, that reads what the stages before it have left (:func:`~wsss_lib.pipeline.maps.written_maps`,
+:func:`~wsss_lib.pipeline.labels.listed`).
+"""
+
+from wsss_lib.pipeline.run import STAGES, Settings, run_pipeline
+from wsss_lib.pipeline.stages import Stage, Work, run_stages
+
+__all__ = ["STAGES", "Settings", "Stage", "Work", "run_pipeline", "run_stages"]

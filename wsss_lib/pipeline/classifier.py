@@ -1,0 +1,116 @@
+"""Stage *classifier*: the method learns from the image labels, behind a trunk that is frozen and computed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from wsss_lib.backbones import Backbone, StagedBackbone, backbone, vit
+from wsss_lib.data.transforms import RandomFlip
+from wsss_lib.devices import pick_device
+from wsss_lib.experiments import recipes
+from wsss_lib.experiments.networks import behind_trunk
+from wsss_lib.experiments.workbench import COMPUTED
+from wsss_lib.files import sha256_of
+from wsss_lib.methods import Method, registry
+from wsss_lib.pipeline.labels import listed
+from wsss_lib.pipeline.stages import Stage, Work
+from wsss_lib.train import TrainConfig, fit
+from wsss_lib.train.features import draw_view
+
+BACKBONE = "tf_efficientnet_lite0"
+"""Of convolutional methods; its weights come with the extra ``photos``."""
+SIDE = 256
+"""Photographs are squeezed to squares of so many pixels for training."""
+RECIPE = TrainConfig(
+    steps=1, batch_size=16, optimiser="adamw", lr=5e-4, head_lr=5, weight_decay=1e-2, schedule="cosine"
+)
+"""How what lies behind the trunk is trained; the number of steps follows from that of the photographs."""
+STEPS = (60, 600)
+"""Fewest and most steps."""
+PASSES = 16
+"""How often each photograph is seen between these bounds."""
+
+
+def train(work: Work) -> dict[str, Any]:
+    """Train the method, or the classifier that it explains; a run that was cut off goes on."""
+    settings = work.settings
+    records = listed(work, columns={"mask": None}, size=(SIDE, SIDE))
+    torch.manual_seed(settings.seed)
+    net = network(settings.method, settings.backbone, settings.weights)
+    entry = registry.entry(settings.method)
+    name = settings.method if entry.trained else "cam"
+    method: Method = registry.build(name, net, len(records.classes)).to(pick_device(settings.device or "auto"))
+    trunk = freeze(net)
+    own = recipes.of_method(method)
+    own.pop("epochs", None)
+    changes: dict[str, Any] = {"seed": settings.seed, "device": str(next(method.parameters()).device)}
+    config = TrainConfig(**{**vars(RECIPE), **own, "steps": settings.steps or steps_for(len(records)), **changes})
+    for field in method.needs:
+        records = COMPUTED[field](records) if field in COMPUTED else records
+    cached = behind_trunk(method, records, SIDE)
+    source, transform = (cached, draw_view) if cached is not None else (records, RandomFlip())
+    history = fit(method, source, config, out_dir=work.folder("classifier"), transform=transform)
+    last = history.loss[-steps_in_a_pass(len(records), config) :]
+    return {
+        "method": name,
+        "backbone": net.name,
+        "trunk": trunk,
+        "steps": len(history),
+        "loss": round(sum(last) / len(last), 4),
+    }
+
+
+def network(method: str, name: str | None, weights: str | Path | None) -> Backbone:
+    """The backbone of a method, batch norm frozen.
+
+    Args:
+        method: Its name; a transformer's has a transformer if no other backbone is named.
+        name: Of a backbone.
+        weights: A safetensors file or a folder of such; None for the shipped or published ones.
+    """
+    name = name or (vit.NAMES[0] if registry.entry(method).backbone == "tiny_vit" else BACKBONE)
+    if weights is None:
+        weights = "shipped" if name.startswith("tiny") else "published"
+    finer = None if name in vit.NAMES or name.startswith("tiny") else 16
+    return backbone(name, weights=weights, frozen_bn=not name.startswith("tiny"), output_stride=finer)
+
+
+def freeze(net: nn.Module) -> str | None:
+    """Freeze all stages but the last of a pretrained convolutional backbone; the name of the deepest frozen one."""
+    if not isinstance(net, StagedBackbone) or net.name.startswith("tiny"):
+        return None
+    net.freeze(net.stages[-2])
+    return net.stages[-2]
+
+
+def steps_for(photos: int) -> int:
+    """Updates of the weights for so many photographs."""
+    fewest, most = STEPS
+    return max(fewest, min(most, PASSES * photos // RECIPE.batch_size))
+
+
+def steps_in_a_pass(photos: int, config: TrainConfig) -> int:
+    """Updates in which each photograph is seen once, at least one."""
+    return max(1, photos // config.batch_size)
+
+
+def weights_file(work: Work) -> Any:
+    """The content of the weights, where the user names a file."""
+    weights = work.settings.weights
+    path = None if weights is None else Path(weights)
+    if path is not None and path.is_dir():
+        path = path / f"{work.settings.backbone or BACKBONE}.safetensors"
+    return sha256_of(path) if path is not None and path.is_file() else None
+
+
+def _summary(result: dict[str, Any]) -> str:
+    title = registry.entry(result["method"]).title
+    frozen = f", frozen up to {result['trunk']}" if result["trunk"] else ""
+    return f"{title} over {result['backbone']}{frozen}; {result['steps']} steps, loss {result['loss']:.3f}"
+
+
+CLASSIFIER = Stage("classifier", train, _summary, ("method", "backbone", "steps", "seed", "device"), weights_file)
