@@ -10,6 +10,7 @@
 - ``sat``, and ``sat_ablation``, ``_settings``, ``_dial``, ``_spread``, ``_maps``: chapter 4
 - ``seam``, ``seam_settings``: chapter 5
 - ``together``: chapter 12, every method's maps of the same eight images
+- ``coco``, ``coco_taught``: photographs of MS COCO, with what was learnt and chosen on VOC, or learnt on themselves
 
 Three seeds each; a seed decides the drawn world, the head's weights, the order of the images and their flips.
 """
