@@ -19,6 +19,7 @@ METRICS = {
     "box_accuracy": "box acc.",
     "max_box_acc_v2": "MaxBoxAccV2",
     "pxap": "PxAP",
+    "mean_ap": "mean AP",
 }
 """Names of metrics in a row, and as the table heads them."""
 POSITIONS = ("positions", "settings")

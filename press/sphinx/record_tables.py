@@ -17,6 +17,9 @@ from press.check import tolerances
 from press.publish import recorded_rows
 from wsss_lib.experiments import results
 
+FEW_COLUMNS = ("method", "data / split", "mIoU", "mean AP", "seeds", "images", "threshold")
+"""Of a table with the rows of some results only."""
+
 
 def table(heads, body, classes, name):
     """A table of texts and nodes; the first column heads its row."""
@@ -89,16 +92,26 @@ class StatusTable(Directive):
 
 
 class ResultsTable(Directive):
-    """All honest rows, then where each file comes from."""
+    """All honest rows, then where each file comes from; or those of the results that are named, in a few columns."""
+
+    optional_arguments = 20
 
     def run(self):
         env = self.state.document.settings.env
         documents = read(root(env.app))
+        if self.arguments:
+            return self.chosen([document for document in documents if document["name"] in self.arguments], env)
         rows = [row for document in documents for row in recorded_rows.rows(document)]
         body = [[*(row | {"result": self.anchor(row["result"])}).values()] for row in rows]
         heads = list(rows[0]) if rows else ["method"]
         made = [table(heads, body, ["sortable", "wide-table"], "Honest rows of all recorded results")]
         return [*made, *self.origins(documents)]
+
+    def chosen(self, documents, env):
+        rows = [row for document in documents for row in recorded_rows.rows(document)]
+        body = [[row[head] for head in FEW_COLUMNS] for row in rows]
+        where = paragraph("Each row with its provenance stands under ", link(env, "book/results", "Results"), ".")
+        return [table(FEW_COLUMNS, body, [], f"Recorded as {', '.join(self.arguments)}"), where]
 
     @staticmethod
     def anchor(name):
