@@ -298,7 +298,8 @@ def test_what_cannot_be_done_is_one_sentence(
 def test_another_run_in_the_same_folder_waits_for_nobody(zoo: Path) -> None:
     from filelock import FileLock
 
-    with FileLock(zoo.parent / ".out.lock"), pytest.raises(RuntimeError, match="another run works in"):
+    run(zoo)
+    with FileLock(zoo.parent / "out" / "pipeline.lock"), pytest.raises(RuntimeError, match="another run works in"):
         run(zoo)
     run(zoo)
 

@@ -83,7 +83,8 @@ def _names(text: str) -> tuple[str, ...]:
     """Names between commas, or those of a file, one a line."""
     path = Path(text)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else text.split(",")
+        listed = "," not in text and path.is_file()
+        lines = path.read_text(encoding="utf-8-sig").splitlines() if listed else text.split(",")
     except (OSError, UnicodeDecodeError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of names that can be read: save it as UTF-8") from error
     names = tuple(line.strip() for line in lines if line.strip())

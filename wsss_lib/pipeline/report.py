@@ -26,7 +26,7 @@ figcaption{font-size:.85rem;overflow-wrap:anywhere}.key{display:inline-block;wid
 @media (prefers-color-scheme:dark){body{background:#161616;color:#eee}a{color:#8ab4f8}}
 """
 _ADVICE = (
-    ("The classifier is wrong", "Look at the doubted labels below: some may be wrong in the list. Else add "
+    ("The classifier is wrong", "Look at the doubted labels above: some may be wrong in the list. Else add "
      "photographs, above all of classes that have few, and some that show none of the classes."),
     ("Masks are too small", "The classifier needs only a part of the object. Lower the threshold with --threshold, "
      "try --multi-scale, or a method that looks further: --method bas or seam."),

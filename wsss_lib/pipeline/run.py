@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from wsss_lib.pipeline.labels import LABELS
 from wsss_lib.pipeline.maps import MAPS
 from wsss_lib.pipeline.masks import MASKS, THRESHOLD
 from wsss_lib.pipeline.report import write_report
-from wsss_lib.pipeline.stages import Stage, Work, run_stages
+from wsss_lib.pipeline.stages import Stage, Work, claim, run_stages
 
 STAGES: tuple[Stage, ...] = (LABELS, CLASSIFIER, MAPS, THRESHOLD, MASKS)
 """What is done, in order."""
+LOCK = "pipeline.lock"
+"""The file in the folder of results that a run holds."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ def run_pipeline(
     work = Work(named_path(data, "data"), named_path(out, "out"), settings, say=say)
     if work.data.exists() and work.out.exists() and work.data.resolve() == work.out.resolve():
         raise ValueError(f"the results would lie among the photographs of {out}: name another folder with --out")
+    claim(work.out)
     with _alone(work.out):
         results = run_stages(STAGES, work)
         network = results["classifier"]["backbone"]
@@ -110,11 +114,16 @@ def run_pipeline(
     return {**results, "report": report}
 
 
-def _alone(out: Path) -> Any:
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
     """Keep another run out of the folder; the lock goes with the process, however it ends."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out.parent / f".{out.name}.lock")
+    lock = FileLock(out / LOCK)
     try:
-        return lock.acquire(timeout=0)
+        lock.acquire(timeout=0)
     except Timeout as error:
         raise RuntimeError(f"another run works in {out}: wait for it, or name another folder with --out") from error
+    except (NotImplementedError, OSError):  # file systems without locks: a Drive, some networks
+        yield
+        return
+    with lock:
+        yield

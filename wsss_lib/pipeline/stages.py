@@ -80,7 +80,7 @@ def run_stages(stages: Sequence[Stage], work: Work) -> dict[str, Any]:
     Raises:
         ValueError: The folder of results holds something else.
     """
-    _claim(work.out)
+    claim(work.out)
     before = str(FORMAT)
     for stage in stages:
         chosen = {name: getattr(work.settings, name) for name in stage.settings}
@@ -111,8 +111,12 @@ def _done(stage: Stage, work: Work, taken_up: bool) -> dict[str, Any]:
     return result
 
 
-def _claim(out: Path) -> None:
-    """Make the folder of results, or see that it is one: nothing of a person's is ever written over or removed."""
+def claim(out: Path) -> None:
+    """Make the folder of results, or see that it is one: nothing of a person's is ever written over or removed.
+
+    Raises:
+        ValueError: It holds something else, or is a file.
+    """
     if out.exists() and not out.is_dir():
         raise ValueError(f"the results cannot go to {out}, which is a file: name a folder, old or new, with --out")
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():

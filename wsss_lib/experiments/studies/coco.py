@@ -15,12 +15,13 @@ import torch
 
 from wsss_lib.data import load
 from wsss_lib.data.photos.folders import home
+from wsss_lib.data.records import Records
 from wsss_lib.evaluate import measure, scores
 from wsss_lib.experiments.studies.common import SEEDS, Row, Study, say
 from wsss_lib.experiments.workbench import PHOTO_CLASSES, Workbench
 from wsss_lib.methods.cam import CAM
 
-BACKBONE, TRUNK, SIDE = "tf_efficientnet_lite0", "stage5", 256
+BACKBONE, TRUNK, STRIDE, SIDE = "tf_efficientnet_lite0", "stage5", 16, 256
 LONGER = 320
 """Pixels of the longer side of every image that is measured: VOC's are stored so."""
 EVERY = 2
@@ -49,11 +50,11 @@ def transfer(profile: str) -> dict[str, Any]:
         lab.limit("choose", most=MEASURED)
         lab.limit("report", most=MEASURED)
         prints["voc-val"] = lab.report_on.fingerprint
-        cam = lab.classifier(output_stride=16)
+        cam = lab.classifier(output_stride=STRIDE)
         lab.fit(cam)
         choosing = lab.measure(cam, "choose", score_boxes=False)
         rows["learnt on VOC, VOC"].append(scores(choosing, lab.measure(cam, score_boxes=False)))
-        reported = measure(cam, both.subset(range(lab.size.photographs or len(both))), score_boxes=False)
+        reported = measure(cam, within(lab, both), score_boxes=False)
         best = float(reported.miou().values.nan_to_num().max())
         rows["learnt on VOC, COCO"].append(scores(choosing, reported) | {"best_miou": best})
         say("coco", seed, rows)
@@ -76,13 +77,12 @@ def taught(profile: str) -> dict[str, Any]:
     rows: dict[str, list[Row]] = {"learnt on COCO, COCO": []}
     for seed in SEEDS:
         lab = bench(profile, seed)
-        few = range(lab.size.photographs or len(train))
         torch.manual_seed(seed)
-        cam = CAM(lab.backbone(output_stride=16), len(kept)).to(lab.device)
+        cam = CAM(lab.backbone(output_stride=STRIDE), len(kept)).to(lab.device)
         cam.backbone.requires_grad_(False)
         cam.backbone.freeze(TRUNK)  # type: ignore[operator]
-        lab.fit(cam, train.subset(few), epochs=lab.size.epochs or EPOCHS)
-        row = scores(*(measure(cam, records.subset(few), score_boxes=False) for records in (train, val)))
+        lab.fit(cam, within(lab, train), epochs=lab.size.epochs or EPOCHS)
+        row = scores(*(measure(cam, within(lab, records), score_boxes=False) for records in (train, val)))
         rows["learnt on COCO, COCO"].append(row)
         say("coco", seed, rows)
     counts = {name: [int(s.labels[:, k].sum()) for s in (train, val)] for k, name in enumerate(kept)}
@@ -97,6 +97,11 @@ def taught(profile: str) -> dict[str, Any]:
 def bench(profile: str, seed: int) -> Workbench:
     """The workbench on VOC's photographs, nearly all of the network frozen."""
     return Workbench(profile, str(home() / "voc_animals"), BACKBONE, seed, side=SIDE, trunk=TRUNK)
+
+
+def within(lab: Workbench, records: Records) -> Records:
+    """As many of the records as the run's profile allows."""
+    return records.subset(range(len(records))[: lab.size.photographs])
 
 
 def learnable(folder: Path) -> tuple[str, ...]:
