@@ -18,11 +18,13 @@ from wsss_lib import pipeline
 from wsss_lib.cli import main
 from wsss_lib.data import load
 from wsss_lib.data.photos.masks import encode, mask_array
-from wsss_lib.localize import localize_images
+from wsss_lib.localize import localize_images, open_photo
+from wsss_lib.localize.photos import to_tensor
 from wsss_lib.methods import registry
 from wsss_lib.pipeline import Settings, Work, run_pipeline
 from wsss_lib.pipeline.labels import listed
 from wsss_lib.pipeline.maps import written_maps
+from wsss_lib.refine import CRFSettings, dense_crf
 from wsss_lib.train import checkpoint
 
 SMALL = {"backbone": "tiny_cnn", "steps": 2, "device": "cpu"}
@@ -83,6 +85,24 @@ def test_maps_are_what_the_method_gives_and_masks_follow_from_them(zoo: Path) ->
     assert results["threshold"] | {"miou": 0, "iou": {}} == {
         "threshold": 0.5, "given": True, "chosen_on": 0, "reported_on": 4, "miou": 0, "iou": {}
     }  # fmt: skip
+
+
+def test_masks_are_measured_as_the_threshold_was_and_sharpened_on_request(zoo: Path) -> None:
+    plain, _ = run(zoo)
+    out = zoo.parent / "out"
+    assert (plain["masks"]["miou"], plain["masks"]["measured"]) == (plain["threshold"]["miou"], 2)
+    sharp, lines = run(zoo, refine="crf")
+    assert [line.endswith("(done before)") for line in lines] == [True] * 4 + [False] * 2
+    assert lines[4].startswith("masks: 5, with an overlay each, sharpened by a dense CRF")
+    work = Work(zoo, out, Settings(names=("cat", "dog"), **SMALL), sharp)
+    (both,) = (maps for maps in written_maps(work) if maps.photo.id == "c.png")
+    threshold = sharp["threshold"]["threshold"]
+    scores = torch.cat([torch.full((1, 24, 32), max(threshold, 0.01)), both.read()])[None]
+    image = to_tensor(open_photo(zoo / "c.png"), (24, 32))
+    expected = dense_crf(scores, image, CRFSettings().resized(32 / 500)).argmax(1)[0]
+    assert torch.equal(torch.from_numpy(mask_array(out / "masks" / "c.png")).long(), expected)
+    with pytest.raises(ValueError, match="there is no refinement 'CRF': choose one of none, crf"):
+        Settings(refine="CRF")  # type: ignore[arg-type]
 
 
 def test_what_is_done_is_taken_up(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,8 @@
-"""Stages *threshold* and *masks*: where to cut the maps, and what the cut maps are as palette PNG and as overlay."""
+"""Stage *masks*: what the cut maps are, sharpened along edges where that is wanted, as palette PNG and as overlay."""
 
 from __future__ import annotations
 
 import io
-import math
 from typing import Any
 
 import numpy as np
@@ -11,77 +10,53 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 from tqdm import tqdm
 
 from wsss_lib import maps, metrics
 from wsss_lib.data.photos.masks import encode
 from wsss_lib.files import write_atomically
 from wsss_lib.localize.names import marked, printable
-from wsss_lib.localize.photos import open_photo
+from wsss_lib.localize.photos import open_photo, to_tensor
 from wsss_lib.pipeline.labels import LIST, listed, write_list
 from wsss_lib.pipeline.listing import Photo
 from wsss_lib.pipeline.maps import MapFile, written_maps
 from wsss_lib.pipeline.stages import Stage, Work
+from wsss_lib.pipeline.threshold import chooses
+from wsss_lib.refine import CRFSettings, dense_crf
 
-DEFAULT, DEFAULT_OF_SCALES = 0.15, 0.35
-"""Thresholds where no mask chooses one: IRN's for one scale (Ahn et al. 2019), and one that suits sums over scales."""
-ENOUGH = 4
-"""Masks from which half of them choose the threshold, and the other half say how good it is."""
 LONGEST = 1200
 """Pixels of an overlay's longer side; masks and maps keep the photograph's own size."""
-MEASURED = 640
-"""Pixels of the longer side at which masks choose the threshold."""
+REFINED, OF_THE_PAPERS = 320, 500
+"""Pixels of the longer side at which the dense CRF works, and for which its widths were published (VOC's)."""
+LEAST = 0.01
+"""The background's score in the dense CRF, at least."""
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 """Of the classes in overlays, in turn (Okabe and Ito 2008): told apart without seeing red and green."""
 
 
-def choose(work: Work) -> dict[str, Any]:
-    """The threshold: the user's, else that with the best mIoU on photographs with masks, else the field's.
-
-    Of :data:`ENOUGH` masks or more each second one chooses, and the others say how good the choice is.
-    """
-    given, count = work.settings.threshold, work.results["labels"]["masks"]
-    usual = DEFAULT_OF_SCALES if work.settings.multi_scale else DEFAULT
-    if not count:
-        return {"threshold": usual if given is None else given, "given": given is not None, "chosen_on": 0}
-    classes = list(work.results["labels"]["counts"])
-    choosing, reporting = (metrics.ThresholdSweep(len(classes), 100) for _ in range(2))
-    records, number = listed(work), 0
-    for index, written in enumerate(tqdm(list(written_maps(work)), "threshold", leave=False, disable=None)):
-        if written.photo.mask is not None:
-            chooses = given is None and (count < ENOUGH or number % 2 == 0)
-            (choosing if chooses else reporting).update(*_small(in_order(written, classes), records[index]["mask"]))
-            number += 1
-    curve = choosing.curve("choosing", work.key, classes)
-    threshold = float(curve.thresholds[int(curve.values.nan_to_num(-1.0).argmax())]) if given is None else given
-    chosen_on = 0 if given is not None else number if count < ENOUGH else (number + 1) // 2
-    shown = reporting.curve("reporting", work.key, classes) if chosen_on < number else curve
-    at = int((shown.thresholds - threshold).abs().argmin())
-    assert shown.parts is not None  # a sweep over classes has them
-    parts = zip(shown.columns, shown.parts[at].tolist(), strict=True)
-    return {
-        "threshold": round(threshold, 4),
-        "given": given is not None,
-        "chosen_on": chosen_on,
-        "reported_on": number - chosen_on,
-        "miou": round(float(shown.values[at]), 4),
-        "iou": {name: round(value, 4) for name, value in parts if math.isfinite(value)},
-    }
-
-
 def write_masks(work: Work) -> dict[str, Any]:
-    """Write a mask and an overlay for each photograph, and a list of them that ``load`` reads as pseudo-labels."""
-    threshold = work.results["threshold"]["threshold"]
-    names = work.results["labels"]["classes"]
+    """Write a mask and an overlay for each photograph, and a list of them that ``load`` reads as pseudo-labels.
+
+    Where photographs have masks, those that did not choose the threshold say how good the written ones are.
+    """
+    settings, threshold = work.settings, work.results["threshold"]["threshold"]
+    names, count = work.results["labels"]["classes"], work.results["labels"]["masks"]
+    classes = list(work.results["labels"]["counts"])
     folder = work.folder("masks")
     listing, shares, nothing = [], [], []
-    for written in tqdm(list(written_maps(work)), "masks", leave=False, disable=None):
-        mask = mask_of(written, names, threshold)
-        file, picture = folder / f"{written.stem}.png", work.folder("masks") / "overlays" / f"{written.stem}.jpg"
-        write_atomically(file, marked(encode(mask)))
+    records, matrix, number, measured = listed(work), metrics.ConfusionMatrix(len(classes) + 1), 0, 0
+    for index, written in enumerate(tqdm(list(written_maps(work)), "masks", leave=False, disable=None)):
         photo = open_photo(written.photo.image)
+        winners = labels_of(written, photo, threshold, settings.refine)  # (H, W): 0, or the place of one of its classes
+        mask = _numbered(winners, written, names).byte().numpy()
+        file, picture = folder / f"{written.stem}.png", folder / "overlays" / f"{written.stem}.jpg"
+        write_atomically(file, marked(encode(mask)))
         write_atomically(picture, overlay(photo, mask))
+        if written.photo.mask is not None:
+            if count < 2 or not chooses(number, count, settings.threshold):
+                matrix.update(_numbered(winners, written, classes)[None], records[index]["mask"][None])
+                measured += 1
+            number += 1
         share = float((mask > 0).mean())
         empty = bool(written.classes) and share == 0
         listing.append(Photo(written.photo.image, written.photo.labels, None if empty else file, written.photo.id))
@@ -91,33 +66,39 @@ def write_masks(work: Work) -> dict[str, Any]:
     write_list(folder / LIST, listing)
     lines = ["value,class", *(f"{value},{_quoted(name)}" for value, name in enumerate(names, start=1))]
     write_atomically(folder / "classes.csv", "\n".join(lines) + "\n")
-    return {"masks": len(listing), "nothing": nothing, "shares": shares}
+    scored = {"miou": round(matrix.mean_iou(), 4), "measured": measured} if measured else {}
+    return {"masks": len(listing), "refine": settings.refine, "nothing": nothing, "shares": shares, **scored}
 
 
-def mask_of(written: MapFile, names: list[str], threshold: float) -> NDArray[np.uint8]:
-    """The mask of a photograph's maps, (H, W): 0 background, k + 1 for the k-th of ``names``."""
-    each = written.read()  # (M, H, W)
-    if not len(each):
-        return np.zeros(tuple(each.shape[1:]), np.uint8)
-    places = torch.tensor([0, *(names.index(name) + 1 for name in written.classes)])
-    return places[maps.seeds(each[None], None, threshold)[0]].numpy().astype(np.uint8)
+def labels_of(written: MapFile, photo: Image.Image, threshold: float, refine: str) -> Tensor:
+    """What a photograph's maps say of each pixel.
+
+    Args:
+        written: The maps of its M classes.
+        photo: The photograph.
+        threshold: The background's score.
+        refine: ``"none"``: the largest score wins; ``"crf"``: after a dense CRF.
+
+    Returns:
+        (H, W) int64: 0 background, m + 1 for the m-th of its classes.
+    """
+    each = written.read()[None]  # (1, M, H, W)
+    if not written.classes:
+        return torch.zeros(photo.height, photo.width, dtype=torch.int64)
+    if refine == "none":
+        return maps.seeds(each, None, threshold)[0]
+    shrink = min(1.0, REFINED / max(photo.size))
+    size = max(1, round(photo.height * shrink)), max(1, round(photo.width * shrink))
+    small = maps.resize(each, size)
+    scores = maps.with_background(small, maps.background_constant(small, max(threshold, LEAST)))  # (1, M + 1, h, w)
+    widths = CRFSettings().resized(max(size) / OF_THE_PAPERS)
+    sharpened = dense_crf(scores, to_tensor(photo, size), widths)
+    return maps.resize(sharpened, (photo.height, photo.width)).argmax(dim=1)[0]
 
 
-def in_order(written: MapFile, classes: list[str]) -> Tensor:
-    """A photograph's maps with a map for each class, (K, H, W), zeros for those that it does not show."""
-    each = written.read()
-    every = torch.zeros(len(classes), *each.shape[1:])
-    for name, heat in zip(written.classes, each, strict=True):
-        every[classes.index(name)] = heat
-    return every
-
-
-def _small(each: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps (K, H, W) and a mask (H, W) as a batch of one, at most :data:`MEASURED` pixels wide and high."""
-    shrink = min(1.0, MEASURED / max(truth.shape))
-    size = max(1, round(truth.shape[0] * shrink)), max(1, round(truth.shape[1] * shrink))
-    smaller = functional.interpolate(truth[None, None].float(), size=size, mode="nearest-exact")[0].long()
-    return (each[None] if shrink == 1 else maps.resize(each[None], size)), smaller
+def _numbered(winners: Tensor, written: MapFile, names: list[str]) -> Tensor:
+    """The same with k + 1 for the k-th of ``names``."""
+    return torch.tensor([0, *(names.index(name) + 1 for name in written.classes)])[winners]
 
 
 def overlay(photo: Image.Image, mask: NDArray[np.uint8]) -> bytes:
@@ -148,25 +129,11 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _threshold(result: dict[str, Any]) -> str:
-    text = f"{result['threshold']:g}"
-    measured = f"mIoU {result['miou']:.2f}" if "miou" in result else ""
-    if result["given"]:
-        return f"{text}, as said" + (f"; {measured} on {_masked(result['reported_on'])}" if measured else "")
-    if not measured:
-        return f"{text}, the usual one: no mask chooses another"
-    on = f"{result['reported_on']} others" if result["reported_on"] else "the same ones"
-    return f"{text}, chosen on {_masked(result['chosen_on'])}; {measured} on {on}"
-
-
-def _masked(count: int) -> str:
-    return f"{count} photograph{'s with masks' if count > 1 else ' with a mask'}"
-
-
-def _masks(result: dict[str, Any]) -> str:
+def _summary(result: dict[str, Any]) -> str:
+    sharpened = ", sharpened by a dense CRF" if result["refine"] == "crf" else ""
     nothing = f"; {len(result['nothing'])} of them empty" if result["nothing"] else ""
-    return f"{result['masks']}, with an overlay each{nothing}"
+    measured = f"; mIoU {result['miou']:.2f} on {result['measured']} of them" if "miou" in result else ""
+    return f"{result['masks']}, with an overlay each{sharpened}{nothing}{measured}"
 
 
-THRESHOLD = Stage("threshold", choose, _threshold, ("threshold",))
-MASKS = Stage("masks", write_masks, _masks)
+MASKS = Stage("masks", write_masks, _summary, ("refine",))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
@@ -18,14 +18,17 @@ from wsss_lib.methods import registry
 from wsss_lib.pipeline.classifier import CLASSIFIER
 from wsss_lib.pipeline.labels import LABELS
 from wsss_lib.pipeline.maps import MAPS
-from wsss_lib.pipeline.masks import MASKS, THRESHOLD
+from wsss_lib.pipeline.masks import MASKS
 from wsss_lib.pipeline.report import write_report
 from wsss_lib.pipeline.stages import Stage, Work, claim, run_stages
+from wsss_lib.pipeline.threshold import THRESHOLD
 
 STAGES: tuple[Stage, ...] = (LABELS, CLASSIFIER, MAPS, THRESHOLD, MASKS)
 """What is done, in order."""
 LOCK = "pipeline.lock"
 """The file in the folder of results that a run holds."""
+
+Refinement = Literal["none", "crf"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Settings:
             cells tell.
         drawn_on: As :class:`wsss_lib.data.photos.annotations.Forms` has it.
         threshold: t in [0, 1); None: what masks choose, or the usual one.
+        refine: ``"none"``, or ``"crf"``: masks are sharpened along the photographs' edges by a dense CRF.
         multi_scale: Whether maps are summed over four scales and mirrored.
         steps: Updates of the weights; None: as many as suit the number of photographs.
         seed: Decides fresh weights, the order of the photographs and their flips.
@@ -57,6 +61,7 @@ class Settings:
     separator: str | None = None
     drawn_on: str | None = None
     threshold: float | None = None
+    refine: Refinement = "none"
     multi_scale: bool = False
     steps: int | None = None
     seed: int = 0
@@ -73,6 +78,8 @@ class Settings:
             raise ValueError(f"the threshold is {self.threshold}, expected a share of the maximum from 0 to below 1")
         if self.names is not None and (len(set(self.names)) != len(self.names) or not all(self.names)):
             raise ValueError(f"the names are {', '.join(self.names)}: name each class once")
+        if self.refine not in get_args(Refinement):
+            raise ValueError(f"there is no refinement {self.refine!r}: choose one of {', '.join(get_args(Refinement))}")
         if self.separator == "":
             raise ValueError("the separator is empty: name what stands between classes, or none")
 
