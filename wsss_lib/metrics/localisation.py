@@ -20,6 +20,7 @@ from wsss_lib.maps.components import Corners, Which
 from wsss_lib.metrics.accumulate import Accumulator, check_range, count_exceeded, threshold_grid
 from wsss_lib.metrics.boxes import IouRule, box_iou
 from wsss_lib.metrics.classification import top_k_correct
+from wsss_lib.metrics.component_tree import Array, Integers
 from wsss_lib.metrics.threshold_boxes import boxes_by_threshold
 from wsss_lib.metrics.thresholds import Curve
 
@@ -242,36 +243,42 @@ def _levels(maps: Tensor, grid: Tensor, eight_bit: bool) -> tuple[Tensor, Tensor
 
 
 def _overlaps(maps: Tensor, boxes: Sequence[Tensor], grid: Tensor, protocol: BoxProtocol) -> Tensor:
-    n, (h, w), t = len(maps), maps.shape[-2:], len(grid)
-    if not n:
-        return torch.zeros(0, t, dtype=torch.float64)
-    maps = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
+    if not len(maps):
+        return torch.zeros(0, len(grid), dtype=torch.float64)
+    maps = maps.detach().float() if maps.dtype in (torch.float16, torch.bfloat16) else maps.detach()
     levels, cuts = _levels(maps, grid, protocol.eight_bit)
-    image, threshold, corners, each_threshold = [], [], [], []
-    for i, (level, height, cut) in enumerate(zip(levels.numpy(), maps.cpu().numpy(), cuts.numpy(), strict=True)):
-        different, index = np.unique(cut, return_inverse=True)  # many thresholds may cut alike
-        result = boxes_by_threshold(level, different, protocol.which, height)
-        image.append(np.full(len(result.threshold), i))
-        threshold.append(result.threshold)
-        corners.append(result.corners)
-        each_threshold.append(index)
-    of_image = torch.from_numpy(np.concatenate(image))
-    predicted = torch.from_numpy(np.concatenate(corners)).double()
+    truths = [each.double().cpu().numpy() for each in boxes]
+    images = zip(levels.numpy(), maps.cpu().numpy(), cuts.numpy(), truths, strict=True)
+    best = [_overlap(level, height, cut, truth, protocol) for level, height, cut, truth in images]
+    return torch.from_numpy(np.stack(best))
+
+
+def _overlap(levels: Array, heights: Array, cuts: Integers, truth: Array, protocol: BoxProtocol) -> Array:
+    """Of one image, in NumPy, whose calls cost less: at each cut the best IoU, or that of the largest box, (T,)."""
+    height, width = levels.shape
+    new = np.diff(cuts, prepend=-1) > 0  # many thresholds may cut alike
+    result = boxes_by_threshold(levels, cuts[new], protocol.which, heights)
+    corners = result.corners
     if protocol.corners == "clipped":
-        predicted = torch.minimum(predicted, predicted.new_tensor([w, h, w - 1, h - 1]))
+        corners = np.minimum(corners, [width, height, width - 1, height - 1])
+    blank = [0, 0, width, height] if protocol.empty == "image" else [0, 0, 0, 0]
+    values = _best_iou(np.concatenate([corners, [blank]]), truth, protocol.iou)
+    best = np.full(int(new.sum()), -1.0)
+    np.maximum.at(best, result.threshold, values[:-1])
+    best[best < 0] = values[-1]
+    return best[new.cumsum() - 1]
 
-    # Annotated boxes as one tensor; the first box stands in where an image has fewer, which changes no maximum.
-    most = max(len(b) for b in boxes)
-    truth = torch.stack([torch.cat([b, b[:1].expand(most - len(b), 4)]).double().cpu() for b in boxes])
 
-    def overlap(candidates: Tensor, image: Tensor) -> Tensor:  # (M, 4), (M,) → (M,)
-        return box_iou(candidates[:, None], truth[image], protocol.iou).amax(dim=(1, 2))
-
-    best = torch.full((n * t,), -1.0, dtype=torch.float64)
-    at = of_image * t + torch.from_numpy(np.concatenate(threshold))
-    best.scatter_reduce_(0, at, overlap(predicted, of_image), "amax")
-    best = best.view(n, t).gather(1, torch.from_numpy(np.stack(each_threshold)))
-    if bool((best < 0).any()):
-        blank = torch.tensor([0, 0, w, h] if protocol.empty == "image" else [0, 0, 0, 0], dtype=torch.float64)
-        best = torch.where(best < 0, overlap(blank.expand(n, 4), torch.arange(n))[:, None], best)
+def _best_iou(boxes: Integers, truth: Array, rule: IouRule) -> Array:
+    """The largest IoU of each box (M, 4) with one of truth (G, 4), (M,); see :func:`wsss_lib.metrics.box_iou`."""
+    one = 1.0 if rule == "plus-one" else 0.0
+    x0, y0, x1, y1 = boxes.astype(np.float64).T
+    best = np.zeros(len(boxes))
+    for left, top, right, bottom in truth:
+        across = (np.minimum(x1, right) - np.maximum(x0, left) + one).clip(0)
+        down = (np.minimum(y1, bottom) - np.maximum(y0, top) + one).clip(0)
+        both = across * down
+        area = max(right - left + one, 0.0) * max(bottom - top + one, 0.0)
+        union = (x1 - x0 + one) * (y1 - y0 + one) + area - both
+        np.maximum(best, np.divide(both, union, out=np.zeros_like(both), where=union > 0), out=best)
     return best

@@ -79,24 +79,31 @@ class _Lives:
         self.branches = int(inside.sum())
         self.until = np.searchsorted(wanted, tree.peak[inside], "right")
         self.cells = self.until - np.searchsorted(wanted, tree.merge[inside], "right") + 1
-        self.ends = self.cells.cumsum()
-        self.starts = self.ends - self.cells
+        self.starts = self.cells.cumsum() - self.cells
+        self._ends = self.starts + self.until
         self.branch = np.repeat(np.arange(self.branches), self.cells)  # (C,)
         self.within = np.arange(len(self.branch)) - self.starts[self.branch]
         self._below = np.searchsorted(wanted, np.arange(int(tree.levels.max()) + 1), "right")
 
-    def of(self, branch: Integers, level: Array) -> Integers:
-        """The cells of M branches at M levels, at which they are components."""
-        return self.starts[branch] + self.until[branch] - self._below[level]
+    def at(self, branch: Integers, level: Array, values: Array) -> tuple[Integers, Array]:
+        """The cells of M branches, or of what has swallowed them by then, at M levels, and their values (M, …).
 
-    def alive(self, branch: Integers, level: Array) -> Integers:
-        """What each of M branches belongs to at a level: itself, or what has swallowed it."""
-        branch = branch.copy()
-        at = np.flatnonzero(level <= self.tree.merge[branch])
+        What is part of the outside by then has no cell, and is left out.
+        """
+        branch, level, values = self._inside(branch, level, values)
+        at = np.flatnonzero(level <= self.tree.merge.take(branch))
+        branch = branch.copy() if len(at) else branch
         while len(at):
-            branch[at] = self.tree.swallower[branch[at]]
-            at = at[level[at] <= self.tree.merge[branch[at]]]
-        return branch
+            branch[at] = self.tree.swallower.take(branch.take(at))
+            at = at[level.take(at) <= self.tree.merge.take(branch.take(at))]
+        branch, level, values = self._inside(branch, level, values)
+        return self._ends.take(branch) - self._below.take(level), values
+
+    def _inside(self, branch: Integers, level: Array, values: Array) -> tuple[Integers, Array, Array]:
+        if self.branches == len(self.tree.peak):  # there is no outside
+            return branch, level, values
+        kept = np.flatnonzero(branch < self.branches)
+        return branch.take(kept), level.take(kept), values.take(kept, axis=0)
 
     def components(self, new: Array, add: np.ufunc) -> Array:
         """From what is new in each cell, (C, …), to what holds of the component there: ``add`` of it and all above."""
@@ -106,8 +113,9 @@ class _Lives:
         for low, high in zip(merges.tolist(), into.tolist(), strict=True):
             if high < self.branches:
                 whole[high] = add(whole[high], whole[low])
-        low, high = merges[into < self.branches], into[into < self.branches]
-        add.at(new, self.of(high, self.tree.merge[low]), whole[low])
+        low = merges[into < self.branches]
+        cell, values = self.at(self.tree.swallower[low], self.tree.merge[low], whole[low])
+        add.at(new, cell, values)
         if add is np.add:
             total = new.cumsum(axis=0)
             return total - (total - new)[self.starts][self.branch]
@@ -129,11 +137,9 @@ def _reach(lives: _Lives) -> Integers:
     new = np.full((len(lives.branch), 4), height + width)  # x0, y0, −x1, −y1: the least of each
     for axis, branch, level, position in (
         (0, columns.ravel()[start].astype(np.int64), top, start // height),
-        (1, tree.branch, tree.top, tree.start // width),
+        (1, tree.branch, tree.top, tree.row),
     ):
-        branch = lives.alive(branch, level)
-        inside = branch < lives.branches
-        cell, position = lives.of(branch[inside], level[inside]), position[inside]
+        cell, position = lives.at(branch, level, position)
         # Positions rise, and of several values that are put in one place the last one stays.
         new[cell[::-1], axis] = position[::-1]
         new[cell, axis + 2] = -1 - position
@@ -152,15 +158,14 @@ def _spread(tree: Tree, wanted: Integers) -> Boxes:
 def _largest(tree: Tree, wanted: Integers, *, contour: bool) -> Boxes:
     """The boxes of the components of most pixels, or of the largest polygon, at the wanted levels."""
     lives = _Lives(tree, wanted)
-    levels, branch = tree.levels.ravel().astype(np.int64), tree.of_pixels(tree.branch)
-    pixel = np.arange(levels.size)[::-1]
+    levels, branch = tree.levels.astype(np.int64), tree.of_pixels(tree.branch)
+    cell, pixel = lives.at(branch.ravel(), levels.ravel(), np.arange(levels.size))
     first = np.full(len(lives.branch), levels.size)
-    owner = lives.alive(branch.ravel(), levels)
-    first[lives.of(owner[pixel], levels[pixel])] = pixel  # of several in one place the last one stays
+    first[cell[::-1]] = pixel[::-1]  # of several in one place the last one stays
     if contour:
-        owner, levels = _late_corners(branch, tree.levels.astype(np.int64))
-        owner = lives.alive(owner, levels)
-    size = np.bincount(lives.of(owner, levels), minlength=len(first))
+        late, level = _late_corners(branch, levels)
+        cell, _ = lives.at(late, level, late)
+    size = np.bincount(cell, minlength=len(first))
     first, size = lives.components(first, np.minimum), lives.components(size, np.add)
     threshold = lives.until[lives.branch] - 1 - lives.within
     kept = np.flatnonzero(lives.within < lives.cells[lives.branch] - 1)
