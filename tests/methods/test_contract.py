@@ -18,7 +18,7 @@ from torchvision.models import resnet18
 from wsss_lib import maps
 from wsss_lib.backbones import Backbone, backbone
 from wsss_lib.methods import Method, Prediction, registry
-from wsss_lib.methods.contract import Phase, Settings, check_labels
+from wsss_lib.methods.contract import Phase, Progress, Settings, check_labels
 from wsss_lib.train import TrainConfig
 
 NAMES = registry.names("maps")
@@ -265,12 +265,17 @@ class TestPredict:
 @pytest.mark.parametrize("name", TRAINED)
 class TestLosses:
     def test_named_scalars_that_reach_every_group(self, name: str) -> None:
-        method, batch = built(name).train(), batch_of()
-        terms = losses_of(method, batch)
-        assert all(term.ndim == 0 and term.isfinite() for term in terms.values())
-        torch.stack(list(terms.values())).sum().backward()
-        for group in method.parameter_groups(0.1):
-            assert any(p.grad is not None and p.grad.any() for p in group["params"]), group["name"]
+        phases = built(name).phases()
+        for number, phase in enumerate(phases):
+            method, batch = built(name).train(), batch_of()
+            if len(phases) > 1:
+                method.before_step(Progress(number, len(phases), phase.name, 0, 1))
+            terms = losses_of(method, batch)
+            assert all(term.ndim == 0 and term.isfinite() for term in terms.values())
+            torch.stack(list(terms.values())).sum().backward()
+            groups = {group["name"]: group["params"] for group in method.parameter_groups(0.1)}
+            for group in groups if phase.trains is None else set(groups) & set(phase.trains):
+                assert any(p.grad is not None and p.grad.any() for p in groups[group]), (phase.name, group)
 
     def test_gradients_are_right(self, name: str) -> None:
         # Directional derivatives by differences, in the direction of the gradient: what stop-gradients hold fixed, and
@@ -347,8 +352,12 @@ def run_on_gpu(method: Method, trained: bool) -> None:
             assert result.logits is None or result.logits.device.type == "cuda"
         if trained:
             planes = {key: torch.zeros(3, 45, 61, dtype=torch.int64, device=GPU) for key in ("masks", "superpixels")}
-            terms = losses_of(method.train(), {"images": images, "labels": labels} | planes)
-            assert {term.device.type for term in terms.values()} == {"cuda"}
+            phases = method.phases()
+            for number, phase in enumerate(phases):
+                if len(phases) > 1:
+                    method.before_step(Progress(number, len(phases), phase.name, 0, 1))
+                terms = losses_of(method.train(), {"images": images, "labels": labels} | planes)
+                assert {term.device.type for term in terms.values()} == {"cuda"}
 
 
 @pytest.mark.parametrize("name", [name for name in TRAINED if registry.entry(name).backbone == "tiny_cnn"])

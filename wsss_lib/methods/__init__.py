@@ -10,6 +10,7 @@ from wsss_lib.methods.bas import BAS, BASConfig
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.methods.contract import Method, Prediction
 from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
+from wsss_lib.methods.esol import ESOL, ESOLConfig
 from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
 from wsss_lib.methods.learner import Learner, Phase, Progress, Settings
 from wsss_lib.methods.sat import SAT, SATConfig
@@ -20,6 +21,7 @@ from wsss_lib.methods.ts_cam import TSCAM, ClassToken, TSCAMConfig
 __all__ = [
     "BAS",
     "CAM",
+    "ESOL",
     "SAT",
     "SEAM",
     "SSC",
@@ -27,6 +29,7 @@ __all__ = [
     "BASConfig",
     "CAMConfig",
     "ClassToken",
+    "ESOLConfig",
     "EigenCAM",
     "EigenCAMConfig",
     "GradCAM",
