@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -12,7 +13,8 @@ from torch.nn import functional as F
 from wsss_lib.data.records import Batch
 from wsss_lib.methods.bas import BAS
 from wsss_lib.methods.cam import CAM, class_activation_maps
-from wsss_lib.methods.contract import Prediction, Progress
+from wsss_lib.methods.contract import Phase, Prediction, Progress
+from wsss_lib.methods.esol import ESOL, Read
 from wsss_lib.methods.losses import multilabel_soft_margin
 from wsss_lib.methods.seam import SEAM, SEAMConfig
 
@@ -92,5 +94,43 @@ def reading(method: SEAM, read: str) -> SEAM:
     """The same network, of which other maps are read."""
     other = SEAM(method.backbone, method.head.out_features, replace(method.config, read=read))  # type: ignore[arg-type]
     other.head, other.embed, other.join = method.head, method.embed, method.join
+    other.training = method.training  # of itself alone: the shared modules keep the modes that they are in
+    return other.to(next(method.parameters()).device)
+
+
+class HeadOnly(ESOL):
+    """ESOL in whose last phase the copy of the head learns in place of the second sampler."""
+
+    def phases(self) -> Sequence[Phase]:
+        """As ESOL's, but for what the last one trains."""
+        return [replace(p, trains=("adapted",)) if p.name == "shrink" else p for p in super().phases()]
+
+    def head_learns(self, phase: str) -> bool:
+        """In the last phase, and where it learns anyway."""
+        return phase == "shrink" or super().head_learns(phase)
+
+
+class WatchedESOL(ESOL):
+    """ESOL that is looked at after each update.
+
+    Attributes:
+        watch: Called with the progress; it must leave the network as it is.
+    """
+
+    watch: Callable[[Progress], None] | None = None
+
+    def after_step(self, progress: Progress) -> bool:
+        """As ESOL's, and then the look."""
+        ends = super().after_step(progress)
+        if self.watch is not None:
+            self.watch(progress)
+        return ends
+
+
+def sampling(method: ESOL, read: Read) -> ESOL:
+    """The same network, of which the map of another phase is read."""
+    other = ESOL(method.backbone, method.head.out_features, replace(method.config, read=read))
+    for name, part in method.named_children():
+        setattr(other, name, part)
     other.training = method.training  # of itself alone: the shared modules keep the modes that they are in
     return other.to(next(method.parameters()).device)

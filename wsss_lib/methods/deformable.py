@@ -79,5 +79,5 @@ class Offsets(nn.Conv2d):
 
 
 def mean_reach(offsets: Tensor) -> Tensor:
-    """The mean length of offsets (N, 2 · taps, h, w), in cells: a scalar without gradient. Built in chapter 7."""
+    """The mean length of offsets (N, 2 · taps, h, w), in cells: a scalar without gradient. Used in chapter 7."""
     return offsets.detach().unflatten(1, (-1, 2)).norm(dim=2).mean()

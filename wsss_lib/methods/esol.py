@@ -223,10 +223,11 @@ class ESOL(Method):
             with torch.no_grad():
                 f = self.expanded(x, self.expansion(x))
             f = self.shrunk(f, self.shrinkage(f))
-        weight = self.adapted.weight if self._head_learns(self.phase) else self.adapted.weight.detach()
+        weight = self.adapted.weight if self.head_learns(self.phase) else self.adapted.weight.detach()
         return class_activation_maps(f, weight)
 
-    def _head_learns(self, phase: str) -> bool:
+    def head_learns(self, phase: str) -> bool:
+        """Whether the copy of the head learns in a phase after the first."""
         return self.config.adapts == "both" or (self.config.adapts, phase) == ("expansion", "expand")
 
     def rates(self) -> Mapping[str, tuple[Iterable[nn.Module], float]]:
@@ -236,7 +237,7 @@ class ESOL(Method):
     def phases(self) -> Sequence[Phase]:
         """``classify``, ``expand`` and ``shrink``, those of which the share is not 0."""
         config = self.config
-        copied = {phase: ("adapted",) if self._head_learns(phase) else () for phase in ("expand", "shrink")}
+        copied = {phase: ("adapted",) if self.head_learns(phase) else () for phase in ("expand", "shrink")}
         every = (
             ("classify", ("backbone", "backbone, no decay", "head"), 1.0),
             ("expand", ("expansion", *copied["expand"]), config.expand_lr),
