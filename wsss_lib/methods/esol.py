@@ -63,9 +63,9 @@ class ESOLConfig(Settings):
     width: int | None = None
     clip: float = 0.1
     area: float = 4.0
-    reach: float = 0.3
+    reach: float = 0.1
     shares: tuple[float, float, float] = (0.75, 0.125, 0.125)
-    expand_lr: float = 0.5
+    expand_lr: float = 0.1
     shrink_lr: float = 0.3
     adapts: Literal["expansion", "both", "never"] = "expansion"
     read: Read = "shrinkage"
@@ -124,7 +124,7 @@ def area_loss(maps: Tensor, labels: Tensor) -> Tensor:
 def fixed(module: nn.Module, *inputs: Tensor) -> Tensor:
     """What a module gives, without a gradient to its parameters; one to its inputs there is."""
     held = {name: p.detach() for name, p in module.named_parameters()} | dict(module.named_buffers())
-    return functional_call(module, held, inputs)  # type: ignore[no-any-return]
+    return functional_call(module, held, inputs)
 
 
 @register("esol", title="ESOL", settings=ESOLConfig, chapter=7, recipe={"schedule": "constant"})
@@ -174,7 +174,8 @@ class ESOL(Method):
     def expanded(self, x: Tensor, offsets: Tensor) -> Tensor:
         """F₁ (N, width, h, w) of X and Δ₁ (N, 18, h, w), clipped; W₁ and its batch norm get no gradient."""
         conv, norm = self.neck
-        return drs(fixed(norm, deformable_convolution(x, conv.weight.detach(), offsets)), self.config.clip)
+        weight: Tensor = conv.weight.detach()  # type: ignore[operator]
+        return drs(fixed(norm, deformable_convolution(x, weight, offsets)), self.config.clip)
 
     def shrunk(self, f: Tensor, offsets: Tensor) -> Tensor:
         """F₂ of F₁ and Δ₂ (N, 2, h, w): each cell reads at one place."""

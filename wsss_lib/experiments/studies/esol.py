@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from wsss_lib.data.worlds.critters import World
-from wsss_lib.evaluate import MapMeasurement, scores
+from wsss_lib.data.records import Records
+from wsss_lib.evaluate import MapMeasurement, measure, scores
 from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitted, say
 from wsss_lib.experiments.studies.cost import step_costs
 from wsss_lib.experiments.variants import HeadOnly, WatchedESOL, channels_last, sampling
@@ -36,7 +36,7 @@ CLIPS = (1.0, 0.3, 0.2, 0.1, 0.05)
 
 
 def comparison(profile: str) -> dict[str, Any]:
-    """ESOL's three maps, chapter 1's CAM, the controls, and the parts left out one by one."""
+    """ESOL's three maps, and chapter 1's CAM."""
     curves: dict[str, list[dict[str, list[float]]]] = {}
 
     def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
@@ -47,12 +47,21 @@ def comparison(profile: str) -> dict[str, Any]:
             val, test = counted(lab, sampling(esol, read))
             curves.setdefault(NAMES[read], []).append(over_thresholds(test))
             yield NAMES[read], row_from(val, test)
-        for name, method in controls(lab, esol).items():
-            yield name, row_of(lab, method)
 
     rows, prints = by_seed("esol", profile, measured)
     data = {"config": repr(BOOK), "rows": rows, "curves": curves}
     return {"data": data, "fingerprint": prints}
+
+
+def parts(profile: str) -> dict[str, Any]:
+    """What the parts do alone, and what is left without one."""
+
+    def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
+        for name, method in controls(lab, trained(lab)).items():
+            yield name, row_of(lab, method)
+
+    rows, prints = by_seed("esol_controls", profile, measured)
+    return {"data": {"config": repr(BOOK), "rows": rows}, "fingerprint": prints}
 
 
 def trained(lab: Workbench, **changes: Any) -> ESOL:
@@ -79,7 +88,7 @@ def controls(lab: Workbench, classifier: ESOL) -> dict[str, ESOL]:
     }
 
 
-def forked(lab: Workbench, classifier: ESOL, kind: type[ESOL] = ESOL, **changes: Any) -> ESOL:
+def forked(lab: Workbench, classifier: ESOL, kind: type[ESOL] = ESOL, **changes: Any) -> Any:
     """A method over a trained classifier, whose samplers look nowhere else yet."""
     method = channels_last(lab.build(kind, replace(BOOK, **changes)))
     held = ("backbone.", "neck.", "head.")
@@ -203,26 +212,35 @@ def costs(lab: Workbench, rounds: int = 5) -> dict[str, dict[str, float]]:
 
 
 def dial(profile: str) -> dict[str, Any]:
-    """The three maps of ESOL while the critter is painted more like the ground, trained at each setting."""
-    rows: dict[str, list[list[Row]]] = {name: [] for name in NAMES.values()}
+    """The three maps while the critter is painted more like the ground: networks of the default world, their thresholds
+    kept."""
+    rows: dict[str, list[list[Row]]] = {name: [[] for _ in CONTRAST] for name in NAMES.values()}
     prints: dict[str, str] = {}
-    for setting in CONTRAST:
-        for name in rows:
-            rows[name].append([])
-        for seed in SEEDS:
-            lab = Workbench(profile, seed=seed, world=replace(World(), contrast=setting))
-            lab.limit("choose", most=150)
-            lab.limit("report", most=200)
-            esol = trained(lab)
-            for read in READS:
-                rows[NAMES[read]][-1].append(row_of(lab, sampling(esol, read)))
-            say(f"contrast {setting}", seed, {name: values[-1] for name, values in rows.items()})
-            prints[f"contrast-{setting}-{seed}"] = lab.report_on.fingerprint
-    return {"data": {"contrast": {"settings": list(CONTRAST), "rows": rows}}, "fingerprint": prints}
+    for seed in SEEDS:
+        lab = Workbench(profile, seed=seed)
+        esol = trained(lab)
+        for read in READS:
+            method = sampling(esol, read)
+            val = lab.measure(method, "choose", score_boxes=False)
+            for setting, held in zip(CONTRAST, rows[NAMES[read]], strict=True):
+                test = measure(method, turned(lab, setting), score_boxes=False, device=lab.device)
+                held.append(scores(val, test))
+        for setting in CONTRAST:
+            prints[f"contrast-{setting}-{seed}"] = turned(lab, setting).fingerprint
+        say("esol_dial", seed, {name: [held[-1] for held in settings_] for name, settings_ in rows.items()})
+    data = {"contrast": {"settings": list(CONTRAST), "rows": rows}, "config": repr(BOOK)}
+    return {"data": data, "fingerprint": prints}
+
+
+def turned(lab: Workbench, contrast: float) -> Records:
+    """Some of the reported images with another contrast."""
+    records: Records = lab.split("test", contrast=contrast)
+    return records.subset(range(len(records))[:200])
 
 
 STUDIES: dict[str, Study] = {
     "esol": comparison,
+    "esol_controls": parts,
     "esol_collapse": collapse,
     "esol_settings": settings,
     "esol_dial": dial,
