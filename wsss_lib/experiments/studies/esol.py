@@ -35,6 +35,21 @@ CLIPS = (1.0, 0.3, 0.2, 0.1, 0.05)
 """Weights of the area and shares of the clip, tried on val."""
 
 
+UNCLIPPED = 2.0
+"""The weight of the area without a clip; the book's ruins such a map."""
+FORKS: dict[str, tuple[type[ESOL], dict[str, Any]]] = {
+    "clip only": (ESOL, {"shares": (1.0, 0.0, 0.0), "read": "expansion"}),
+    "shrink only": (ESOL, {"shares": (0.0, 0.0, 1.0), "clip": 1.0, "area": UNCLIPPED}),
+    "head only": (HeadOnly, {"shares": (0.0, 0.0, 1.0)}),
+    "no clip": (ESOL, {"shares": (0.0, 0.5, 0.5), "clip": 1.0, "area": UNCLIPPED}),
+    "no expansion": (ESOL, {"shares": (0.0, 0.0, 1.0)}),
+    "no area": (ESOL, {"shares": (0.0, 0.5, 0.5), "area": 0.0}),
+    "head fixed": (ESOL, {"shares": (0.0, 0.5, 0.5), "adapts": "never"}),
+    "head learns in both": (ESOL, {"shares": (0.0, 0.5, 0.5), "adapts": "both"}),
+}
+"""What the parts do alone, and what is left without one: how each goes on from the same classifier."""
+
+
 def comparison(profile: str) -> dict[str, Any]:
     """ESOL's three maps, and chapter 1's CAM."""
     curves: dict[str, list[dict[str, list[float]]]] = {}
@@ -54,11 +69,12 @@ def comparison(profile: str) -> dict[str, Any]:
 
 
 def parts(profile: str) -> dict[str, Any]:
-    """What the parts do alone, and what is left without one."""
+    """The rows of :data:`FORKS`."""
 
     def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
-        for name, method in controls(lab, trained(lab)).items():
-            yield name, row_of(lab, method)
+        classifier = trained(lab)
+        for name, (kind, changes) in FORKS.items():
+            yield name, row_of(lab, again(lab, classifier, kind, **changes))
 
     rows, prints = by_seed("esol_controls", profile, measured)
     return {"data": {"config": repr(BOOK), "rows": rows}, "fingerprint": prints}
@@ -67,25 +83,6 @@ def parts(profile: str) -> dict[str, Any]:
 def trained(lab: Workbench, **changes: Any) -> ESOL:
     """ESOL after its three phases; ``changes`` are settings."""
     return fitted(lab, channels_last(lab.build(ESOL, replace(BOOK, **changes))))
-
-
-def controls(lab: Workbench, classifier: ESOL) -> dict[str, ESOL]:
-    """What the parts do alone, and what is left without one, from the same classifier and with as many updates."""
-    both, last = (0.0, 0.5, 0.5), (0.0, 0.0, 1.0)
-
-    def after(kind: type[ESOL] = ESOL, **changes: Any) -> ESOL:
-        return again(lab, classifier, kind, **changes)
-
-    return {
-        "clip only": forked(lab, classifier, read="expansion"),
-        "shrink only": after(clip=1.0, shares=last),
-        "head only": after(HeadOnly, shares=last),
-        "no clip": after(clip=1.0, shares=both),
-        "no expansion": after(shares=last),
-        "no area": after(area=0.0, shares=both),
-        "head fixed": after(adapts="never", shares=both),
-        "head learns in both": after(adapts="both", shares=both),
-    }
 
 
 def forked(lab: Workbench, classifier: ESOL, kind: type[ESOL] = ESOL, **changes: Any) -> Any:
@@ -98,10 +95,13 @@ def forked(lab: Workbench, classifier: ESOL, kind: type[ESOL] = ESOL, **changes:
 
 
 def again(lab: Workbench, classifier: ESOL, kind: type[ESOL] = ESOL, **changes: Any) -> ESOL:
-    """The last two phases once more, with other settings, from a trained classifier."""
-    method = forked(lab, classifier, kind, **changes)
-    share = sum(s for s, asked in zip(BOOK.shares[1:], method.config.shares[1:], strict=True) if asked)
-    return fitted(lab, method, epochs=None, steps=updates(lab, share))
+    """The last two phases once more, with other settings, from a trained classifier; none where no share asks for it.
+
+    Each phase has as many updates as in the book's run.
+    """
+    method: ESOL = forked(lab, classifier, kind, **changes)
+    share = sum(held for held, asked in zip(BOOK.shares[1:], method.config.shares[1:], strict=True) if asked)
+    return fitted(lab, method, epochs=None, steps=updates(lab, share)) if share else method
 
 
 def updates(lab: Workbench, share: float) -> int:
