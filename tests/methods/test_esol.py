@@ -104,7 +104,7 @@ class TestMaps:
             conv, norm = method.neck
             assert isinstance(norm, torch.nn.BatchNorm2d)
             norm.running_mean.normal_(std=0.2)  # type: ignore[union-attr]
-            f = slow.deformed(x[0], conv.weight, method.expansion(x)[0])  # type: ignore[arg-type]
+            f = slow.deformed(x[0], conv.weight, method.expansion(x)[0])
             f = slow.clipped(norm(f[None])[0], 0.4)
             expanded = torch.einsum("chw,kc->khw", f, method.adapted.weight)
             torch.testing.assert_close(method.maps(images, "expansion")[0], expanded, rtol=1e-4, atol=1e-5)
@@ -120,7 +120,7 @@ class TestMaps:
         torch.manual_seed(0)
         method, images = ESOL(net(), 3, ESOLConfig(clip=1.0)).eval(), batch_of([[1, 0, 0]])["images"]
         for read in ("expansion", "shrinkage"):
-            torch.testing.assert_close(method.maps(images, read), method.maps(images, "baseline"))  # type: ignore[arg-type]
+            torch.testing.assert_close(method.maps(images, read), method.maps(images, "baseline"))
 
     def test_the_baseline_is_a_cam(self) -> None:
         method, images = small(read="baseline").eval(), batch_of([[1, 0, 0]])["images"]

@@ -240,7 +240,7 @@ class ESOL(Method):
         config = self.config
         copied = {phase: ("adapted",) if self.head_learns(phase) else () for phase in ("expand", "shrink")}
         every = (
-            ("classify", ("backbone", "backbone, no decay", "head"), 1.0),
+            ("classify", ("backbone", "head"), 1.0),
             ("expand", ("expansion", *copied["expand"]), config.expand_lr),
             ("shrink", ("shrinkage", *copied["shrink"]), config.shrink_lr),
         )
