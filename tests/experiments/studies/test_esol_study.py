@@ -72,10 +72,6 @@ def test_an_ascent_is_watched_and_does_not_stop(lab: Workbench, trained: ESOL) -
     assert 0 <= rows["10"]["object_recall"] <= 1
 
 
-def test_another_area_follows_the_same_expansion(lab: Workbench, trained: ESOL) -> None:
-    assert changed(trained, esol.shrunk(lab, trained, 0.0)) == {"shrinkage"}
-
-
 def test_curves_and_rows(lab: Workbench, trained: ESOL) -> None:
     val, test = esol.counted(lab, trained)
     row, curves = esol.row_from(val, test), esol.over_thresholds(test)

@@ -134,22 +134,19 @@ def over_thresholds(test: MapMeasurement) -> dict[str, list[float]]:
 
 
 def collapse(profile: str) -> dict[str, Any]:
-    """The expansion without an end: the expanded map and its classifier after so many updates; and the shrinkage with
-    too little or too much area."""
-    data: dict[str, Any] = {"watched": WATCHED, "ascent": [], "areas": AREAS, "area": []}
+    """The expansion without an end: the expanded map and its classifier after so many updates. (What the shrinkage does
+    without the area is a row of :data:`FORKS`.)"""
+    rows: list[dict[str, Row]] = []
     prints: dict[str, str] = {}
     for seed in SEEDS:
         lab = Workbench(profile, seed=seed)
         lab.limit("report", most=150)
         lab.limit("choose", most=150)
-        esol = trained(lab)
-        watched = forked(lab, esol, WatchedESOL, shares=(0.0, 1.0, 0.0), reach=FAR, read="expansion")
-        data["ascent"].append(ascent(lab, watched))
-        say("esol_collapse, updates", seed, {at: [row] for at, row in data["ascent"][-1].items()})
-        data["area"].append({f"{area:g}": row_of(lab, shrunk(lab, esol, area)) for area in AREAS})
-        say("esol_collapse, area", seed, {area: [row] for area, row in data["area"][-1].items()})
+        watched = forked(lab, trained(lab), WatchedESOL, shares=(0.0, 1.0, 0.0), reach=FAR, read="expansion")
+        rows.append(ascent(lab, watched))
+        say("esol_collapse, updates", seed, {at: [row] for at, row in rows[-1].items()})
         prints[f"test-{seed}"] = lab.report_on.fingerprint
-    return {"data": data | {"config": repr(BOOK)}, "fingerprint": prints}
+    return {"data": {"watched": WATCHED, "ascent": rows, "config": repr(BOOK)}, "fingerprint": prints}
 
 
 def ascent(lab: Workbench, method: WatchedESOL) -> dict[str, Row]:
@@ -163,14 +160,6 @@ def ascent(lab: Workbench, method: WatchedESOL) -> dict[str, Row]:
     method.watch = watch
     lab.fit(method, epochs=None, steps=max(WATCHED) if lab.profile != "smoke" else 10)
     return rows
-
-
-def shrunk(lab: Workbench, esol: ESOL, area: float) -> ESOL:
-    """The last phase once more, after the same expansion, with another weight of the area."""
-    method = forked(lab, esol, area=area, shares=(0.0, 0.0, 1.0))
-    state = {name: value for name, value in esol.state_dict().items() if not name.startswith("shrinkage.")}
-    method.load_state_dict(state, strict=False)
-    return fitted(lab, method, epochs=None, steps=updates(lab, BOOK.shares[2]))
 
 
 def settings(profile: str) -> dict[str, Any]:
