@@ -24,6 +24,7 @@ RESULT = {
     "data": {"rows": {"cam": [RUN | {"miou": 0.3}, RUN | {"miou": 0.5}], "BAS": [RUN | {"miou": 0.9, "iou": 0.8}]}},
     "provenance": {"command": "python -m wsss_lib.experiments.studies sample", "versions": {"torch": "2.15.0"}},
 }
+FEW_ROWS = "```{results-table} sample other\n```"
 INSIDE = "A dot that lies in the page itself"
 v4 = nbformat.v4
 
@@ -68,7 +69,8 @@ def lay_out(root: Path) -> None:
             file = root / f"{page}.md"
             file.parent.mkdir(exist_ok=True)
             real = page in ("book/results", "book/status", "book/api/maps")
-            file.write_text((ROOT / f"{page}.md").read_text() if real else f"# {path.name}\n\nText.\n")
+            text = f"# {path.name}\n\n{FEW_ROWS if page == 'book/own_photographs' else 'Text.'}\n"
+            file.write_text((ROOT / f"{page}.md").read_text() if real else text)
     (root / "book" / "references.bib").write_text("")
     (root / "book" / "stamps.json").write_text(json.dumps({"01_cam": STAMP}))
     (root / "results").mkdir()

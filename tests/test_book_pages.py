@@ -109,6 +109,17 @@ def test_the_results_are_the_honest_rows(built):
     assert (cam["labels at test time"], cam["multi-scale"]) == ("yes", "not recorded")
 
 
+def test_a_page_shows_the_rows_of_the_results_that_it_names(built):
+    page = (built / "book/own_photographs.html").read_text()
+    assert Table(page).rows == [
+        ["method", "data / split", "mIoU", "mean AP", "seeds", "images", "threshold"],
+        ["CAM", "critters/test", "0.400 ± 0.141", "–", "2", "400", "best on critters/val"],
+        ["BAS", "critters/test", "0.900", "–", "1", "400", "best on critters/val"],
+    ]
+    assert "Recorded as sample, other" in page
+    assert 'href="results.html"' in page
+
+
 def test_new_records_make_their_pages_anew(built, sample):
     path = sample / "book" / "stamps.json"
     path.write_text(json.dumps({"01_cam": STAMP, "02_eigen_cam": STAMP | {"seconds": 33}}))

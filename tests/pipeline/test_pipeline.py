@@ -20,8 +20,9 @@ from wsss_lib.data import load
 from wsss_lib.data.photos.masks import encode, mask_array
 from wsss_lib.localize import localize_images, open_photo
 from wsss_lib.localize.photos import to_tensor
-from wsss_lib.methods import registry
+from wsss_lib.methods import CAM, registry
 from wsss_lib.pipeline import Settings, Work, run_pipeline
+from wsss_lib.pipeline.classifier import learnable
 from wsss_lib.pipeline.labels import listed
 from wsss_lib.pipeline.maps import written_maps
 from wsss_lib.refine import CRFSettings, dense_crf
@@ -148,12 +149,28 @@ def test_a_run_that_is_cut_off_goes_on(zoo: Path, monkeypatch: pytest.MonkeyPatc
     assert json.loads((out / "stages/classifier.json").read_text())["result"] == whole["classifier"]
 
 
-@pytest.mark.parametrize("name", registry.names("maps"))
+@pytest.mark.parametrize("name", learnable())
 def test_any_method_of_the_registry(zoo: Path, name: str) -> None:
     backbone = registry.entry(name).backbone
     results, _ = run(zoo, method=name, backbone=backbone, steps=1)
     assert results["masks"]["masks"] == 5
     assert results["classifier"]["method"] == (name if registry.entry(name).trained else "cam")
+
+
+def test_what_labels_do_not_teach_is_refused() -> None:
+    assert {"cam", "gradcam", "eigencam", "bas", "seam", "ssc"} <= set(learnable())
+
+    class Other(CAM):
+        needs = ("images", "labels", "masks")
+
+    registry.register("other", title="Other", chapter=1)(Other)
+    try:
+        with pytest.raises(ValueError, match="Other makes no maps from image labels alone: choose one of cam, "):
+            Settings(method="other")
+    finally:
+        registry._ENTRIES.pop("other")
+    with pytest.raises(ValueError, match="there is no method 'camm'"):
+        Settings(method="camm")
 
 
 def test_numbers_and_folders_of_classes(tmp_path: Path) -> None:
@@ -269,6 +286,8 @@ def test_photographs_that_exif_turns_beside_masks(zoo: Path, monkeypatch: pytest
     assert "say --drawn-on stored or --drawn-on upright" in sentence
     results, _ = run(zoo, drawn_on="upright")
     assert not results["labels"]["failures"]
+    written = load(tmp_path / "out/masks/photos.csv", names=("cat", "dog"), drawn_on="upright")
+    assert written[0]["mask"].shape == (24, 32)
 
 
 @pytest.mark.parametrize(

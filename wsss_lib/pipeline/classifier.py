@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ def train(work: Work) -> dict[str, Any]:
     name = settings.method if entry.trained else "cam"
     method: Method = registry.build(name, net, len(records.classes)).to(pick_device(settings.device or "auto"))
     trunk = freeze(net)
-    own = recipes.of_method(method)
-    own.pop("epochs", None)
-    changes: dict[str, Any] = {"seed": settings.seed, "device": str(next(method.parameters()).device)}
-    config = TrainConfig(**{**vars(RECIPE), **own, "steps": settings.steps or steps_for(len(records)), **changes})
+    asked = {key: value for key, value in recipes.of_method(method).items() if key != "epochs"}
+    device = str(next(method.parameters()).device)
+    config = replace(RECIPE, **asked | {"seed": settings.seed, "device": device})
+    config = replace(config, steps=settings.steps or steps_for(len(records)))
     for field in method.needs:
         records = COMPUTED[field](records) if field in COMPUTED else records
     cached = behind_trunk(method, records, SIDE)
@@ -62,6 +63,12 @@ def train(work: Work) -> dict[str, Any]:
         "steps": len(history),
         "loss": round(sum(last) / len(last), 4),
     }
+
+
+def learnable() -> tuple[str, ...]:
+    """The methods that need no more than images and their labels, or learn nothing."""
+    enough = {"images", "labels", *COMPUTED}
+    return tuple(name for name in registry.names("maps") if enough.issuperset(registry.entry(name).method.needs))
 
 
 def network(method: str, name: str | None, weights: str | Path | None) -> Backbone:
@@ -80,7 +87,10 @@ def network(method: str, name: str | None, weights: str | Path | None) -> Backbo
 
 
 def freeze(net: nn.Module) -> str | None:
-    """Freeze all stages but the last of a pretrained convolutional backbone; the name of the deepest frozen one."""
+    """Freeze all stages but the last of a pretrained convolutional backbone; the name of the deepest frozen one.
+
+    What is left to learn is small: enough for dozens of photographs, and a step takes a fraction of a second.
+    """
     if not isinstance(net, StagedBackbone) or net.name.startswith("tiny"):
         return None
     net.freeze(net.stages[-2])

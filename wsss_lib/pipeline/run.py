@@ -15,7 +15,7 @@ from wsss_lib.backbones import check_name
 from wsss_lib.files import named_path
 from wsss_lib.localize.names import printable
 from wsss_lib.methods import registry
-from wsss_lib.pipeline.classifier import CLASSIFIER
+from wsss_lib.pipeline.classifier import CLASSIFIER, learnable
 from wsss_lib.pipeline.labels import LABELS
 from wsss_lib.pipeline.maps import MAPS
 from wsss_lib.pipeline.masks import MASKS
@@ -68,10 +68,9 @@ class Settings:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        if registry.entry(self.method).task != "maps":
-            raise ValueError(
-                f"{self.method} says nothing of where a class is: choose one of {', '.join(registry.names('maps'))}"
-            )
+        title = registry.entry(self.method).title
+        if self.method not in learnable():
+            raise ValueError(f"{title} makes no maps from image labels alone: choose one of {', '.join(learnable())}")
         if self.backbone is not None:
             check_name(self.backbone)
         if self.threshold is not None and not 0 <= self.threshold < 1:
