@@ -51,6 +51,9 @@ def test_what_it_leaves(zoo: Path) -> None:
     out = zoo.parent / "out"
     assert [line.partition(":")[0] for line in lines] == [*(stage.name for stage in pipeline.STAGES), "Report"]
     assert lines[0] == "labels: 5 photographs, 4 with a mask; cat 2, dog 3"
+    assert results["labels"]["notes"] == [
+        "several classes of a cell stand between ';'", "photographs are few of cat (2), dog (3)"
+    ]  # fmt: skip
     masks = sorted(path.name for path in (out / "masks").glob("*.png"))
     assert masks == ["a-2.png", "a.png", "b b.png", "c.png", "d.png"]
     assert not mask_array(out / "masks" / "d.png").any(), "it shows none of the classes"
@@ -152,7 +155,7 @@ def test_a_run_that_is_cut_off_goes_on(zoo: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("name", learnable())
 def test_any_method_of_the_registry(zoo: Path, name: str) -> None:
     backbone = registry.entry(name).backbone
-    results, _ = run(zoo, method=name, backbone=backbone, steps=1)
+    results, _ = run(zoo, method=name, backbone=backbone, steps=4)
     assert results["masks"]["masks"] == 5
     assert results["classifier"]["method"] == (name if registry.entry(name).trained else "cam")
 
@@ -309,6 +312,7 @@ def test_what_cannot_be_done_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     cases = {
+        ("zoo", "--out", "zoo/labels.csv/out"): "the results cannot go to",
         ("zoo", "--out", "zoo"): "the results would lie among the photographs",
         ("zoo/a.png",): "is no CSV",
         ("gone",): "there is no folder gone",

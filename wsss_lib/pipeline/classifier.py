@@ -120,7 +120,8 @@ def weights_file(work: Work) -> Any:
 def _summary(result: dict[str, Any]) -> str:
     title = registry.entry(result["method"]).title
     frozen = f", frozen up to {result['trunk']}" if result["trunk"] else ""
-    return f"{title} over {result['backbone']}{frozen}; {result['steps']} steps, loss {result['loss']:.3f}"
+    steps = f"{result['steps']} step{'s' if result['steps'] > 1 else ''}"
+    return f"{title} over {result['backbone']}{frozen}; {steps}, loss {result['loss']:.3f}"
 
 
 CLASSIFIER = Stage("classifier", train, _summary, ("method", "backbone", "steps", "seed", "device"), weights_file)

@@ -143,9 +143,10 @@ def _cause(error: BaseException) -> str:
 
 def _doubts(counts: dict[str, int], photos: int) -> Iterator[str]:
     """What will make a classifier weak."""
+    few = [f"{printable(name)} ({count})" for name, count in counts.items() if 0 < count < FEW]
+    if few:
+        yield f"photographs are few of {', '.join(few)}"
     for name, count in counts.items():
-        if 0 < count < FEW:
-            yield f"{printable(name)} has only {count} photograph{'s' if count > 1 else ''}"
         if count == photos:
             yield f"every photograph shows {printable(name)}: add some that do not, or its map will say little"
 

@@ -122,7 +122,11 @@ def claim(out: Path) -> None:
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
         raise ValueError(f"{out} holds something else than results of this command: name another folder with --out")
     if not (out / MARK).is_file():
-        write_atomically(out / MARK, json.dumps({"format": FORMAT}) + "\n")
+        try:
+            write_atomically(out / MARK, json.dumps({"format": FORMAT}) + "\n")
+        except OSError as error:
+            cause = error.strerror or error
+            raise ValueError(f"the results cannot go to {out} ({cause}): name another folder with --out") from error
 
 
 def _state(work: Work, stage: Stage) -> Mapping[str, Any]:
