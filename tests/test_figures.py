@@ -382,7 +382,16 @@ def test_a_logarithmic_axis_shows_the_running_means_whole() -> None:
     assert fig.axes[0].get_ylim()[0] == pytest.approx(0.01)
     fig, _ = figures.loss_curve({"area": [1.0, 0.1, 0.02, 0.0]}, log=True)
     assert fig.axes[0].get_ylim()[0] == 0
-    assert fig.axes[0].get_ylabel() == "loss (below 0.1: linear)"
+    assert fig.axes[0].get_ylabel() == "loss (below 0.01: linear)"
+
+
+def test_the_linear_part_of_a_logarithmic_axis_does_not_hang_on_the_smallest_loss() -> None:
+    labels = [
+        figures.loss_curve({"area": [1.2, 0.1, least, 0.0]}, log=True)[0].axes[0].get_ylabel() for least in (1e-2, 1e-6)
+    ]
+    assert labels == ["loss (below 0.01: linear)"] * 2
+    fig, _ = figures.loss_curve({"area": [0.0, 0.0]}, log=True)
+    assert fig.axes[0].get_ylim()[0] == 0
 
 
 def test_loss_curve_reads_a_mapping_and_a_history() -> None:

@@ -102,8 +102,8 @@ def loss_curve(history: Any, *, log: bool = False) -> tuple[Figure, str]:
 
     Args:
         history: What ``wsss_lib.train.fit`` returns, or ``{"classification": values, …}``, one value an update.
-        log: Whether the losses are drawn on a logarithmic scale; its lowest decade is linear, down to zero, where a
-            loss falls to zero.
+        log: Whether the losses are drawn on a logarithmic scale; below about a hundredth of the largest it is linear,
+            down to zero, where a loss falls to zero.
 
     Returns:
         The figure, and a text that gives the running mean of each loss at the start and at the end.
@@ -123,12 +123,14 @@ def loss_curve(history: Any, *, log: bool = False) -> tuple[Figure, str]:
             ax.plot(np.arange(1, count + 1), values, "-", color=colours[name], linewidth=0.6, alpha=0.4, zorder=1)
         ax.set(xlabel=_explained("update", f"thin: each update; thick: mean of {window}" * (window > 1)), ylabel="loss")
         if log:
-            largest = max(float(np.nanmax(v)) for v in means.values())
+            largest = max(float(np.nanmax(v)) for v in means.values()) or 1.0  # or all are zero
             smallest = min((float(v[v > 0].min()) for v in means.values() if (v > 0).any()), default=largest)
             lowest = max(smallest / 2, 1e-4 * largest)
             if any((v == 0).any() for v in means.values()):
-                ax.set_yscale("symlog", linthresh=10 * lowest)
-                ax.set(ylim=(0, None), ylabel=f"loss (below {10 * lowest:.1g}: linear)")
+                # A loss that comes and goes around zero moves by decades, from machine to machine as well.
+                linear = 10.0 ** np.round(np.log10(largest / 100))
+                ax.set_yscale("symlog", linthresh=linear)
+                ax.set(ylim=(0, None), ylabel=f"loss (below {linear:g}: linear)")
             else:
                 ax.set_yscale("log")
                 ax.set_ylim(bottom=lowest)  # a single update may fall below it
