@@ -77,7 +77,7 @@ INSTRUCTIONS = f"""\
 # Grading this course
 
 Answers are executed with the kernel `{KERNEL}`. Register it once, in the environment in which `wsss-lib` works, and
-then call `nbgrader` here:
+then call `nbgrader` here, with nbgrader's own environment activated:
 
     python -m ipykernel install --user --name {KERNEL}
     nbgrader generate_assignment 01_cam
