@@ -145,6 +145,38 @@ def test_pxap_adds_up_and_pools_images():
             pxap(bad, masks)
 
 
+def test_pxap_curve_by_hand():
+    metric = E.PixelAveragePrecision(10)
+    metric.update(
+        torch.tensor([[[0.9, 0.5, 0.0, 0.0], [0.1, 0.0, 1.0, 1.0]]]), torch.tensor([[[1, 0, 0, 0], [1, 0, 255, 255]]])
+    )
+    # The curve runs from (1/2, 1) over (1/2, 1/2), where the background of 0.5 comes in, to (1, 2/3).
+    assert [metric.precision_at(r) for r in (0.5, 0.75, 1.0)] == [1, pytest.approx(7 / 12), pytest.approx(2 / 3)]
+    for bad in (0.0, 1.01):
+        with pytest.raises(ValueError, match="above 0"):
+            metric.precision_at(bad)
+    empty = E.PixelAveragePrecision(10)
+    empty.update(torch.rand(1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.int64))
+    assert np.isnan(empty.precision_at(0.5))
+
+
+@given(splits(), st.integers(0, 20))
+@settings(max_examples=60, deadline=None)
+def test_precision_at_a_recall_equals_counting(split, step):
+    maps, masks = split
+    metric = E.PixelAveragePrecision(20)
+    metric.update(maps, masks)
+    counted, filled = masks != 255, (masks > 0) & (masks != 255)
+    kept = (maps >= np.float32(step / 20)) & counted
+    if not (kept & filled).any():
+        return
+    recall = int((kept & filled).sum()) / int(filled.sum())
+    # The highest threshold that keeps as much keeps least of the rest.
+    best = max(t for t in np.arange(21) / 20 if ((maps >= np.float32(t)) & filled).sum() >= (kept & filled).sum())
+    least = (maps >= np.float32(best)) & counted
+    assert metric.precision_at(recall) == pytest.approx(float((least & filled).sum() / least.sum()))
+
+
 # where the mass lies
 
 

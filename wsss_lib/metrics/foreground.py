@@ -121,12 +121,35 @@ class PixelAveragePrecision(Accumulator):
 
     def value(self) -> float:
         """PxAP in [0, 1]; NaN where there is no object pixel."""
-        at_least = self.histogram.cpu().flip(0).cumsum(0).double()  # from the highest bin to the lowest
-        true, total = at_least[:, 1], at_least.sum(1)
-        recall = true / true[-1]
-        precision = true / total.clamp(min=1)  # empty bins at the top add no recall
+        recall, precision = self._curve()
         steps = torch.diff(recall, prepend=recall.new_zeros(1))
         return float((precision * steps).sum())
+
+    def precision_at(self, recall: float) -> float:
+        """The share of object among the pixels that are kept where this share of all object pixels is kept.
+
+        It needs no chosen threshold: between two thresholds the curve is a straight line. NaN without object pixels.
+
+        Args:
+            recall: Above 0, at most 1.
+
+        Raises:
+            ValueError: Another recall.
+        """
+        if not 0 < recall <= 1:
+            raise ValueError(f"recall is {recall}, expected a share above 0 and at most 1: give one")
+        reached, precision = self._curve()
+        right = int((reached >= recall).int().argmax())
+        if right == 0:  # the highest threshold keeps as much, or there is no object
+            return float(precision[0]) if reached[0] >= recall else math.nan
+        share = (recall - reached[right - 1]) / (reached[right] - reached[right - 1])
+        return float(torch.lerp(precision[right - 1], precision[right], share))
+
+    def _curve(self) -> tuple[Tensor, Tensor]:
+        """Recall and precision, (T + 1,) float64: at each threshold from the highest downwards, and of all pixels."""
+        at_least = self.histogram.cpu().flip(0).cumsum(0).double()
+        true, total = at_least[:, 1], at_least.sum(1)
+        return true / true[-1], true / total.clamp(min=1)  # empty bins at the top add no recall
 
 
 class MassShare(NamedTuple):
