@@ -71,12 +71,12 @@ def test_what_a_cut_map_covers_is_recall_and_precision(lab):
     rows = {"M": {"thresholds": {"iou": 0.5}}}
     made = Comparison(lab, rows, torch.zeros(1, 3, 4, 4), torch.ones(1, 1), mask, {"M": heat})
     assert made.covered("M", 0) == (0.5, 4 / 7)
-    assert "covers 50% of the object, and 57% of it is object" in made._text("M", [0])
+    assert "the map's mean is 0.50 on the object and 0.43 on the ground" in made._text("M", [0])
 
 
 def test_a_curtain_hangs_between_two_methods(run):
     control = run.curtain("CAM", "again", images=(0, 2))
-    assert "In image 3 what exceeds the threshold covers" in control._repr_html_()
+    assert "In image 3 the map&#x27;s mean is" in control._repr_html_()
 
 
 def test_a_gallery_is_shown_with_its_text(run, monkeypatch):
