@@ -180,10 +180,11 @@ def image_area_loss(maps: Tensor, prior: float) -> Tensor:
 def smoothing_filter() -> Tensor:
     """The fixed 3 × 3 filter k of the normalisation loss, (1, 1, 3, 3), sum 1.
 
-    Bins of a Gaussian cut at six standard deviations (edges ±8.17 and ±2.72), their outer product, its square root.
+    Probabilities of three bins of a Gaussian (edges ±8.17 and ±2.72), their outer product, its square root: the
+    released code's filter of width 3 for a range of six standard deviations.
     Built in chapter 4.
     """
-    edges = torch.linspace(-49 / 6, 49 / 6, 4, dtype=torch.float64)  # 6 s.d. and half of one of three bins beyond
+    edges = torch.linspace(-49 / 6, 49 / 6, 4, dtype=torch.float64)  # 6 + (2 · 6 + 1) / (2 · 3) s.d.
     row = torch.special.ndtr(edges).diff().sqrt()  # (3,): .0569, .9968, .0569
     kernel = row[:, None] * row
     return (kernel / kernel.sum()).float()[None, None]
