@@ -24,6 +24,8 @@ from wsss_lib.metrics.component_tree import Array, Integers
 from wsss_lib.metrics.threshold_boxes import boxes_by_threshold
 from wsss_lib.metrics.thresholds import Curve
 
+_PIXELS_AT_ONCE = 2**18  # what a CPU's cache holds
+
 
 @dataclass(frozen=True)
 class BoxProtocol:
@@ -64,8 +66,7 @@ def best_overlaps(
 ) -> Tensor:
     """For each image and threshold, the largest IoU between a predicted and an annotated box.
 
-    One component tree per image gives the boxes of all thresholds; there is no loop over thresholds. Trees grow on the
-    CPU.
+    A component tree gives the boxes of all thresholds; there is no loop over thresholds. Trees grow on the CPU.
 
     Args:
         maps: (N, H, W) in [0, 1]: of each image, the map of the class to localise.
@@ -87,7 +88,11 @@ def best_overlaps(
     without = [i for i, b in enumerate(boxes) if not len(b)]
     if without:
         raise ValueError(f"images {without[:5]} have no annotated box: leave them out, they cannot be localised")
-    return _overlaps(maps, boxes, threshold_grid(thresholds), protocol)
+    grid, step = threshold_grid(thresholds), max(1, _PIXELS_AT_ONCE // max(1, maps.shape[-1] * maps.shape[-2]))
+    parts = [
+        _overlaps(maps[i : i + step], boxes[i : i + step], grid, protocol) for i in range(0, max(1, len(maps)), step)
+    ]
+    return torch.cat(parts)
 
 
 class BoxSweep(Accumulator):
@@ -230,55 +235,45 @@ def localisation_accuracy(
     }
 
 
-def _levels(maps: Tensor, grid: Tensor, eight_bit: bool) -> tuple[Tensor, Tensor]:
-    """Whole numbers (N, H, W), and for each threshold (N, T) the number that they must exceed; both on the CPU."""
-    if eight_bit:
-        check_range(maps, 0, 1)
-        levels = (maps * 255).to(torch.uint8).cpu()  # truncated
-        highest = levels.flatten(1).amax(dim=1)
-        return levels, (highest[:, None] * grid).long()  # ⌊τ · max⌋ of each image
-    kind = torch.uint8 if len(grid) < 256 else torch.int32
-    levels = count_exceeded(maps, grid).to(kind).cpu()
-    return levels, torch.arange(len(grid)).expand(len(maps), -1)
-
-
 def _overlaps(maps: Tensor, boxes: Sequence[Tensor], grid: Tensor, protocol: BoxProtocol) -> Tensor:
     if not len(maps):
         return torch.zeros(0, len(grid), dtype=torch.float64)
     maps = maps.detach().float() if maps.dtype in (torch.float16, torch.bfloat16) else maps.detach()
-    levels, cuts = _levels(maps, grid, protocol.eight_bit)
-    truths = [each.double().cpu().numpy() for each in boxes]
-    images = zip(levels.numpy(), maps.cpu().numpy(), cuts.numpy(), truths, strict=True)
-    best = [_overlap(level, height, cut, truth, protocol) for level, height, cut, truth in images]
-    return torch.from_numpy(np.stack(best))
-
-
-def _overlap(levels: Array, heights: Array, cuts: Integers, truth: Array, protocol: BoxProtocol) -> Array:
-    """Of one image, in NumPy, whose calls cost less: at each cut the best IoU, or that of the largest box, (T,)."""
-    height, width = levels.shape
-    new = np.diff(cuts, prepend=-1) > 0  # many thresholds may cut alike
-    result = boxes_by_threshold(levels, cuts[new], protocol.which, heights)
+    if protocol.eight_bit:
+        check_range(maps, 0, 1)
+        levels = (maps * 255).to(torch.uint8).cpu().numpy()  # truncated
+        highest = levels.reshape(len(levels), -1).max(axis=1)
+        cuts = (highest[:, None] * grid.numpy()).astype(np.int64)  # ⌊τ · max⌋ of each image
+    else:
+        levels = count_exceeded(maps, grid).to(torch.uint8 if len(grid) < 256 else torch.int32).cpu().numpy()
+        cuts = np.broadcast_to(np.arange(len(grid)), (len(maps), len(grid)))
+    image, height, width = np.arange(len(levels)), *levels.shape[1:]
+    wanted = np.zeros((len(levels), int(cuts.max()) + 1), dtype=bool)
+    wanted[image[:, None], cuts] = True  # many thresholds may cut alike
+    result = boxes_by_threshold(levels, wanted, protocol.which, maps.cpu().numpy())
     corners = result.corners
     if protocol.corners == "clipped":
         corners = np.minimum(corners, [width, height, width - 1, height - 1])
-    blank = [0, 0, width, height] if protocol.empty == "image" else [0, 0, 0, 0]
-    values = _best_iou(np.concatenate([corners, [blank]]), truth, protocol.iou)
-    best = np.full(int(new.sum()), -1.0)
-    np.maximum.at(best, result.threshold, values[:-1])
-    best[best < 0] = values[-1]
-    return best[new.cumsum() - 1]
+    # Annotated boxes as one array; the first box stands in where an image has fewer, which changes no maximum.
+    most = max(len(each) for each in boxes)
+    truth = np.stack([each.double().cpu().numpy()[[*range(len(each)), *[0] * (most - len(each))]] for each in boxes])
+    best = np.full(wanted.shape, -1.0)
+    np.maximum.at(best, (result.image, result.cut), _best_iou(corners, truth[result.image], protocol.iou))
+    blank = np.array([[0, 0, width, height] if protocol.empty == "image" else [0, 0, 0, 0]] * len(levels))
+    best = np.where(best < 0, _best_iou(blank, truth, protocol.iou)[:, None], best)
+    return torch.from_numpy(best[image[:, None], cuts])
 
 
 def _best_iou(boxes: Integers, truth: Array, rule: IouRule) -> Array:
-    """The largest IoU of each box (M, 4) with one of truth (G, 4), (M,); see :func:`wsss_lib.metrics.box_iou`."""
+    """The largest IoU of each box (M, 4) with one of its truth (M, G, 4), (M,), as ``box_iou`` defines it."""
     one = 1.0 if rule == "plus-one" else 0.0
     x0, y0, x1, y1 = boxes.astype(np.float64).T
     best = np.zeros(len(boxes))
-    for left, top, right, bottom in truth:
+    for left, top, right, bottom in truth.transpose(1, 2, 0):
         across = (np.minimum(x1, right) - np.maximum(x0, left) + one).clip(0)
         down = (np.minimum(y1, bottom) - np.maximum(y0, top) + one).clip(0)
         both = across * down
-        area = max(right - left + one, 0.0) * max(bottom - top + one, 0.0)
+        area = (right - left + one).clip(0) * (bottom - top + one).clip(0)
         union = (x1 - x0 + one) * (y1 - y0 + one) + area - both
         np.maximum(best, np.divide(both, union, out=np.zeros_like(both), where=union > 0), out=best)
     return best

@@ -6,6 +6,7 @@ level reach. A metric that takes the best over thresholds needs no loop over the
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,52 +16,54 @@ from wsss_lib.metrics.component_tree import OUTSIDE, Array, Integers, Tree, gap_
 
 
 class Boxes(NamedTuple):
-    """Boxes of one image, M rows.
+    """Boxes of N images at the levels that cut them, M rows.
 
-    ``threshold`` (M,) int64: index of the threshold at which the box exists; ``corners`` (M, 4) int64 xyxy, right and
-    bottom exclusive.
+    ``image`` (M,) and ``cut`` (M,) int64: the box is of the mask ``levels[image] > cut``; ``corners`` (M, 4) int64
+    xyxy, right and bottom exclusive.
     """
 
-    threshold: Integers
+    image: Integers
+    cut: Integers
     corners: Integers
 
 
-def boxes_by_threshold(levels: Array, cuts: Integers, which: Which, heights: Array | None = None) -> Boxes:
+def boxes_by_threshold(levels: Array, cuts: Array, which: Which, heights: Array | None = None) -> Boxes:
     """All boxes of all thresholds; at one threshold they are those of :func:`wsss_lib.maps.boxes`.
 
     Args:
-        levels: (h, w) whole numbers from 0, for example a map in 0…255.
-        cuts: (T,) whole numbers, rising, from 0: the mask at threshold index t is ``levels > cuts[t]``.
+        levels: (N, h, w) whole numbers from 0, for example maps in 0…255.
+        cuts: (N, L) bool: whether an image is cut at a level, ``levels > level``.
         which: ``"largest"``, ``"contour"`` or ``"all"``.
-        heights: (h, w), what the levels were cut from: where a level is higher, the height is. It changes no box; a
+        heights: (N, h, w), what the levels were cut from: where a level is higher, the height is. It changes no box; a
             map's plateaus fall into fewer segments by it.
 
     Returns:
-        The boxes; of ``"largest"`` and ``"contour"`` at most one a threshold.
+        The boxes; of ``"largest"`` and ``"contour"`` at most one a cut.
 
     Raises:
-        ValueError: Unknown ``which``, levels or cuts that are no whole numbers from 0, or cuts that do not rise.
+        ValueError: Unknown ``which``, or levels that are no whole numbers from 0.
     """
     if which not in WHICH:
         raise ValueError(f"which={which!r} is unknown: use one of {', '.join(WHICH)}")
-    if levels.ndim != 2 or levels.dtype.kind not in "iu" or (levels.dtype.kind == "i" and (levels < 0).any()):
-        raise ValueError("levels must be (h, w) whole numbers from 0: count the thresholds that each pixel exceeds")
-    if len(cuts) and (cuts[0] < 0 or (np.diff(cuts) <= 0).any()):
-        raise ValueError("cuts must be whole numbers from 0 that rise: sort them and drop repetitions")
+    if levels.ndim != 3 or levels.dtype.kind not in "iu" or (levels.dtype.kind == "i" and (levels < 0).any()):
+        raise ValueError("levels must be (N, h, w) whole numbers from 0: count the thresholds that each pixel exceeds")
     top = int(levels.max()) if levels.size else 0
-    cuts = cuts[: np.searchsorted(cuts, top)]  # at the others nothing exceeds the threshold
-    if not len(cuts):
-        return Boxes(np.zeros(0, np.int64), np.zeros((0, 4), np.int64))
+    if not top:
+        return Boxes(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4), np.int64))
     levels = np.ascontiguousarray(levels)
+    wanted = np.zeros((len(levels), top + 1), dtype=bool)  # at level v is what exceeds v − 1
+    wanted[:, 1 : cuts.shape[1] + 1] = cuts[:, :top]
     if which == "all":
-        outer = _spread(object_tree(levels, heights), cuts + 1)
-        inner = _spread(gap_tree(levels, heights, top), top - cuts[::-1])
+        outer = _spread(object_tree(levels, heights), wanted)
+        # At the level v counted down is what does not exceed top − v.
+        inner = _spread(gap_tree(levels, heights, top), np.roll(wanted[:, ::-1], 1, axis=1))
+        image, cut = np.append(outer.image, inner.image), np.append(outer.cut - 1, top - inner.cut)
         # A hole's contour runs through the pixels around it, one to each side.
-        holes = Boxes(len(cuts) - 1 - inner.threshold, inner.corners + np.array([-1, -1, 1, 1]))
-        return Boxes(*(np.concatenate(column) for column in zip(outer, holes, strict=True)))
+        return Boxes(image, cut, np.concatenate([outer.corners, inner.corners + np.array([-1, -1, 1, 1])]))
     if which == "contour":  # fills the holes of every threshold's mask at once
         levels, heights = _fill_holes(levels, heights, top), None
-    return _largest(object_tree(levels, heights), cuts + 1, contour=which == "contour")
+    image, cut, corners = _largest(object_tree(levels, heights), wanted, contour=which == "contour")
+    return Boxes(image, cut - 1, corners)
 
 
 class _Lives:
@@ -70,20 +73,27 @@ class _Lives:
 
     Args:
         tree: Of which the outside gets no cells.
-        wanted: (T,) levels, rising.
+        wanted: (N, L) bool, of each image which levels.
     """
 
-    def __init__(self, tree: Tree, wanted: Integers) -> None:
-        self.tree, self.wanted = tree, wanted
-        inside = tree.peak < OUTSIDE
-        self.branches = int(inside.sum())
-        self.until = np.searchsorted(wanted, tree.peak[inside], "right")
-        self.cells = self.until - np.searchsorted(wanted, tree.merge[inside], "right") + 1
-        self.starts = self.cells.cumsum() - self.cells
-        self._ends = self.starts + self.until
-        self.branch = np.repeat(np.arange(self.branches), self.cells)  # (C,)
-        self.within = np.arange(len(self.branch)) - self.starts[self.branch]
-        self._below = np.searchsorted(wanted, np.arange(int(tree.levels.max()) + 1), "right")
+    def __init__(self, tree: Tree, wanted: Array) -> None:
+        self.tree = tree
+        self.branches = len(tree.peak) - int(tree.peak[-1] == OUTSIDE)
+        image, peak, merge = (column[: self.branches] for column in (tree.image, tree.peak, tree.merge))
+        self._columns = wanted.shape[1]
+        self._upto = wanted.cumsum(axis=1).ravel()  # of an image, how many of the levels up to this one are wanted
+        level, self._before = np.nonzero(wanted)[1], np.cumsum(wanted.sum(axis=1)) - wanted.sum(axis=1)
+        self._until = self._upto.take(image * self._columns + peak)
+        dead = self._upto.take(image * self._columns + np.maximum(merge, 0))
+        cells = self._until - dead + 1
+        self.starts = cells.cumsum() - cells
+        self.branch = np.repeat(np.arange(self.branches), cells)  # (C,)
+        within = np.arange(len(self.branch)) - self.starts.take(self.branch)
+        self.kept = np.flatnonzero(within < (cells - 1).take(self.branch))  # those of a wanted level
+        owner = self.branch.take(self.kept)
+        self.image = image.take(owner)
+        at = self._before.take(self.image) + self._until.take(owner) - 1 - within.take(self.kept)
+        self.level = level.take(at)
 
     def at(self, branch: Integers, level: Array, values: Array) -> tuple[Integers, Array]:
         """The cells of M branches, or of what has swallowed them by then, at M levels, and their values (M, …).
@@ -97,7 +107,8 @@ class _Lives:
             branch[at] = self.tree.swallower.take(branch.take(at))
             at = at[level.take(at) <= self.tree.merge.take(branch.take(at))]
         branch, level, values = self._inside(branch, level, values)
-        return self._ends.take(branch) - self._below.take(level), values
+        upto = self._upto.take(self.tree.image.take(branch) * self._columns + level)
+        return (self.starts + self._until).take(branch) - upto, values
 
     def _inside(self, branch: Integers, level: Array, values: Array) -> tuple[Integers, Array, Array]:
         if self.branches == len(self.tree.peak):  # there is no outside
@@ -108,54 +119,62 @@ class _Lives:
     def components(self, new: Array, add: np.ufunc) -> Array:
         """From what is new in each cell, (C, …), to what holds of the component there: ``add`` of it and all above."""
         whole = add.reduceat(new, self.starts)  # of each branch, in the end with all that it has swallowed
-        merges = self.tree.merges
-        into = self.tree.swallower[merges]
-        for low, high in zip(merges.tolist(), into.tolist(), strict=True):
-            if high < self.branches:
-                whole[high] = add(whole[high], whole[low])
-        low = merges[into < self.branches]
-        cell, values = self.at(self.tree.swallower[low], self.tree.merge[low], whole[low])
-        add.at(new, cell, values)
+        for low, cell in self._swallowed:
+            part = whole.take(low, axis=0)
+            add.at(whole, self.branch.take(cell), part)
+            add.at(new, cell, part)
         if add is np.add:
             total = new.cumsum(axis=0)
-            return total - (total - new)[self.starts][self.branch]
+            return total - (total - new).take(self.starts, axis=0).take(self.branch, axis=0)
         # Each branch lies deeper than all before it, so that none reaches into the next.
         depth = self.branch.reshape(-1, *[1] * (new.ndim - 1)) * (2 * int(np.abs(new).max(initial=0)) + 1)
         return add.accumulate(new - depth, axis=0) + depth
+
+    @cached_property
+    def _swallowed(self) -> list[tuple[Integers, Integers]]:
+        """Branches and the cells that take them, in groups: whoever swallows comes after what it has swallowed."""
+        low = np.flatnonzero(self.tree.merge[: self.branches] >= 0)
+        cell, low = self.at(self.tree.swallower.take(low), self.tree.merge.take(low), low)
+        into = np.arange(self.branches)
+        into[low] = self.branch.take(cell)
+        groups, high = [], into.take(low)
+        while len(low):  # those that are as many steps from the root
+            at_root = into.take(high) == high
+            groups.append((low[at_root], cell[at_root]))
+            low, cell, high = (column[~at_root] for column in (low, cell, into.take(high)))
+        return groups[::-1]
 
 
 def _reach(lives: _Lives) -> Integers:
     """The box of each cell's component, (C, 4) xyxy."""
     tree = lives.tree
-    height, width = tree.levels.shape
+    height, width = tree.levels.shape[1:]
     small = np.uint8 if len(tree.peak) < 256 else np.int32
-    columns = np.ascontiguousarray(tree.of_pixels(tree.branch.astype(small)).T)  # (w, h)
-    change = np.ones((width, height), dtype=bool)
-    np.not_equal(columns[:, 1:], columns[:, :-1], out=change[:, 1:])
+    columns = np.ascontiguousarray(tree.of_pixels(tree.branch.astype(small)).transpose(0, 2, 1))  # (N, w, h)
+    change = np.ones(columns.shape, dtype=bool)
+    np.not_equal(columns[..., 1:], columns[..., :-1], out=change[..., 1:])
     start = np.flatnonzero(change)
-    top = np.maximum.reduceat(np.ascontiguousarray(tree.levels.T).ravel(), start)
+    top = np.maximum.reduceat(np.ascontiguousarray(tree.levels.transpose(0, 2, 1)).ravel(), start)
     new = np.full((len(lives.branch), 4), height + width)  # x0, y0, −x1, −y1: the least of each
     for axis, branch, level, position in (
-        (0, columns.ravel()[start].astype(np.int64), top, start // height),
-        (1, tree.branch, tree.top, tree.row),
+        (0, columns.ravel().take(start).astype(np.int64), top, start // height % width),
+        (1, tree.branch, tree.top, tree.row % height),
     ):
         cell, position = lives.at(branch, level, position)
-        # Positions rise, and of several values that are put in one place the last one stays.
+        # Within an image positions rise, and of several values that are put in one place the last one stays.
         new[cell[::-1], axis] = position[::-1]
         new[cell, axis + 2] = -1 - position
     return lives.components(new, np.minimum) * np.array([1, 1, -1, -1])
 
 
-def _spread(tree: Tree, wanted: Integers) -> Boxes:
+def _spread(tree: Tree, wanted: Array) -> Boxes:
     """The boxes of all components at the wanted levels."""
     lives = _Lives(tree, wanted)
-    kept = lives.within < lives.cells[lives.branch] - 1
-    if not kept.any():
-        return Boxes(np.zeros(0, np.int64), np.zeros((0, 4), np.int64))
-    return Boxes((lives.until[lives.branch] - 1 - lives.within)[kept], _reach(lives)[kept])
+    corners = _reach(lives).take(lives.kept, axis=0) if len(lives.kept) else np.zeros((0, 4), np.int64)
+    return Boxes(lives.image, lives.level, corners)
 
 
-def _largest(tree: Tree, wanted: Integers, *, contour: bool) -> Boxes:
+def _largest(tree: Tree, wanted: Array, *, contour: bool) -> Boxes:
     """The boxes of the components of most pixels, or of the largest polygon, at the wanted levels."""
     lives = _Lives(tree, wanted)
     levels, branch = tree.levels.astype(np.int64), tree.of_pixels(tree.branch)
@@ -166,37 +185,36 @@ def _largest(tree: Tree, wanted: Integers, *, contour: bool) -> Boxes:
         late, level = _late_corners(branch, levels)
         cell, _ = lives.at(late, level, late)
     size = np.bincount(cell, minlength=len(first))
-    first, size = lives.components(first, np.minimum), lives.components(size, np.add)
-    threshold = lives.until[lives.branch] - 1 - lives.within
-    kept = np.flatnonzero(lives.within < lives.cells[lives.branch] - 1)
-    # The last of each threshold: the largest, and of equals the first; of contours the last.
-    order = kept[np.lexsort(((first if contour else -first)[kept], size[kept], threshold[kept]))]
-    last = order[np.flatnonzero(np.diff(threshold[order], append=-1))]
-    return Boxes(threshold[last], _reach(lives)[last])
+    first, size = (lives.components(each, add).take(lives.kept) for each, add in ((first, np.minimum), (size, np.add)))
+    # The last of each image and level: the largest, and of equals the first; of contours the last.
+    mask = lives.image * wanted.shape[1] + lives.level
+    order = np.lexsort((first if contour else -first, size, mask))
+    last = order[np.flatnonzero(np.diff(mask.take(order), append=-1))]
+    return Boxes(lives.image[last], lives.level[last], _reach(lives).take(lives.kept.take(last), axis=0))
 
 
 def _late_corners(branch: Integers, levels: Integers) -> tuple[Integers, Integers]:
     """Half a pixel of polygon (see ``polygon_areas``) where the third and where the fourth of 2 × 2 pixels appears.
 
     Returns:
-        Branches and levels, each (2 · (h − 1) · (w − 1),).
+        Branches and levels, each (2 · N · (h − 1) · (w − 1),).
     """
-    a, b, c, d = levels[:-1, :-1], levels[:-1, 1:], levels[1:, :-1], levels[1:, 1:]
+    a, b, c, d = levels[:, :-1, :-1], levels[:, :-1, 1:], levels[:, 1:, :-1], levels[:, 1:, 1:]
     low, high = np.minimum(a, d), np.maximum(a, d)
     other_low, other_high = np.minimum(b, c), np.maximum(b, c)
     fourth = np.minimum(low, other_low)
     third = np.minimum(np.maximum(low, other_low), np.minimum(high, other_high))
-    member = np.where(a > d, branch[:-1, :-1], branch[1:, 1:])  # of a pixel that is in the component by then
+    member = np.where(a > d, branch[:, :-1, :-1], branch[:, 1:, 1:])  # of a pixel that is in the component by then
     return np.tile(member.ravel(), 2), np.concatenate([third.ravel(), fourth.ravel()])
 
 
 def _fill_holes(levels: Array, heights: Array | None, top: int) -> Array:
     """Grey-level hole filling: ``_fill_holes(levels) > t`` is ``levels > t`` with its holes filled, for every t."""
     gaps = gap_tree(levels, heights, top)
-    outside = len(gaps.peak) - 1
-    opens = np.zeros(len(gaps.peak), gaps.levels.dtype)  # the level at which a gap and the outside are one
-    opens[outside] = top
-    for low in gaps.merges[::-1]:  # what swallows comes before what it has swallowed
-        high = gaps.swallower[low]
-        opens[low] = gaps.merge[low] if high == outside else opens[high]
-    return top - np.minimum(gaps.levels, gaps.of_pixels(opens[gaps.branch]))
+    # A gap is open where it, and all that have swallowed one another on the way to the outside, have been swallowed.
+    opens, following = np.maximum(gaps.merge, 0), gaps.swallower
+    opens[-1] = top
+    while not np.array_equal(following, further := following.take(following)):
+        opens, following = np.minimum(opens, opens.take(following)), further
+    opens = np.minimum(opens, opens.take(following)).astype(gaps.levels.dtype)
+    return top - np.minimum(gaps.levels, gaps.of_pixels(opens.take(gaps.branch)))
