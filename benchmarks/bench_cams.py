@@ -15,13 +15,13 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 import torch
+from contest import Contest, compare, measure
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.models import resnet18, resnet50
@@ -45,7 +45,6 @@ SHAPES = {
     "ResNet-50, stride 16: 2048 × 14 × 14": (2048, 14, 14),
     "ResNet-50, stage of 512 channels: 512 × 28 × 28": (512, 28, 28),
 }
-Contest = dict[str, Callable[[], Any]]
 
 
 def features_of_a_scene(c: int, h: int, w: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -67,33 +66,6 @@ def features_of_a_scene(c: int, h: int, w: int, seed: int = 0) -> tuple[Tensor, 
     strength = 0.85 ** torch.arange(30.0).view(1, 30, 1, 1)
     mixed = mixed + torch.einsum("nrhw,nrc->nchw", strength * fields, normal(BATCH, 30, c)) * 0.4
     return (mixed + 0.1 * normal(BATCH, c, h, w)).relu(), masks
-
-
-def measure(contest: Contest, rounds: int) -> dict[str, list[float]]:
-    """Processor seconds of every competitor in every round, after one call of ours that is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in contest}
-    next(iter(contest.values()))()
-    for number in range(rounds):
-        # Backwards every other round, so that no one always follows the same neighbour.
-        for name in list(contest)[:: 1 if number % 2 == 0 else -1]:
-            start = time.process_time()
-            contest[name]()
-            seconds[name].append(time.process_time() - start)
-    return seconds
-
-
-def compare(seconds: dict[str, list[float]], ours: str) -> dict[str, dict[str, Any]]:
-    """For each competitor the median over the rounds of its time over ours, and the smallest and largest."""
-    rows = {}
-    for name, times in seconds.items():
-        ratios = [other / mine for other, mine in zip(times, seconds[ours], strict=True)]
-        rows[name] = {
-            "times_ours": statistics.median(ratios),
-            "least": min(ratios),
-            "most": max(ratios),
-            "milliseconds_an_image": 1000 * statistics.median(times) / BATCH,
-        }
-    return rows
 
 
 def agreement(heats: Tensor, reference: Tensor) -> float:
@@ -142,7 +114,7 @@ def eigen_rows(rounds: int) -> dict[str, Any]:
             "pytorch-grad-cam": lambda a=array: get_2d_projection(a),
         }
         rows[name] = {
-            "speed": compare(measure(contest, rounds), "ours"),
+            "speed": compare(measure(contest, rounds), "ours", BATCH),
             "correlation_with_numpy": agreement(ours, svd_loop(features)),
             "upside_down_ours": upside_down(ours, masks),
             "upside_down_pytorch_grad_cam": upside_down(torch.from_numpy(get_2d_projection(array)), masks),
@@ -178,7 +150,7 @@ def network_rows(rounds: int) -> dict[str, Any]:
                 "pytorch-grad-cam": lambda other=other: other(images, [ClassifierOutputTarget(k) for k in targets]),
                 "torch-cam": lambda third=third: maps.resize(third(targets, model(images))[0], (224, 224)),
             }
-            speed = compare(measure(contest, rounds), "ours")
+            speed = compare(measure(contest, rounds), "ours", BATCH)
         model.zero_grad()
         rows[name] = {"speed": speed, "images": BATCH}
         print(f"  {name}", flush=True)
@@ -189,7 +161,7 @@ def network_rows(rounds: int) -> dict[str, Any]:
             "pytorch-grad-cam": lambda: other(images, [ClassifierOutputTarget(k) for k in targets]),
             "the forward pass alone": lambda: model(images),
         }
-        rows["Eigen-CAM"] = {"speed": compare(measure(contest, rounds), "ours"), "images": BATCH}
+        rows["Eigen-CAM"] = {"speed": compare(measure(contest, rounds), "ours", BATCH), "images": BATCH}
     print("  Eigen-CAM", flush=True)
     return rows
 

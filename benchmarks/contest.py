@@ -1,0 +1,37 @@
+"""Competitors on the same input, in turn, several rounds: what every benchmark here does."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+Contest = dict[str, Callable[[], Any]]
+
+
+def measure(contest: Contest, rounds: int) -> dict[str, list[float]]:
+    """Processor seconds of every competitor in every round, after one call of ours that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in contest}
+    next(iter(contest.values()))()
+    for number in range(rounds):
+        # Backwards every other round, so that no one always follows the same neighbour.
+        for name in list(contest)[:: 1 if number % 2 == 0 else -1]:
+            start = time.process_time()
+            contest[name]()
+            seconds[name].append(time.process_time() - start)
+    return seconds
+
+
+def compare(seconds: dict[str, list[float]], ours: str, images: int) -> dict[str, dict[str, Any]]:
+    """For each competitor the median over the rounds of its time over ours, and the smallest and largest."""
+    rows = {}
+    for name, times in seconds.items():
+        ratios = [other / mine for other, mine in zip(times, seconds[ours], strict=True)]
+        rows[name] = {
+            "times_ours": statistics.median(ratios),
+            "least": min(ratios),
+            "most": max(ratios),
+            "milliseconds_an_image": 1000 * statistics.median(times) / images,
+        }
+    return rows
