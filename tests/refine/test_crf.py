@@ -113,12 +113,14 @@ def test_a_label_that_is_absent_stays_absent():
         assert not result[0, 2].any()
         assert not result[:, 3].any()
         torch.testing.assert_close(result[:1, :2], dense_crf(scores[:1, :2], images[:1], SMALL, filtering))
+        torch.testing.assert_close(result[1:, :3], dense_crf(scores[1:, :3], images[1:], SMALL, filtering))
 
 
 def test_no_iteration_gives_the_scores_normalised():
     scores, images = scene()
     result = dense_crf(3 * scores, images, replace(SMALL, iterations=0))
     torch.testing.assert_close(result, scores)
+    assert dense_crf(scores[:0], images[:0]).shape == (0, 3, 5, 6)
 
 
 def test_an_edge_of_colour_holds_labels_apart():

@@ -48,7 +48,7 @@ def test_learnt_affinities_spread_a_head_over_its_body():
     sure[(F.max_pool2d(inside, 5, 1, 2) != -F.max_pool2d(-inside, 5, 1, 2))[:, 0]] = 255  # a rim is not sure
     net = small(radius=3, steps=8)
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-3)
-    for _ in range(25):
+    for _ in range(50):
         optimiser.zero_grad()
         net.losses({"images": batch["images"], "masks": sure})["affinity"].backward()
         optimiser.step()

@@ -114,10 +114,15 @@ def dense_crf(
     present = scores.detach().amax(dim=(2, 3)) > 0  # (N, L)
     if not bool(present.any(dim=1).all()):
         raise ValueError("an image has scores of zero for every label: give it a background score first")
-    used = present.any(dim=0).nonzero()[:, 0]
-    chosen, present = scores[:, used], present[:, used]
-    evidence = chosen.clamp(min=LEAST).log().masked_fill(~present[:, :, None, None], -torch.inf)
-    evidence = evidence.flatten(2).transpose(1, 2).contiguous()  # (N, P, L)
+    if not len(scores):
+        return torch.zeros_like(scores)
+    # Each image's own labels, as many as the richest one has: the others cost nothing.
+    most = int(present.sum(dim=1).max())
+    chosen = present.float().argsort(dim=1, descending=True, stable=True)[:, :most, None, None]  # (N, L', 1, 1)
+    planes = chosen.expand(-1, -1, h, w)
+    evidence = scores.gather(1, planes).clamp(min=LEAST).log()
+    evidence = evidence.masked_fill(~present[:, :, None, None].gather(1, chosen), -torch.inf)
+    evidence = evidence.flatten(2).transpose(1, 2).contiguous()  # (N, P, L')
     kernels = _kernels(images, settings, filtering)
     beliefs = _softmax(evidence)
     for _ in range(settings.iterations):
@@ -125,8 +130,7 @@ def dense_crf(
         for weight, kernel in kernels:
             message = torch.add(message, kernel(beliefs), alpha=weight)
         beliefs = _softmax(message)
-    planes = beliefs.transpose(1, 2).unflatten(2, (h, w))
-    return torch.zeros_like(scores).index_copy(1, used, planes)
+    return torch.zeros_like(scores).scatter(1, planes, beliefs.transpose(1, 2).unflatten(2, (h, w)))
 
 
 def scores_of_masks(masks: Tensor, num_labels: int, certainty: float = 0.7) -> Tensor:
