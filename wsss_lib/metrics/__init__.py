@@ -31,6 +31,7 @@ from wsss_lib.metrics.localisation import (
     max_box_acc,
     max_box_acc_v2,
 )
+from wsss_lib.metrics.outside import distances_to_object, false_positives_by_distance
 from wsss_lib.metrics.segmentation import (
     ConfusionMatrix,
     MaskScores,
@@ -73,7 +74,9 @@ __all__ = [
     "centre_gaussian",
     "choose_threshold",
     "confusion",
+    "distances_to_object",
     "equivariance_error",
+    "false_positives_by_distance",
     "foreground_iou",
     "gt_known",
     "iou",
