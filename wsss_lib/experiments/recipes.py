@@ -29,6 +29,8 @@ PAPER = TrainConfig(epochs=5, batch_size=16, lr=0.1, head_lr=10, momentum=0.0, w
 """IRN's recipe for VOC (Ahn et al. 2019, released code): momentum-free SGD, see the notes of ``TrainConfig``."""
 SEAM_EPOCHS = 2
 """Passes through the critters in chapter 5, for every method there: half of :data:`DRAWN`'s."""
+SSC_IMAGES = 1000
+"""Critters that the networks of chapter 6 are trained on, every method alike: half of the book's."""
 
 
 def base(profile: Profile, backbone: str, *, drawn: bool, fine_tune: bool) -> TrainConfig:

@@ -49,8 +49,9 @@ class SSCConfig(Settings):
         delta: Share of a channel's maximum at which DRS cuts it.
         expanded: Stages behind which DRS stands; None: the deepest alone. An empty tuple leaves DRS out.
         reconstruction: Weight β_p of the redrawn image.
-        alignment: Weight β_a of the evenness within superpixels.
-        warm_up: Share of the training before the alignment begins. A flat map has nothing to align, see chapter 6.
+        alignment: Weight β_a of the evenness within superpixels. The differences are small, and squared.
+        warm_up: Share of the training before the alignment begins. It must be long enough for every class to be learnt:
+            the map of a class that is not is flat, is divided by a tiny maximum, and runs away (chapter 6).
         reliable: What exceeds this share of a map's maximum is kept as it is, but for a rim.
         rim: Side of the square by which it is eroded, over the maps' side; rounded up to an odd number of pixels.
         size: Side on which both constraints compare, over the images' side.
@@ -61,8 +62,8 @@ class SSCConfig(Settings):
     delta: float = DELTA
     expanded: tuple[str, ...] | None = None
     reconstruction: float = 0.3
-    alignment: float = 5.0
-    warm_up: float = 0.5
+    alignment: float = 200.0
+    warm_up: float = 2 / 3
     reliable: float = 0.3
     rim: float = 1 / 32
     size: float = 0.5

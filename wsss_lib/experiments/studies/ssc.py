@@ -1,0 +1,153 @@
+"""Chapter 6's measurements: what expansion buys and spills, SSC beside CAM and DRS, its parts, its collapse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from wsss_lib import metrics
+from wsss_lib.data.records import batches
+from wsss_lib.evaluate import measure, scores
+from wsss_lib.experiments import recipes
+from wsss_lib.experiments.comparison import full_size
+from wsss_lib.experiments.studies.common import SEEDS, Row, Study, fitted, say
+from wsss_lib.experiments.variants import channels_last
+from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods import registry
+from wsss_lib.methods.ssc import SSCConfig
+
+ENTRY = registry.entry("ssc")
+BOOK: SSCConfig = ENTRY.configured()
+"""The book's settings."""
+STEP = 5
+"""Of the curves over the threshold every so many-th point is kept: 0, 0.05, …"""
+EDGES = (4.0, 8.0, 16.0)
+"""Distances from the object, in pixels, by which what is kept too much is counted; a cell of the grid is 4 wide."""
+
+MEASURED_ON = 200
+"""Images that choose the threshold, and as many that are reported."""
+CONTRAST = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Settings of the dial: how much a critter stands out from its ground. The last is the world's, as in training."""
+
+Changes = dict[str, Any] | None
+"""Settings that differ from the book's; None: the classifier of chapter 1."""
+OFF: dict[str, Any] = {"reconstruction": 0.0, "alignment": 0.0}
+ROWS: dict[str, Changes] = {"CAM": None, "CAM + DRS": OFF, "SSC": {}}
+PARTS: dict[str, Changes] = {
+    "DRS + reconstruction": {"alignment": 0.0},
+    "DRS + alignment": {"reconstruction": 0.0},
+    "DRS + alignment, nothing kept": {"reconstruction": 0.0, "reliable": 1.0},
+}
+"""One constraint, the other, and the other without the selection of what is reliable."""
+COLLAPSE: dict[str, Changes] = {
+    "no warm-up": {"reconstruction": 0.0, "warm_up": 0.0},
+    "DRS early, no warm-up": {
+        "reconstruction": 0.0,
+        "warm_up": 0.0,
+        "expanded": ("stage2", "stage3", "stage4"),
+    },
+}
+"""What flattens a map before there is one to align; beside DRS + alignment."""
+
+
+def workbench(profile: str, seed: int) -> Workbench:
+    """A lab with as many images as chapter 6 takes."""
+    lab = Workbench(profile, seed=seed)
+    lab.limit("train", most=recipes.SSC_IMAGES)
+    for split in ("choose", "report"):
+        lab.limit(split, most=MEASURED_ON)
+    return lab
+
+
+def network(lab: Workbench, changes: Changes) -> nn.Module:
+    """A network of the lab, trained by its recipe."""
+    method = lab.classifier() if changes is None else lab.build("ssc", ENTRY.configured(**changes))
+    return fitted(lab, channels_last(method))
+
+
+def measured(lab: Workbench, method: nn.Module) -> Row:
+    """The honest row without boxes; precision, recall and mIoU over the threshold; where the map spills."""
+    val, test = (lab.measure(method, which, score_boxes=False) for which in ("choose", "report"))
+    row = scores(val, test)
+    precision, recall = test.foreground.precision_recall()
+    row["curves"] = {
+        "precision": precision[::STEP].nan_to_num().tolist(),
+        "recall": recall[::STEP].tolist(),
+        "miou": test.miou().values[::STEP].tolist(),
+    }
+    row["best_miou"] = float(test.miou().values.max())
+    row["spill"] = spilled(lab, method, row["thresholds"]["miou"])
+    return row
+
+
+@torch.no_grad()
+def spilled(lab: Workbench, method: nn.Module, threshold: float) -> list[float]:
+    """False positives up to 4, 8, 16 pixels from the object and beyond, each over the number of object pixels."""
+    counts, size = torch.zeros(len(EDGES) + 1, dtype=torch.int64), 0
+    for batch in batches(lab.report_on, 50):
+        heat = full_size(method, batch["images"].to(lab.device), batch["labels"].to(lab.device))
+        counts += metrics.false_positives_by_distance(heat > threshold, batch["masks"].to(lab.device), EDGES)
+        size += int((batch["masks"] > 0).sum())
+    return (counts / size).tolist()
+
+
+def turned(lab: Workbench, method: nn.Module, threshold: float) -> list[dict[str, float]]:
+    """mIoU, precision and recall over the dial, with the threshold of the world that the network was trained in."""
+    rows = []
+    for contrast in CONTRAST:
+        records = lab.split("test", contrast=contrast).subset(range(len(lab.report_on)))
+        test = measure(method, records, score_boxes=False, device=lab.device)
+        at = round(threshold * 100)
+        precision, recall = test.foreground.precision_recall()
+        values = float(test.miou().values[at]), float(precision[at]), float(recall[at])
+        rows.append(dict(zip(("miou", "object_precision", "object_recall"), values, strict=True)))
+    return rows
+
+
+def one_row(lab: Workbench, changes: Changes, *, dial: bool = False) -> Row:
+    """A network of the lab, trained and measured; with ``dial``, over the dial as well."""
+    method = network(lab, changes)
+    row = measured(lab, method)
+    return row | {"dial": turned(lab, method, row["thresholds"]["miou"])} if dial else row
+
+
+def _study(what: str, profile: str, kinds: dict[str, Changes], *, dial: bool = False) -> dict[str, Any]:
+    rows: dict[str, list[Row]] = {name: [] for name in kinds}
+    prints: dict[str, str] = {}
+    for seed in SEEDS:
+        lab = workbench(profile, seed)
+        prints[f"test-{seed}"] = lab.report_on.fingerprint
+        for name, changes in kinds.items():
+            rows[name].append(one_row(lab, changes, dial=dial))
+            say(what, seed, {name: rows[name]})
+    return gathered(rows, prints, dial=dial)
+
+
+def gathered(rows: dict[str, list[Row]], prints: dict[str, str], *, dial: bool = False) -> dict[str, Any]:
+    """What a study records of its rows, one a seed."""
+    data: dict[str, Any] = {"edges": EDGES, "step": STEP, "images": recipes.SSC_IMAGES, "config": repr(BOOK)}
+    if dial:
+        turns = {name: [row.pop("dial") for row in each] for name, each in rows.items()}
+        each = {name: [list(runs) for runs in zip(*seeds, strict=True)] for name, seeds in turns.items()}
+        data["contrast"] = {"settings": CONTRAST, "rows": each}
+    return {"data": data | {"rows": rows}, "fingerprint": prints}
+
+
+def comparison(profile: str) -> dict[str, Any]:
+    """CAM, the same with DRS, and SSC; and what is left of them on critters that look like their ground."""
+    return _study("ssc", profile, ROWS, dial=True)
+
+
+def parts(profile: str) -> dict[str, Any]:
+    """The constraints one by one."""
+    return _study("ssc_parts", profile, PARTS)
+
+
+def collapse(profile: str) -> dict[str, Any]:
+    """The alignment made to run away."""
+    return _study("ssc_collapse", profile, COLLAPSE)
+
+
+STUDIES: dict[str, Study] = {"ssc": comparison, "ssc_parts": parts, "ssc_collapse": collapse}
