@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from contest import Contest, compare, measure
+from contest import Contest, compare, measure, table
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.models import resnet18, resnet50
@@ -180,14 +180,8 @@ def share_of_forward(rounds: int) -> dict[str, Any]:
 def as_markdown(data: dict[str, Any]) -> str:
     """The ratios as one table."""
     rows = {**{f"projection, {k}": v for k, v in data["projection"].items()}, **data["network"]}
-    peers = list(dict.fromkeys(peer for row in rows.values() for peer in row["speed"] if peer != "ours"))
-    lines = ["| time / ours | " + " | ".join(peers) + " |", "|:--|" + "--:|" * len(peers)]
-    for name, row in rows.items():
-        ratios = [row["speed"][p]["times_ours"] if p in row["speed"] else None for p in peers]
-        cells = ["–" if r is None else f"{r:.0f}" if r >= 10 else f"{r:.1f}" for r in ratios]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines.append(f"\nProjection / forward pass of ResNet-50: {100 * data['share_of_forward']['median']:.2g} %.")
-    return "\n".join(lines)
+    forward = f"Projection / forward pass of ResNet-50: {100 * data['share_of_forward']['median']:.2g} %."
+    return f"{table(rows)}\n\n{forward}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -35,3 +35,14 @@ def compare(seconds: dict[str, list[float]], ours: str, images: int) -> dict[str
             "milliseconds_an_image": 1000 * statistics.median(times) / images,
         }
     return rows
+
+
+def table(rows: dict[str, Any]) -> str:
+    """The ratios of rows with a ``speed``, as Markdown."""
+    peers = list(dict.fromkeys(peer for row in rows.values() for peer in row["speed"] if peer != "ours"))
+    lines = ["| time / ours | " + " | ".join(peers) + " |", "|:--|" + "--:|" * len(peers)]
+    for name, row in rows.items():
+        ratios = [row["speed"][p]["times_ours"] if p in row["speed"] else None for p in peers]
+        cells = ["–" if r is None else f"{r:.0f}" if r >= 10 else f"{r:.1f}" for r in ratios]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
