@@ -1,10 +1,10 @@
-"""The whole way on a person's own photographs, the work behind ``wsss pipeline``: labels → classifier → maps → masks.
+"""The whole way on a person's own photographs, the work behind ``wsss pipeline``.
 
+    labels → classifier → maps → threshold → masks → network
     run_pipeline("zoo", "zoo-masks", Settings(method="cam"))
 
-Each stage is an entry of :data:`STAGES`; one more (refinement, pseudo-labels, a segmentation network) is one entry
-more, that reads what the stages before it have left (:func:`~wsss_lib.pipeline.maps.written_maps`,
-:func:`~wsss_lib.pipeline.labels.listed`).
+Each stage is an entry of :data:`STAGES`. One more is one entry more, that reads what the stages before it have left
+(:func:`~wsss_lib.pipeline.maps.written_maps`, :func:`~wsss_lib.pipeline.labels.listed`).
 """
 
 from wsss_lib.pipeline.run import STAGES, Settings, run_pipeline

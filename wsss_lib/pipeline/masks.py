@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from wsss_lib.pipeline.labels import LIST, listed, write_list
 from wsss_lib.pipeline.listing import Photo
 from wsss_lib.pipeline.maps import MapFile, written_maps
 from wsss_lib.pipeline.stages import Stage, Work
-from wsss_lib.pipeline.threshold import chooses
+from wsss_lib.pipeline.threshold import ENOUGH, chooses
 from wsss_lib.refine import CRFSettings, dense_crf
 
 LONGEST = 1200
@@ -34,40 +35,55 @@ COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#C
 """Of the classes in overlays, in turn (Okabe and Ito 2008): told apart without seeing red and green."""
 
 
-def write_masks(work: Work) -> dict[str, Any]:
+def cut_maps(work: Work) -> dict[str, Any]:
+    """Masks of the maps at the threshold; see :func:`write_masks`."""
+    refine, threshold = work.settings.refine, work.results["threshold"]["threshold"]
+    written = write_masks(work, "masks", lambda each, photo: labels_of(each, photo, threshold, refine))
+    return {"refine": refine, **written}
+
+
+def write_masks(work: Work, stage: str, says: Callable[[MapFile, Image.Image], Tensor]) -> dict[str, Any]:
     """Write a mask and an overlay for each photograph, and a list of them that ``load`` reads as pseudo-labels.
 
     Where photographs have masks, those that did not choose the threshold say how good the written ones are.
+
+    Args:
+        work: With the results up to the threshold.
+        stage: In whose folder they go.
+        says: From the maps' file and the photograph to what each pixel is, as :func:`labels_of` gives it.
+
+    Returns:
+        ``masks``: how many; ``nothing``: photographs whose mask is empty against their label; ``shares``: how much of
+        each is covered; ``miou`` and the number ``measured``, where there are masks.
     """
-    settings, threshold = work.settings, work.results["threshold"]["threshold"]
     names, count = work.results["labels"]["classes"], work.results["labels"]["masks"]
     classes = list(work.results["labels"]["counts"])
-    folder = work.folder("masks")
+    folder = work.folder(stage)
     listing, shares, nothing = [], [], []
     records, matrix, number, measured = listed(work), metrics.ConfusionMatrix(len(classes) + 1), 0, 0
-    for index, written in enumerate(tqdm(list(written_maps(work)), "masks", leave=False, disable=None)):
+    for index, written in enumerate(tqdm(list(written_maps(work)), stage, leave=False, disable=None)):
         photo = open_photo(written.photo.image)
-        winners = labels_of(written, photo, threshold, settings.refine)  # (H, W): 0, or the place of one of its classes
+        winners = says(written, photo)  # (H, W)
         mask = _numbered(winners, written, names).byte().numpy()
         file, picture = folder / f"{written.stem}.png", folder / "overlays" / f"{written.stem}.jpg"
         write_atomically(file, marked(encode(mask)))
         write_atomically(picture, overlay(photo, mask))
         if written.photo.mask is not None:
-            if count < 2 or not chooses(number, count, settings.threshold):
+            if count < ENOUGH or not chooses(number, count, work.settings.threshold):
                 matrix.update(_numbered(winners, written, classes)[None], records[index]["mask"][None])
                 measured += 1
             number += 1
         share = float((mask > 0).mean())
         empty = bool(written.classes) and share == 0
         listing.append(Photo(written.photo.image, written.photo.labels, None if empty else file, written.photo.id))
-        about = {"photo": printable(written.photo.id), "stem": written.stem, "labelled": bool(written.classes)}
-        shares.append(about | {"share": round(share, 4)})
+        picture_of = {"photo": printable(written.photo.id), "overlay": picture.relative_to(work.out).as_posix()}
+        shares.append(picture_of | {"labelled": bool(written.classes), "share": round(share, 4)})
         nothing += [printable(written.photo.id)] if empty else []
     write_list(folder / LIST, listing)
     lines = ["value,class", *(f"{value},{_quoted(name)}" for value, name in enumerate(names, start=1))]
     write_atomically(folder / "classes.csv", "\n".join(lines) + "\n")
     scored = {"miou": round(matrix.mean_iou(), 4), "measured": measured} if measured else {}
-    return {"masks": len(listing), "refine": settings.refine, "nothing": nothing, "shares": shares, **scored}
+    return {"masks": len(listing), "nothing": nothing, "shares": shares, **scored}
 
 
 def labels_of(written: MapFile, photo: Image.Image, threshold: float, refine: str) -> Tensor:
@@ -129,11 +145,16 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _summary(result: dict[str, Any]) -> str:
-    sharpened = ", sharpened by a dense CRF" if result["refine"] == "crf" else ""
+def in_words(result: dict[str, Any]) -> str:
+    """What :func:`write_masks` has written, and how good it is."""
     nothing = f"; {len(result['nothing'])} of them empty" if result["nothing"] else ""
     measured = f"; mIoU {result['miou']:.2f} on {result['measured']} of them" if "miou" in result else ""
-    return f"{result['masks']}, with an overlay each{sharpened}{nothing}{measured}"
+    return f"{nothing}{measured}"
 
 
-MASKS = Stage("masks", write_masks, _summary, ("refine",))
+def _summary(result: dict[str, Any]) -> str:
+    sharpened = ", sharpened by a dense CRF" if result["refine"] == "crf" else ""
+    return f"{result['masks']}, with an overlay each{sharpened}{in_words(result)}"
+
+
+MASKS = Stage("masks", cut_maps, _summary, ("refine",))

@@ -49,7 +49,8 @@ def write_report(work: Work, lines: Sequence[str], stages: Iterable[Stage]) -> P
         The page.
     """
     results = work.results
-    labels, masks = results["labels"], results["masks"]
+    labels = results["labels"]
+    masks = results["network"] if results["network"]["steps"] else results["masks"]
     steps = [(stage.name, stage.summary(results[stage.name])) for stage in stages]
     parts = [
         "<h1>From labels to masks</h1>",
@@ -118,7 +119,7 @@ def _examples(shares: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _figure(share: dict[str, Any]) -> str:
-    address = quote(f"masks/overlays/{share['stem']}.jpg")
+    address = quote(share["overlay"])
     alt = f"{share['photo']} in grey, its mask in colour over {share['share']:.0%} of it"
     caption = f"{_text(share['photo'])}"
     return f'<figure><img src="{address}" alt="{_text(alt)}" loading="lazy"><figcaption>{caption}</figcaption></figure>'
