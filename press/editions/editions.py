@@ -9,6 +9,7 @@ answers too. ``solutions``: tasks, solutions and checks alone, to be read. ``nbg
 from __future__ import annotations
 
 import ast
+import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ SHOWN = ("hide-input", "hide-cell", "hide-output")
 SCHEMA = 3
 """The version of nbgrader's cell metadata that is written; nbgrader 0.6 and later read it."""
 
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+"""nbgrader's marks of what the assignment leaves out."""
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 
 KERNEL = "labels-to-masks"
@@ -52,7 +55,7 @@ if subprocess.run([python, "-c", "import wsss_lib"], capture_output=True).return
     raise SystemExit(f"nothing was graded, because {{python}} cannot import wsss_lib: register another, {{REMEDY}}")
 
 c.CourseDirectory.course_id = "labels-to-masks"
-c.ClearSolutions.code_stub = {{"python": "..."}}  # what stands in a stub where the answer is missing
+c.ClearSolutions.code_stub = {{"python": "# Your answer replaces the dots above."}}
 c.Execute.kernel_name = KERNEL  # the students', and not the one that nbgrader was installed with
 c.Execute.timeout = 600  # seconds a cell may take: training a small network on a slow machine
 c.OverwriteCells.add_missing_cells = True  # a check that a student deleted is put back
@@ -124,8 +127,8 @@ def contents(kind: str, read: Mapping[str, cells.Notebook]) -> dict[str, str] | 
     if kind in lecture.KINDS:
         return lecture.KINDS[kind]({name: lecture.sections(notebook) for name, notebook in read.items()})
     cut, place = KINDS[kind]
-    around = {"nbgrader_config.py": CONFIGURATION, "README.md": INSTRUCTIONS} if kind == "nbgrader" else {}
-    return {place.format(name=name): cells.dumps(cut(notebook)) for name, notebook in read.items()} | around
+    beside = {"nbgrader_config.py": CONFIGURATION, "README.md": INSTRUCTIONS} if kind == "nbgrader" else {}
+    return {place.format(name=name): cells.dumps(cut(notebook)) for name, notebook in read.items()} | beside
 
 
 ANSWER = re.compile(r"\n*:{3,}\{admonition\} Answer\n.*?\n:{3,}(?=\n|$)", re.S)
@@ -134,7 +137,7 @@ ANSWER = re.compile(r"\n*:{3,}\{admonition\} Answer\n.*?\n:{3,}(?=\n|$)", re.S)
 
 def student(notebook: cells.Notebook) -> cells.Notebook:
     """Solutions and answers to questions removed, stubs left as they are, checks open and without outputs."""
-    result = _copy(notebook)
+    result = copy.deepcopy(notebook)
     for cell in result.cells:
         if cell.cell_type == "markdown":
             cell.source = ANSWER.sub("", cell.source).rstrip()
@@ -147,13 +150,13 @@ def student(notebook: cells.Notebook) -> cells.Notebook:
 
 def instructor(notebook: cells.Notebook) -> cells.Notebook:
     """Everything, nothing folded; after a check stand the answers that must fail it."""
-    result = _copy(notebook)
+    result = copy.deepcopy(notebook)
     for exercise in exercises.find(result):
         blocks = "\n\n".join(f"```python\n{answer}\n```" for answer in exercise.wrong[1:])
         if blocks:
             text = f"*Wrong on purpose: the check of exercise {exercise.number} must refuse these, with a hint.*\n\n"
             note = cells.nbformat.v4.new_markdown_cell(text + blocks, id=f"wrong-{exercise.number}")
-            result.cells.insert(_place(result, exercise.check) + 1, note)
+            result.cells.insert(result.cells.index(exercise.check) + 1, note)
     for cell in result.cells:
         cell.metadata["tags"] = [tag for tag in cells.tags(cell) if tag not in SHOWN]
     return result
@@ -161,7 +164,7 @@ def instructor(notebook: cells.Notebook) -> cells.Notebook:
 
 def solutions(notebook: cells.Notebook) -> cells.Notebook:
     """The exercises alone, with solution, check and what the check printed."""
-    result = _copy(notebook)
+    result = copy.deepcopy(notebook)
     title = next(line for cell in result.cells for line in cell.source.splitlines() if line.startswith("# "))
     text = f"{title}: solutions\n\nThese cells belong to the chapter: they run where it has run, and not alone."
     kept = [cells.nbformat.v4.new_markdown_cell(text, id="solutions")]
@@ -175,11 +178,10 @@ def solutions(notebook: cells.Notebook) -> cells.Notebook:
 
 def nbgrader(notebook: cells.Notebook) -> cells.Notebook:
     """A source notebook for ``nbgrader generate_assignment``: one point an exercise, all other code locked."""
-    result = _copy(notebook)
+    result = copy.deepcopy(notebook)
     for exercise in exercises.find(result):
-        merged = exercises.merge(exercise.stub.source, exercise.solution.source)
         identifier = f"exercise-{exercise.number}"
-        exercise.stub.source = merged
+        exercise.stub.source += f"\n\n\n{BEGIN}\n{exercise.solution.source}\n{END}"
         exercise.stub.metadata["nbgrader"] = _metadata(identifier, solution=True)
         exercise.check.source = f"{GRADED}\n{hide(exercise)}"
         exercise.check.metadata = {"nbgrader": _metadata(f"{identifier}-check", grade=True, points=1)}
@@ -198,8 +200,6 @@ def hide(exercise: Exercise) -> str:
     first = next(node for node in body if any(map(exercises.asserts, ast.walk(node))))
     lines = source.splitlines()
     shown, rest = lines[: first.end_lineno], lines[first.end_lineno or 0 :]
-    while rest and not rest[0].strip():
-        rest = rest[1:]
     return "\n".join([*shown, BEGIN_HIDDEN, *rest, END_HIDDEN] if rest else shown)
 
 
@@ -208,17 +208,9 @@ def _metadata(identifier: str, *, solution: bool = False, grade: bool = False, p
     return made | {"solution": solution, "task": False} | ({} if points is None else {"points": points})
 
 
-def _copy(notebook: cells.Notebook) -> cells.Notebook:
-    return cells.nbformat.reads(cells.dumps(notebook), as_version=4)
-
-
 def _clear(*cleared: Any) -> None:
     for cell in cleared:
         cell.outputs, cell.execution_count = [], None
-
-
-def _place(notebook: cells.Notebook, wanted: Any) -> int:
-    return next(place for place, cell in enumerate(notebook.cells) if cell is wanted)
 
 
 KINDS: dict[str, tuple[Callable[[cells.Notebook], cells.Notebook], str]] = {

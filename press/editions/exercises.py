@@ -9,12 +9,8 @@ hold ``wrong``, a list of answers that must fail it, and ``right``, other ways t
 from __future__ import annotations
 
 import ast
-import random
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from press import cells
@@ -22,9 +18,6 @@ from press.chapter import Chapter, Problem
 
 PARTS = ("exercise", "solution", "check")
 """The tags of an exercise's code cells, in their order."""
-
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-"""nbgrader's marks of what is replaced by a stub."""
 
 TRIAL = "trial-"
 """What the id of a cell begins with that tries wrong answers."""
@@ -90,9 +83,8 @@ def find(notebook: cells.Notebook) -> list[Exercise]:
 
 def defined(source: str) -> list[str]:
     """Names that the source's own statements define: functions, classes, variables."""
-    tree = cells.parse(source)
     names = []
-    for node in tree.body if tree else []:
+    for node in cells.parse(source).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             names.append(node.name)
         elif isinstance(node, ast.Assign):
@@ -100,51 +92,14 @@ def defined(source: str) -> list[str]:
     return names
 
 
-def merge(stub: str, solution: str) -> str:
-    """The solution with nbgrader's marks around what the stub leaves out.
-
-    Clearing the marked regions to ``...`` gives the stub back.
-
-    Raises:
-        ExerciseError: A line of the stub does not stand in the solution.
-    """
-    waiting = [line for line in stub_lines(stub) if line.strip() != "..."]
-    given = []
-    for line in solution.splitlines():
-        given.append(bool(waiting) and line.rstrip() == waiting[0])
-        del waiting[: given[-1]]
-    if waiting:
-        raise ExerciseError(f"the stub's line `{waiting[0].strip()}` does not stand in the solution: make them agree")
-    result: list[str] = []
-    for stands, group in groupby(zip(given, solution.splitlines(), strict=True), key=lambda pair: pair[0]):
-        lines = [line.rstrip() for _, line in group]
-        filled = [place for place, line in enumerate(lines) if line and not stands]
-        if filled:  # empty lines around what is left out stay outside of the marks
-            indent = " " * (len(lines[filled[0]]) - len(lines[filled[0]].lstrip()))
-            lines.insert(filled[-1] + 1, indent + END)
-            lines.insert(filled[0], indent + BEGIN)
-        result += lines
-    return "\n".join(result)
-
-
-def stub_lines(source: str) -> list[str]:
-    """Lines of a stub without empty ones; ``def f(x): ...`` counts as two."""
-    lines: list[str] = []
-    for line in source.splitlines():
-        head, dots, _ = line.rstrip().partition(": ...")
-        lines += [head + ":", "..."] if dots else [line.rstrip()]
-    return [line for line in lines if line.strip()]
-
-
 def with_trials(notebook: cells.Notebook) -> cells.Notebook:
-    """A copy with a cell after each check that tries other answers on it; silent if all went as it should."""
+    """A copy with cells at the end that try other answers on the checks; silent if all went as it should."""
     result = cells.nbformat.from_dict(notebook)
     for exercise in find(notebook):
-        place = next(i for i, cell in enumerate(result.cells) if cell.get("id") == exercise.check.get("id"))
         arguments = f"{exercise.check.source!r}, {exercise.wrong!r}, globals(), {exercise.right!r}"
         source = f"from press.editions.exercises import trial\n\n_hints = trial({arguments})"
         cell = cells.nbformat.v4.new_code_cell(source, id=f"{TRIAL}{exercise.number}", execution_count=1)
-        result.cells.insert(place + 1, cell)
+        result.cells.append(cell)
     return result
 
 
@@ -186,32 +141,16 @@ def trial(check: str, answers: Sequence[str], names: Mapping[str, Any], right: S
 
 def _refusal(check: str, answer: str, names: Mapping[str, Any]) -> tuple[str, str] | None:
     """Kind and message of the error with which a check refuses an answer; None where it accepts it."""
+    from IPython.utils.capture import capture_output
+
     space = dict(names)
-    with _quiet():
+    with capture_output():
         exec(compile(cells.python(answer), "<answer>", "exec"), space)
         try:
             exec(compile(cells.python(check), "<check>", "exec"), space)
         except Exception as error:
             return type(error).__name__, str(error)
     return None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What is shown is dropped, and every random generator is left as it was."""
-    from IPython.utils.capture import capture_output
-
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    before = random.getstate(), numpy and numpy.random.get_state(), torch and torch.get_rng_state()
-    try:
-        with capture_output():
-            yield
-    finally:
-        random.setstate(before[0])
-        if numpy:
-            numpy.random.set_state(before[1])
-        if torch:
-            torch.set_rng_state(before[2])
 
 
 def exercises(chapter: Chapter) -> Iterator[Problem]:
@@ -230,45 +169,24 @@ def _faults(exercise: Exercise) -> Iterator[tuple[Any, str]]:
     """What is not well made; whether the check accepts and refuses what it should, every run tries."""
     if not exercise.names:
         yield exercise.stub, "defines nothing, expected a function to fill: write `def name(…): ...`"
-    try:
-        merge(exercise.stub.source, exercise.solution.source)
-    except ExerciseError as error:
-        yield exercise.stub, str(error)
+    given = {line.strip().removesuffix("...").strip() for line in exercise.stub.source.splitlines()} - {""}
+    for line in sorted(given - {line.strip() for line in exercise.solution.source.splitlines()}):
+        yield exercise.stub, f"has the line `{line}`, which does not stand in the solution: make them agree"
     for cell in (exercise.solution, exercise.check):
         if "hide-cell" not in cells.tags(cell):
             yield cell, "is open in the page, expected it folded: tag it hide-cell"
-    allowed = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
-    for node in _body(exercise.solution.source):
-        if not isinstance(node, allowed) and not _is_text(node):
+    for node in cells.parse(exercise.solution.source).body:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign)):
             yield exercise.solution, f"does more than define (line {node.lineno}): move it into the check"
-    for line, hint in _hints(exercise.check.source):
-        text = ast.unparse(hint) if hint else ""
-        if len(text.split()) < WORDS and not isinstance(hint, ast.Name):
-            yield exercise.check, f"has an assertion without a hint (line {line}): say what to look at"
+    for node in filter(asserts, ast.walk(cells.parse(exercise.check.source))):
+        hint: Any = node.msg if isinstance(node, ast.Assert) else node.args[2] if len(node.args) > 2 else None
+        if not isinstance(hint, ast.Name) and (hint is None or len(ast.unparse(hint).split()) < WORDS):
+            yield exercise.check, f"has an assertion without a hint (line {node.lineno}): say what to look at"
 
 
-def _hints(source: str) -> Iterator[tuple[int, ast.expr | None]]:
-    """Line and message of each ``assert``, and of each call of ``agrees(answer, expected, hint)``."""
-    for node in ast.walk(ast.Module(_body(source), [])):
-        if isinstance(node, ast.Assert):
-            yield node.lineno, node.msg
-        elif asserts(node):
-            assert isinstance(node, ast.Call)
-            yield node.lineno, node.args[2] if len(node.args) > 2 else None
-
-
-def asserts(node: ast.AST) -> bool:
-    """Whether a node of a check can refuse an answer: an ``assert``, or a call of ``agrees``."""
+def asserts(node: Any) -> bool:
+    """Whether a node can refuse an answer: an ``assert``, or a call of ``agrees(answer, expected, hint)``."""
     return isinstance(node, ast.Assert) or (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "agrees")
-
-
-def _body(source: str) -> list[ast.stmt]:
-    tree = cells.parse(source)
-    return tree.body if tree else []
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 CHECKS = (exercises,)
