@@ -24,7 +24,7 @@ help:
 	@echo "make pdf           the book as one PDF (needs Chromium);  make offline: a zip with the site and the notebooks"
 	@echo "make test          style, types, tests, chapters against their stored outputs"
 	@echo "make quick         style, types and the tests of what changed since main, in less than 90 s"
-	@echo "make alone         every chapter in an empty folder, against the built wheel (PROFILE=smoke by default)"
+	@echo "make alone         every chapter in an empty folder, against the built wheel (profile smoke)"
 	@echo "make run           only execute the chapters that changed (PROFILE=smoke for seconds each)"
 	@echo "make env           only the environment"
 	@echo "make test-pages    only the pages, in headless Chromium (part of make test)"
@@ -69,7 +69,7 @@ quick: env
 	@JOBS=$(JOBS) .ci/quick
 
 alone: env
-	@$(BIN)/python -m press.run.without_clone --all
+	@$(BIN)/python -m press.run.without_clone
 
 # Every page in headless Chromium, from file:// and without a network: complete, quiet, accessible; controls move.
 test-pages: env

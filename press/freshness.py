@@ -40,7 +40,7 @@ def made_of(root: Path, notebook: cells.Notebook, values: Mapping[str, Any] | No
     parts = {
         "cells": json.dumps(code),
         "parameters": json.dumps(sorted((name, repr(value)) for name, value in values.items())),
-        "library": _library(root / "wsss_lib"),
+        "library": _contents([root / "wsss_lib"]),
         "results": _contents([root / "results"]),
         "data": _contents(_local(values)),
         "environment": _environment(root / "uv.lock"),
@@ -48,7 +48,7 @@ def made_of(root: Path, notebook: cells.Notebook, values: Mapping[str, Any] | No
     return {name: sha256_of_text(text)[:DIGITS] for name, text in parts.items()}
 
 
-def record(target: Path) -> dict[str, Any]:
+def read_record(target: Path) -> dict[str, Any]:
     """What is kept of the run that made an executed notebook; empty where nothing is.
 
     ``parts`` as :func:`made_of`; ``about``: date, seconds, memory and machine, where they were measured.
@@ -61,7 +61,7 @@ def record(target: Path) -> dict[str, Any]:
     return kept if isinstance(kept, dict) else {}
 
 
-def keep(target: Path, parts: Mapping[str, str], about: Mapping[str, Any] | None = None) -> None:
+def write_record(target: Path, parts: Mapping[str, str], about: Mapping[str, Any] | None = None) -> None:
     """Write the record of a run beside its executed notebook."""
     kept = {"parts": dict(parts), "about": dict(about or {})}
     write_atomically(target.with_suffix(".json"), json.dumps(kept, indent=1) + "\n")
@@ -81,7 +81,7 @@ def files_digest(paths: Iterable[Path]) -> str:
 def _contents(paths: Iterable[Path]) -> str:
     lines = []
     for path in paths:
-        lines += [f"{file.relative_to(path.parent)}\0{sha256_of(file)}" for file in _files(path)] or [f"{path.name}\0"]
+        lines += [f"{file.relative_to(path.parent)}\0{_digest(file)}" for file in _files(path)] or [f"{path.name}\0"]
     return "\n".join(lines)
 
 
@@ -92,20 +92,18 @@ def _files(path: Path) -> list[Path]:
     return [file for file in inside if not any(p in _IGNORED or p.startswith(".") for p in parts[file])]
 
 
-def _library(package: Path) -> str:
-    """The package's code without comments, and what else lies in it (weights, styles) by content."""
-    digests = {path: sha256_of(path) for path in _files(package)}
-    digests |= {path: _module(path, digest) for path, digest in digests.items() if path.suffix == ".py"}
-    return "\n".join(f"{path.relative_to(package)}\0{digest}" for path, digest in digests.items())
+def _digest(file: Path) -> str:
+    """Of a module its code without comments, of what else there is (weights, styles, data) its content."""
+    content = sha256_of(file)
+    return _module(file, content) if file.suffix == ".py" else content
 
 
 @lru_cache(maxsize=4096)
-def _module(path: Path, _content: str) -> str:
-    text = path.read_text(encoding="utf-8")
+def _module(file: Path, content: str) -> str:
     try:
-        return sha256_of_text(syntax.code(text))
+        return sha256_of_text(syntax.code(file.read_text(encoding="utf-8")))
     except SyntaxError:
-        return _content
+        return content
 
 
 def _local(values: Mapping[str, Any]) -> list[Path]:

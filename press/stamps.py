@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from press import cells
 from press.chapter import Chapter, Problem
 from press.freshness import DIGITS, versions
 from press.normalise import normalise
+from wsss_lib.devices import pick_device
 from wsss_lib.files import read_json, sha256_of_text, write_atomically
 
 FILE = Path("book", "stamps.json")
@@ -45,25 +45,22 @@ def read(root: Path) -> dict[str, dict[str, Any]]:
         raise ValueError(f"{FILE.as_posix()} is not JSON ({error}): {remedy}") from error
 
 
-def about(executed: cells.Notebook, profile: str, seconds: float, memory_mb: float, one_thread: bool) -> dict[str, Any]:
+def about(profile: str, seconds: float, memory_mb: float, one_thread: bool) -> dict[str, Any]:
     """What a run knows of itself: date, profile, seconds, peak memory, machine in general words, data.
 
     Args:
-        executed: The executed chapter, whose first cell names the device.
         profile: Of the run.
         seconds: From the kernel's start to its end.
         memory_mb: Of the kernel at its peak.
         one_thread: Whether each kernel computes with one thread.
     """
-    text = "".join("".join(o.get("text", "")) for cell in cells.code_cells(executed)[:1] for o in cell.outputs)
-    device = re.search(r"^Chapter \w+ on (?:the )?(.+)$", text, re.M)
     threads = "one thread" if one_thread else "all threads"
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "profile": profile,
         "seconds": round(seconds),
         "memory_mb": round(memory_mb),
-        "machine": f"{device[1] if device else 'CPU'}, {threads} ({platform.machine()})",
+        "machine": f"{pick_device().type.upper()}, {threads} ({platform.machine()})",
         "data": drawn(),
     }
 

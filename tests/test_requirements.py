@@ -46,7 +46,7 @@ def steps(tmp_path):
 CALLS = [
     "ruff check .", "ruff format --check .", "mypy ", "lint-imports --no-logo", "requirements ",
     "python -m pytest -n 2 -m not browser", "python -m pytest tests/pages -n 2 -rs",
-    "python -m press.run.validate", "python -m press.run.without_clone", "wsss check",
+    "python -m press.run.validate", "python -m press.run.without_clone 0", "wsss check",
 ]  # fmt: skip
 
 

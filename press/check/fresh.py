@@ -18,7 +18,7 @@ def disagreement(target: Path, parts: Mapping[str, str], stored: cells.Notebook)
         parts: What a run is made of now (:func:`press.freshness.made_of`).
         stored: The chapter as it is stored.
     """
-    before = freshness.record(target).get("parts")
+    before = freshness.read_record(target).get("parts")
     if not before:
         return "none was made here"
     changed = [part for part, digest in parts.items() if before.get(part) != digest]

@@ -1,8 +1,7 @@
-"""Execute one prepared notebook with papermill; run as ``python -m press.run.execute JOB``.
+"""Execute one prepared notebook with papermill; run as ``python -m press.run.execute JOB ANSWER``.
 
 A process of its own for each chapter (:func:`start`), with a bare environment: a user's start-up files, matplotlibrc or
-PYTHONPATH change nothing, and the library is the one that is running. Lines of JSON on standard output tell the parent
-how far it is.
+PYTHONPATH change nothing, and the library is the one that is running.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 from press import cells
 from press.run.kernels import START, PolledManager
+from wsss_lib.files import read_json, write_atomically
 from wsss_lib.memory import peak_mib
 
 THREADS = "WSSS_THREADS"
@@ -68,35 +67,32 @@ def specify_kernel(work: Path, path: str = "") -> None:
         work: Folder for the specification.
         path: Where the kernel looks for packages, and nowhere else: what is installed for editing is not seen.
     """
-    folder = work / "jupyter" / "kernels" / KERNEL
-    folder.mkdir(parents=True)
-    alone = ["-S"] if path else []  # without the files of site-packages that lead to the clone
-    command = [sys.executable, *alone, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    specification: dict[str, Any] = {"argv": command, "display_name": "Python 3", "language": "python"}
-    if path:
-        specification["env"] = {"PYTHONPATH": path}
-    (folder / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
+    options = ["-S"] if path else []  # without the files of site-packages that lead to the clone
+    command = [sys.executable, *options, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    specification = {"argv": command, "display_name": "Python 3", "language": "python"}
+    specification |= {"env": {"PYTHONPATH": path}} if path else {}
+    write_atomically(work / "jupyter" / "kernels" / KERNEL / "kernel.json", json.dumps(specification))
 
 
 def start(
+    name: str,
     notebook: cells.Notebook,
     work: Path,
     variables: Mapping[str, str],
     *,
     timeout: int | None,
     path: str = "",
-    heard: Callable[[str], None] = lambda words: None,
-    started: Callable[[subprocess.Popen[str]], None] = lambda process: None,
+    started: Callable[[subprocess.Popen[bytes]], None] = lambda process: None,
 ) -> dict[str, Any]:
     """Execute a notebook in a process of its own, in an empty folder, into ``work/out.ipynb``.
 
     Args:
+        name: Of the chapter; now and then a line tells which cell of it has begun.
         notebook: What to execute.
         work: A folder that holds nothing else.
         variables: The process's :func:`environment`.
         timeout: Seconds that a cell may take.
         path: Where the kernel looks for packages, if not where this process does (:func:`specify_kernel`).
-        heard: Is told now and then which cell has begun.
         started: Is given the process, so that somebody can end it.
 
     Returns:
@@ -106,37 +102,21 @@ def start(
     specify_kernel(work, path)
     cells.write(notebook, work / "in.ipynb")
     places = {"input": str(work / "in.ipynb"), "output": str(work / "out.ipynb"), "folder": str(work / "empty")}
-    (work / "job.json").write_text(json.dumps(places | {"timeout": timeout}), encoding="utf-8")
-    answer: dict[str, Any] = {}
-    last = time.monotonic()
-    with (work / "log").open("w+") as log:
-        command = [sys.executable, "-m", "press.run.execute", str(work / "job.json")]
-        process = subprocess.Popen(
-            command, cwd=work / "empty", env=dict(variables), stdout=subprocess.PIPE, stderr=log, text=True
-        )
+    write_atomically(work / "job.json", json.dumps(places | {"name": name, "timeout": timeout}))
+    answer, longest = work / "answer.json", START + (timeout or 0) * (len(cells.code_cells(notebook)) + 1)
+    with (work / "log").open("wb+") as log:
+        command = [sys.executable, "-m", "press.run.execute", str(work / "job.json"), str(answer)]
+        process = subprocess.Popen(command, cwd=work / "empty", env=dict(variables), stderr=log)
         started(process)
-        longest = timeout * (len(cells.code_cells(notebook)) + 1) if timeout else threading.TIMEOUT_MAX / 2
-        watch = threading.Timer(START + longest, process.kill)
-        watch.daemon = True
-        watch.start()
-        assert process.stdout is not None
-        for line in process.stdout:
-            try:
-                message = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            answer = message if isinstance(message, dict) else answer
-            if "cell" in answer and time.monotonic() - last > EVERY:
-                last = time.monotonic()
-                heard(f"cell {answer['cell']}/{answer['of']}")
-        process.wait()
-        late = not watch.is_alive()
-        watch.cancel()
+        try:
+            process.wait(longest if timeout else None)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return {"error": f"it did not end within {longest} s and was stopped"}
         log.seek(0)
-        tail = log.read().strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
-    if late:
-        return {"error": f"it did not end within {START + longest} s and was stopped"}
-    return answer if {"ok", "error"} & set(answer) else {"error": f"the runner stopped ({tail[0]})"}
+        tail = log.read().decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
+    return read_json(answer) if answer.is_file() else {"error": f"the runner stopped ({tail[0]})"}
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
@@ -150,12 +130,15 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
 
     notebook = cells.read(Path(job["input"]))
     places = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
-    at = {"cell": 0}
+    named = {index: f"cell {count}/{len(places)}" for count, index in enumerate(places, 1)}
+    where, last = "", time.monotonic()
 
-    def started(cell: Any, cell_index: int) -> None:
-        if cell_index in places:
-            at["cell"] = places.index(cell_index) + 1
-            _tell({"cell": at["cell"], "of": len(places)})
+    def begun(cell: Any, cell_index: int) -> None:
+        nonlocal where, last
+        where = named.get(cell_index, where)
+        if time.monotonic() - last > EVERY:
+            last = time.monotonic()
+            print(f"{job['name']}: {where}", flush=True)
 
     try:
         papermill.execute_notebook(
@@ -168,26 +151,18 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
             start_timeout=START,
             kernel_manager_class=PolledManager,
             record_timing=False,
-            on_cell_start=started,
+            on_cell_start=begun,
         )
-    except papermill.PapermillExecutionError as error:
-        failed = places.index(error.cell_index) + 1 if error.cell_index in places else at["cell"]
-        return {"error": f"{error.ename}: {error.evalue}", "where": f"cell {failed}/{len(places)}"}
+    except papermill.PapermillExecutionError as error:  # perhaps in what a cell calls while a later one runs
+        return {"error": f"{error.ename}: {error.evalue}", "where": named.get(error.cell_index, where)}
     except nbclient.exceptions.CellTimeoutError:
-        return {
-            "error": f"it did not finish within {job['timeout']} s (--timeout)",
-            "where": f"cell {at['cell']}/{len(places)}",
-        }
+        return {"error": f"it did not finish within {job['timeout']} s (--timeout)", "where": where}
     except nbclient.exceptions.DeadKernelError:
-        return {"error": "the kernel died, often for want of memory", "where": f"cell {at['cell']}/{len(places)}"}
-    for where, what in cells.errors(cells.read(Path(job["output"]))):
-        return {"error": what, "where": where}
+        return {"error": "the kernel died, often for want of memory", "where": where}
+    for place, what in cells.errors(cells.read(Path(job["output"]))):
+        return {"error": what, "where": place}
     return {"ok": True, "memory_mb": peak_mib(children=True)}  # of the kernel, which has ended by now
 
 
-def _tell(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)
-
-
 if __name__ == "__main__":
-    _tell(main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+    write_atomically(sys.argv[2], json.dumps(main(read_json(Path(sys.argv[1])))))

@@ -69,18 +69,15 @@ def watch_nbval() -> None:
     """Have nbval's kernels wait in short polls, and fail at once when the kernel has died."""
     from nbval.kernel import RunningKernel
 
-    whole = RunningKernel.get_message
-    if getattr(whole, "watched", False):
-        return
+    long_poll = RunningKernel.get_message
 
     def get_message(kernel: Any, stream: str, timeout: float | None = None) -> Any:
         for length in slices(timeout):
             try:
-                return whole(kernel, stream, length)
+                return long_poll(kernel, stream, length)
             except Empty:
                 if not kernel.is_alive():
                     raise RuntimeError("the kernel died while a cell was executed, often for want of memory") from None
         raise Empty
 
-    get_message.watched = True  # type: ignore[attr-defined]
     RunningKernel.get_message = get_message

@@ -17,11 +17,11 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from press import cells, stamps
 from press.check import compare, figures, tolerances
@@ -77,18 +77,6 @@ def summary(executed: cells.Notebook, stored: cells.Notebook) -> dict[str, Any]:
     return {"cells": differences, "used": round(most, 4) if isfinite(most) else None, "close": close, "idle": idle}
 
 
-@contextmanager
-def pretending(variables: Mapping[str, str]) -> Iterator[None]:
-    """Kernels that start inside the block compute as that machine would."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def measure(root: Path, names: Sequence[str], machines: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """Execute chapters as each machine would and compare; a run of the present code is not made twice.
 
@@ -103,7 +91,7 @@ def measure(root: Path, names: Sequence[str], machines: Mapping[str, Mapping[str
     result: dict[str, Any] = {path.stem: {} for path in chapters(root, names)}
     for machine, variables in machines.items():
         folder = root / "_build" / "machines" / re.sub(r"\W+", "-", machine)
-        with pretending(variables):
+        with patch.dict(os.environ, variables):
             jobs = run(root, names, jobs=1, out=folder, timeout=TIMEOUT)
         for job in jobs:
             stored = cells.read(job.source)

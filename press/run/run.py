@@ -6,7 +6,6 @@ Everything that can be refused is refused before the first kernel starts.
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from press.normalise import normalise
 from press.project import ProjectError, chapters
 from press.run import execute
 from wsss_lib.experiments.profiles import PROFILES
-from wsss_lib.files import sha256_of_text
+from wsss_lib.files import sha256_of_text, write_atomically
 
 Store = Literal["no", "outputs", "confirm"]
 
@@ -88,9 +87,9 @@ def run(
             "--in-place and --confirm are about what a chapter computes as it stands: give no -p and no other profile"
         )
     folder = out or root / "_build" / "run" / profile
-    plan = prepare(root, chapters(root, names), profile, given, folder, Path.cwd())
+    plan = prepare(root, chapters(root, names), profile, given, folder)
     for job in plan:
-        kept = freshness.record(job.target)
+        kept = freshness.read_record(job.target)
         job.about = kept.get("about", {})
         job.cached = kept.get("parts") == job.parts and (store == "no" or bool(job.about))
     due = sorted((job for job in plan if not job.cached), key=lambda job: (-job.seconds, job.name))
@@ -103,23 +102,20 @@ def run(
     if due:
         offline = PROFILES[profile].offline and not {"data", "backbone"} & set(given)
         with ThreadPoolExecutor(max(1, jobs)) as pool:
-            running: list[subprocess.Popen[str]] = []
+            running: list[subprocess.Popen[bytes]] = []
             work = [pool.submit(_execute, job, root, limit, profile, offline, store, tell, running) for job in due]
             try:
                 for future in work:
                     future.result()
             except BaseException:
-                for future in work:
-                    future.cancel()
-                for process in list(running):
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in running:
                     process.terminate()
                 raise
     return plan
 
 
-def prepare(
-    root: Path, paths: Sequence[Path], profile: str, given: Mapping[str, str], folder: Path, typed_in: Path
-) -> list[Job]:
+def prepare(root: Path, paths: Sequence[Path], profile: str, given: Mapping[str, str], folder: Path) -> list[Job]:
     """Check every chapter's parameters and compute the keys; nothing runs."""
     known = stamps.read(root)
     plain = profile == "book" and not given
@@ -127,10 +123,12 @@ def prepare(
     for path in paths:
         notebook = cells.read(path)
         shown = parameters.resolve(notebook, path.stem, {"profile": profile, **given})
-        values = parameters.absolute(shown, typed_in)
+        values = parameters.absolute(shown, Path.cwd())
         parts = freshness.made_of(root, notebook, values)
         if (PROFILES[profile].keeps or "data" in given) and "out_dir" not in given:
-            values["out_dir"] = str(checkpoints(root, path.stem, profile, parts))
+            # The same run finds its checkpoints when its command is typed again; one of other code begins anew.
+            digest = sha256_of_text(json.dumps(sorted(parts.items())))[:8]
+            values["out_dir"] = str(root / "runs" / f"{path.stem}-{profile}-{digest}")
         executed = parameters.inject(notebook, path.stem, values)
         job = Job(
             name=path.stem,
@@ -145,27 +143,18 @@ def prepare(
     return result
 
 
-def checkpoints(root: Path, name: str, profile: str, parts: Mapping[str, str]) -> Path:
-    """Where a chapter's checkpoints go unless the reader names a folder.
-
-    The same for the same run, so that one that was killed goes on when the command is typed again; and one of other
-    code, or with other parameters, begins anew.
-    """
-    return root / "runs" / f"{name}-{profile}-{sha256_of_text(json.dumps(sorted(parts.items())))[:8]}"
-
-
 def carry_over(source: cells.Notebook, executed: cells.Notebook) -> cells.Notebook:
     """The source's cells with the executed notebook's outputs: how changed prose is taken over without running.
 
     Raises:
         ValueError: The code differs (comments and the parameters cell apart); the outputs belong to another notebook.
     """
-    here, there = cells.code_cells(source), cells.code_cells(exercises.without_trials(executed))
-    codes = [[cells.code(c) for c in side if "parameters" not in cells.tags(c)] for side in (here, there)]
-    if codes[0] != codes[1] or len(here) != len(there):
+    mine, theirs = cells.code_cells(source), cells.code_cells(exercises.without_trials(executed))
+    codes = [[cells.code(c) for c in side if "parameters" not in cells.tags(c)] for side in (mine, theirs)]
+    if codes[0] != codes[1] or len(mine) != len(theirs):
         raise ValueError("the code was edited while it ran, and its outputs no longer belong to it: run it again")
-    for mine, theirs in zip(here, there, strict=True):
-        mine.outputs, mine.execution_count = theirs.outputs, theirs.execution_count
+    for cell, computed in zip(mine, theirs, strict=True):
+        cell.outputs, cell.execution_count = computed.outputs, computed.execution_count
     return source
 
 
@@ -177,35 +166,27 @@ def _execute(
     offline: bool,
     store: Store,
     tell: Callable[[str], None],
-    running: list[subprocess.Popen[str]],
+    running: list[subprocess.Popen[bytes]],
 ) -> None:
     began = time.monotonic()
     one_thread = PROFILES[profile].offline
     tell(f"{job.name}: started")
     with tempfile.TemporaryDirectory(prefix="wsss-run-", ignore_cleanup_errors=True) as name:
         work = Path(name).resolve()
-        answer = execute.start(
-            job.executed,
-            work,
-            execute.environment(work, root / "_build" / "cache", one_thread=one_thread, offline=offline),
-            timeout=limit,
-            heard=lambda words: tell(f"{job.name}: {words}"),
-            started=running.append,
-        )
+        environment = execute.environment(work, root / "_build" / "cache", one_thread=one_thread, offline=offline)
+        answer = execute.start(job.name, job.executed, work, environment, timeout=limit, started=running.append)
         seconds = time.monotonic() - began
         if answer.get("ok"):
             result = cells.read(work / "out.ipynb")
-            job.about = stamps.about(result, profile, seconds, answer["memory_mb"], one_thread)
+            job.about = stamps.about(profile, seconds, answer["memory_mb"], one_thread)
             finish(job, result, store, hidden(root, work))
             tell(job.failure or f"{job.name}: done in {seconds:.0f} s")
             return
         failed = job.target.with_suffix(".failed.ipynb")
         if (work / "out.ipynb").is_file():
-            failed.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(work / "out.ipynb", failed)
+            write_atomically(failed, (work / "out.ipynb").read_bytes())
         where = f" in {answer['where']}" if answer.get("where") else ""
-        shown = failed.relative_to(root) if failed.is_relative_to(root) else failed
-        job.failure = f"{job.name} failed{where}: {answer['error']}; its outputs are in {shown}"
+        job.failure = f"{job.name} failed{where}: {answer['error']}; its outputs are in {failed}"
         tell(job.failure)
 
 
@@ -219,7 +200,7 @@ def finish(job: Job, executed: cells.Notebook, store: Store, hidden: Sequence[st
     result = normalise(carry_over(job.shown, executed), hidden)
     cells.write(result, job.target)
     job.target.with_suffix(".failed.ipynb").unlink(missing_ok=True)
-    freshness.keep(job.target, job.parts, job.about)
+    freshness.write_record(job.target, job.parts, job.about)
     if store == "no":
         return
     stored = cells.read(job.source)

@@ -27,6 +27,7 @@ from press.run import execute, run
 from press.run.kernels import START, watch_nbval
 from press.watch import watched
 from wsss_lib.cli.common import stop_cleanly
+from wsss_lib.files import write_atomically
 
 CELL_TIMEOUT = 300
 COMMAND = f"""\
@@ -49,9 +50,8 @@ def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2) -> int:
     """
     stage = root / "_build" / "nbval"
     shutil.rmtree(stage, ignore_errors=True)
-    stage.mkdir(parents=True)
-    (stage / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    plan = run.prepare(root, chapters(root, names), "book", {}, root / "_build" / "run" / "book", root)
+    write_atomically(stage / "pytest.ini", "[pytest]\n")
+    plan = run.prepare(root, chapters(root, names), "book", {}, root / "_build" / "run" / "book")
     due = [job for job in plan if disagreement(job.target, job.parts, cells.read(job.source))]
     due.sort(key=lambda job: (-job.seconds, job.name))
     for job in plan:
@@ -60,7 +60,6 @@ def main(root: Path, names: Sequence[str] = (), *, jobs: int = 2) -> int:
     if not due:
         return 0
     for job in due:
-        (stage / job.name).mkdir()
         cells.write(job.executed, stage / job.name / job.source.name)
     command = [sys.executable, *COMMAND.split(), *(["-n", str(jobs), "--dist", "loadscope"] if jobs > 1 else [])]
     command += [f"{job.name}/{job.source.name}" for job in due]

@@ -1,4 +1,4 @@
-"""Does a chapter run away from the clone? ``python -m press.run.without_clone [CHAPTER …] [--all]``.
+"""Does a chapter run away from the clone? ``python -m press.run.without_clone [CHAPTER …]``.
 
 A reader on Colab has the notebook and the installed package, nothing else. Here the wheel is built and unpacked; the
 chapter then runs in an empty folder, in the profile ``smoke``, with the wheel and this environment's other packages on
@@ -7,7 +7,6 @@ its path, but not the clone.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -23,8 +22,6 @@ from press.run import execute
 from press.watch import watched
 from wsss_lib.cli.common import stop_cleanly
 
-CHAPTER = "00"
-"""The one that ``make test`` runs alone: it draws, trains, reads recorded results and shows figures."""
 TIMEOUT = 300
 """Seconds that a cell may take, and a build."""
 
@@ -35,8 +32,7 @@ def build(root: Path, folder: Path) -> Path:
     Raises:
         ProjectError: uv is absent or the build fails.
     """
-    local = root / ".tools" / "bin" / "uv"
-    uv = str(local) if local.is_file() else shutil.which("uv")
+    uv = shutil.which("uv", path=os.pathsep.join([str(root / ".tools" / "bin"), os.environ.get("PATH", "")]))
     if uv is None:
         raise ProjectError("uv is not here, so no wheel can be built: run `make env` first")
     command = [uv, "build", "--wheel", "--quiet", "--out-dir", str(folder), str(root)]
@@ -54,39 +50,32 @@ def install(wheel: Path, folder: Path) -> str:
     return os.pathsep.join([str(folder), sysconfig.get_path("purelib")])
 
 
-def run(packages: str, path: Path, work: Path, *, profile: str = "smoke") -> str:
+def run(packages: str, path: Path, work: Path) -> str:
     """Execute one chapter with these packages in an empty folder; what failed, or nothing."""
-    notebook = parameters.inject(cells.read(path), path.stem, {"profile": profile})
+    notebook = parameters.inject(cells.read(path), path.stem, {"profile": "smoke"})
     environment = execute.environment(work, work / "cache", one_thread=True, offline=True)
-    answer = execute.start(notebook, work, environment, timeout=TIMEOUT, path=packages)
+    answer = execute.start(path.stem, notebook, work, environment, timeout=TIMEOUT, path=packages)
     return "" if answer.get("ok") else f"{answer.get('where', 'before its first cell')}: {answer['error']}"
 
 
-def main(root: Path, names: Sequence[str], *, profile: str = "smoke") -> int:
-    """Run chapters alone, one after the other; 0 if each gets to its end."""
+def main(root: Path, names: Sequence[str]) -> int:
+    """Run chapters alone, all or those named, one after the other; 0 if each gets to its end."""
     failed = 0
     with tempfile.TemporaryDirectory(prefix="wsss-alone-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
         packages = install(build(root, folder), folder / "environment")
         for path in chapters(root, names):
-            what = run(packages, path, folder / path.stem, profile=profile)
+            what = run(packages, path, folder / path.stem)
             remedy = "import what it needs from wsss_lib, or ship the file with the package (pyproject.toml)"
-            print(
-                f"{path.stem}: {f'fails without the clone in {what}: {remedy}' if what else 'runs alone'}", flush=True
-            )
+            words = f"fails without the clone in {what}: {remedy}" if what else "runs alone"
+            print(f"{path.stem}: {words}", flush=True)
             failed += bool(what)
     return int(failed > 0)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("chapters", nargs="*", help=f"names or numbers (default: {CHAPTER})")
-    parser.add_argument("--all", action="store_true", help="every chapter")
-    parser.add_argument("--profile", default="smoke", help="how much to do (default: smoke)")
-    options = parser.parse_args()
     stop_cleanly()
-    wanted = [] if options.all else options.chapters or [CHAPTER]
     try:
-        sys.exit(main(find_root(), wanted, profile=options.profile))
+        raise SystemExit(main(find_root(), sys.argv[1:]))
     except ProjectError as error:
-        sys.exit(str(error))
+        raise SystemExit(str(error)) from error

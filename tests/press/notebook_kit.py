@@ -65,6 +65,6 @@ def put(root: Path, name: str, *codes: object, **options: object) -> Path:
     return path
 
 
-def told(problems: Iterable[object]) -> str:
+def as_text(problems: Iterable[object]) -> str:
     """What checks say, a line a problem."""
     return "\n".join(map(str, problems))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from notebook_kit import executed, lay, notebook, put, told
+from notebook_kit import as_text, executed, lay, notebook, put
 
 from press import cells, freshness
 from press.chapter import Chapter
@@ -135,18 +135,18 @@ def test_a_run_on_local_data_is_repeated_when_the_data_change(clone, tmp_path):
 
 def test_a_damaged_record_is_no_record(tmp_path):
     target = tmp_path / "01_cam.ipynb"
-    assert freshness.record(target) == {}
+    assert freshness.read_record(target) == {}
     target.write_text("{}")
     for text in ("", "[]", "{", "null"):
         (tmp_path / "01_cam.json").write_text(text)
-        assert freshness.record(target) == {}
-    freshness.keep(target, {"cells": "1"})
-    assert freshness.record(target) == {"parts": {"cells": "1"}, "about": {}}
+        assert freshness.read_record(target) == {}
+    freshness.write_record(target, {"cells": "1"})
+    assert freshness.read_record(target) == {"parts": {"cells": "1"}, "about": {}}
 
 
 def problems(clone: Path) -> str:
     path = clone / "book" / "chapters" / "01_cam.ipynb"
-    return told(fresh(Chapter(path, cells.read(path))))
+    return as_text(fresh(Chapter(path, cells.read(path))))
 
 
 def stored(clone: Path, code: str, text: str) -> None:

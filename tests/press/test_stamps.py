@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from notebook_kit import executed, put, told
+from notebook_kit import as_text, executed, put
 
 from press import cells, freshness, stamps
 from press.chapter import Chapter
@@ -34,7 +34,7 @@ def clone(clone: Path):
 
 def problems(clone: Path) -> str:
     path = clone / "book" / "chapters" / "01_cam.ipynb"
-    return told(stamps.stamped(Chapter(path, cells.read(path))))
+    return as_text(stamps.stamped(Chapter(path, cells.read(path))))
 
 
 def edit(path: Path, old: str, new: str) -> None:

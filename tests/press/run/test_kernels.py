@@ -42,6 +42,7 @@ def run_deaf(work: Path, mode: str, timeout: int) -> dict[str, object]:
     execute.specify_kernel(work)
     cells.write(notebook("01_cam", "print(1)", begin=False, parameters=None), work / "in.ipynb")
     job = {"input": str(work / "in.ipynb"), "output": str(work / "out.ipynb"), "folder": str(work / "empty")}
+    job["name"] = "01_cam"
     (work / "job.json").write_text(json.dumps(job | {"timeout": timeout}))
     environment = execute.environment(work, work / "cache", one_thread=True, offline=True)
     command = [sys.executable, "-c", DEAF, str(work / "job.json"), mode]

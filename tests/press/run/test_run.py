@@ -45,16 +45,16 @@ def ran(tmp_path_factory):
     put(root, "03_callback", BOOM, begin=False)
     put(root, "05_button", PRESSED, "print('never')", begin=False)
     put(root, "04_slow", "import time\ntime.sleep(60)", begin=False)
-    told: list[str] = []
+    lines: list[str] = []
     old = dict(os.environ)
     os.environ.update(PYTHONPATH="/nowhere", MPLBACKEND="svg")
     try:
-        jobs = run(root, ["1", "2", "3", "5"], given={"seed": "3"}, tell=told.append)
-        jobs += run(root, ["slow"], tell=told.append, timeout=1)
+        jobs = run(root, ["1", "2", "3", "5"], given={"seed": "3"}, tell=lines.append)
+        jobs += run(root, ["slow"], tell=lines.append, timeout=1)
     finally:
         os.environ.clear()
         os.environ.update(old)
-    return root, {job.name: job for job in jobs}, told
+    return root, {job.name: job for job in jobs}, lines
 
 
 def texts(path: Path) -> list[str]:
@@ -96,9 +96,9 @@ def test_what_is_written_is_normalised(ran):
 
 
 def test_an_exception_fails_the_chapter_and_says_where(ran):
-    root, jobs, told = ran
+    root, jobs, lines = ran
     assert "02_exception failed in cell 3/4: KeyError: 'lost'" in jobs["02_exception"].failure
-    assert jobs["02_exception"].failure in told
+    assert jobs["02_exception"].failure in lines
     failed = root / "_build/run/book/02_exception.failed.ipynb"
     assert texts(failed)[1] == "1\n"
     assert not (root / "_build/run/book/02_exception.ipynb").exists()
@@ -236,11 +236,12 @@ def test_a_run_that_was_killed_goes_on_when_the_command_is_typed_again(clone):
     assert len(list((clone / "runs").glob("01_long-colab-*"))) == len(list((clone / "runs").iterdir())) == 1
 
 
-def test_other_parameters_and_named_folders_are_places_of_their_own(clone, tmp_path):
+def test_other_parameters_and_named_folders_are_places_of_their_own(clone, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (path,) = [put(clone, "01_long", "x = 1")]
 
     def folder(profile, given=None):
-        (job,) = prepare(clone, [path], profile, given or {}, clone / "out", tmp_path)
+        (job,) = prepare(clone, [path], profile, given or {}, clone / "out")
         return parameters.declared(job.executed, job.name)["out_dir"]
 
     assert folder("colab") == folder("colab")

@@ -44,17 +44,17 @@ assert profile == "smoke"
 )
 def test_a_chapter_that_needs_the_clone_fails_alone(packages, clone, tmp_path, code, what):
     path = put(clone, "01_cam", code, begin=False)
-    told = without_clone.run(packages, path, tmp_path / "work")
-    assert (what in told) if what else told == ""
-    assert told.startswith("cell 2/2: ") or not what
+    failure = without_clone.run(packages, path, tmp_path / "work")
+    assert (what in failure) if what else failure == ""
+    assert failure.startswith("cell 2/2: ") or not what
 
 
 def test_the_verdict_names_the_remedy(clone, monkeypatch, capsys):
     put(clone, "01_cam", "x = 1", begin=False)
     monkeypatch.setattr(without_clone, "build", lambda root, folder: folder / "a.whl")
     monkeypatch.setattr(without_clone, "install", lambda wheel, folder: "")
-    for told, code in (("cell 1/2: X", 1), ("", 0)):
-        monkeypatch.setattr(without_clone, "run", lambda *a, told=told, **k: told)
+    for failure, code in (("cell 1/2: X", 1), ("", 0)):
+        monkeypatch.setattr(without_clone, "run", lambda *a, failure=failure, **k: failure)
         assert without_clone.main(clone, []) == code
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("01_cam: fails without the clone in cell 1/2: X: import what it needs from wsss_lib")
