@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
 
 from press import syntax
 from wsss_lib.files import write_atomically
@@ -21,7 +21,7 @@ Notebook = Any
 
 MAX_BYTES = 100_000_000
 """A notebook beyond this size is not opened: it holds something else than a chapter."""
-OURS: dict[str, tuple[type, ...]] = {"mirror": (str, list), "derives": (str, list), "wrong": (list,)}
+OURS: dict[str, tuple[type, ...]] = {"mirror": (str, list), "derives": (str, list), "wrong": (list,), "right": (list,)}
 """Cell metadata of this project that hold texts, and their types."""
 
 
@@ -54,22 +54,21 @@ def _fault(data: Any) -> str:
     """What keeps data from being a notebook; empty where nothing does. Ids may be absent: normalising gives them."""
     if not isinstance(data, dict):
         return f"it holds a {type(data).__name__}, expected an object with cells"
-    if data.get("nbformat") != 4 or not isinstance(data.get("nbformat_minor"), int):
+    if data.get("nbformat") != 4:
         return f"its format is {data.get('nbformat')!r}, expected 4"
     if not isinstance(data.get("cells"), list) or not all(isinstance(cell, dict) for cell in data["cells"]):
         return "its cells are no list of objects"
     bare = [{name: value for name, value in cell.items() if name != "id"} for cell in data["cells"]]
-    for place, cell in enumerate(data["cells"], 1):
-        if not isinstance(cell.get("id", ""), str) or not isinstance(cell.get("cell_type"), str):
-            return f"cell {place} has no proper id or cell_type"
     try:
         nbformat.validate({**data, "cells": bare, "nbformat_minor": 4}, version=4, version_minor=4)
         json.dumps(data, ensure_ascii=False).encode()
-    except nbformat.ValidationError as error:
+    except (nbformat.ValidationError, TypeError) as error:  # nbformat stumbles over a cell_type that is no text
         return " ".join(str(error).split())[:200]
     except UnicodeEncodeError:
         return "it holds half a character (a lone surrogate)"
     for place, cell in enumerate(data["cells"], 1):
+        if not isinstance(cell.get("id", ""), str):
+            return f"cell {place} has the id {cell['id']!r}, expected text"
         for name, types in OURS.items():
             value = cell["metadata"].get(name, "" if str in types else [])
             if not isinstance(value, types) or not all(isinstance(part, str) for part in value):
@@ -111,24 +110,24 @@ def label(notebook: Notebook, cell: Any) -> str:
 
 
 def python(source: str) -> str:
-    """A cell's source with IPython's magics blanked, so that Python can parse it; line numbers stay."""
-    if source.lstrip().startswith("%%"):
-        return ""
-    return re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", source)
+    """A cell's source as Python: magics and commands of the shell become calls, as in the kernel."""
+    return TransformerManager().transform_cell(source)
 
 
-def parse(source: str) -> ast.Module | None:
-    """The cell's syntax tree, or None where it is not Python (the kernel will say so)."""
+def parse(source: str) -> ast.Module:
+    """The cell's syntax tree; an empty one where it is not Python: the style check and the kernel say so."""
     try:
         return ast.parse(python(source))
     except SyntaxError:
-        return None
+        return ast.Module([], [])
 
 
 def code(cell: Any) -> str:
-    """What the cell's code does, without comments; the source where it holds magics, which no syntax tree shows."""
-    plain = parse(cell.source) is not None and python(cell.source) == cell.source
-    return syntax.code(cell.source) if plain else str(cell.source).strip("\n")
+    """What the cell's code does, without comments; the source where it is not Python."""
+    try:
+        return syntax.code(python(cell.source))
+    except SyntaxError:
+        return str(cell.source)
 
 
 def errors(notebook: Notebook) -> Iterator[tuple[str, str]]:

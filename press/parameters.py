@@ -8,7 +8,9 @@ from __future__ import annotations
 import ast
 import copy
 import difflib
-from collections.abc import Mapping, Sequence
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +49,12 @@ def declared(notebook: cells.Notebook, name: str) -> dict[str, Any]:
     Raises:
         ParameterError: No such cell, or it holds more than ``name = literal`` lines.
     """
-    tree = cells.parse(cell(notebook, name).source)
     defaults = {}
-    for statement in tree.body if tree else [None]:
-        target, value = _assignment(statement)
-        if target is None:
-            raise ParameterError(f"{name}: the parameters cell may hold `name = literal` lines only: move the rest out")
+    for key, value in _assignments(notebook, name):
         try:
-            defaults[target] = ast.literal_eval(value)
+            defaults[key] = ast.literal_eval(value)
         except ValueError as error:
-            raise ParameterError(f"{name}: the default of {target!r} is not a literal: write it out") from error
+            raise ParameterError(f"{name}: the default of {key!r} is not a literal: write it out") from error
     return defaults
 
 
@@ -94,17 +92,15 @@ def inject(notebook: cells.Notebook, name: str, values: Mapping[str, Any]) -> ce
     if unknown:
         raise ParameterError(f"{name} has no parameter {', '.join(sorted(unknown))}: see its parameters cell")
     result = copy.deepcopy(notebook)
-    target = cell(result, name)
-    lines = target.source.encode().splitlines(keepends=True)
-    starts = [sum(map(len, lines[:i])) for i in range(len(lines))]
-    text = target.source.encode()
-    for statement in reversed(ast.parse(target.source).body):  # from the end, so that earlier offsets stay right
-        key, value = _assignment(statement)
+    text = cell(result, name).source.encode()
+    starts = [0, *itertools.accumulate(map(len, text.splitlines(keepends=True)))]
+    for key, value in reversed(list(_assignments(result, name))):  # from the end, so that earlier offsets stay right
         if key in values:
+            new = json.dumps(values[key], ensure_ascii=False) if isinstance(values[key], str) else repr(values[key])
             begin = starts[value.lineno - 1] + value.col_offset
             end = starts[value.end_lineno - 1] + value.end_col_offset
-            text = text[:begin] + _literal(values[key]).encode() + text[end:]
-    target.source = text.decode()
+            text = text[:begin] + new.encode() + text[end:]
+    cell(result, name).source = text.decode()
     return result
 
 
@@ -141,13 +137,17 @@ def from_arguments(items: Sequence[str]) -> dict[str, str]:
     return given
 
 
-def _assignment(statement: ast.stmt | None) -> tuple[Any, Any]:
-    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-        target = statement.targets[0]
-        return (target.id, statement.value) if isinstance(target, ast.Name) else (None, None)
-    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
-        return statement.target.id, statement.value
-    return None, None
+def _assignments(notebook: cells.Notebook, name: str) -> Iterator[tuple[str, Any]]:
+    """Names and the expressions that are assigned to them."""
+    for statement in cells.parse(cell(notebook, name).source).body or [None]:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=key)], value=value):
+                yield key, value
+            case ast.AnnAssign(target=ast.Name(id=key), value=ast.expr() as value):
+                yield key, value
+            case _:
+                remedy = "move the rest out"
+                raise ParameterError(f"{name}: the parameters cell may hold `name = literal` lines only: {remedy}")
 
 
 def _convert(name: str, key: str, text: str, default: Any) -> Any:
@@ -163,9 +163,3 @@ def _convert(name: str, key: str, text: str, default: Any) -> Any:
             f"{name}: {key}={text:.80} is not of type int, which its default {default!r} has: "
             f"give a value like -p {key}={default}"
         ) from error
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, str) and '"' not in value and "\\" not in value and value.isprintable():
-        return f'"{value}"'
-    return repr(value)

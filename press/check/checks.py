@@ -105,10 +105,6 @@ def alt_text(chapter: Chapter) -> Iterator[Problem]:
             for alt in (markup.attribute(tag, "alt") or "" for tag in markup.tags(html, "img")):
                 if not is_description(alt):
                     yield chapter.problem(cell, f"has an <img> whose alt is {alt!r}: describe what it shows")
-            if _unnamed_drawing(html):
-                yield chapter.problem(
-                    cell, "has an <svg> without a name: give it role=img and aria-label, or a <title>"
-                )
 
 
 def is_description(alt: str) -> bool:
@@ -161,13 +157,6 @@ def cell_length(chapter: Chapter) -> Iterator[Problem]:
             yield chapter.problem(cell, f"has {lines} lines, expected at most {MAX_LINES}: split it")
 
 
-def python_parses(chapter: Chapter) -> Iterator[Problem]:
-    """Every code cell is Python, so that the checks above see all of it."""
-    for cell in chapter.code:
-        if cells.parse(cell.source) is None:
-            yield chapter.problem(cell, "is not valid Python: mend it")
-
-
 def fix(chapter: Chapter) -> bool:
     """Put the bootstrap cell in place and normalise the file; returns whether anything changed."""
     notebook = chapter.notebook
@@ -194,11 +183,6 @@ def _output_text(cell: Any) -> str:
     return "\n".join(parts)
 
 
-def _unnamed_drawing(html: str) -> bool:
-    drawings = re.findall(r"<svg\b[^<>]*>(?:\s*<title\b[^<>]*>[^<]+)?", html)
-    return any(not re.search(r"aria-label|aria-hidden|<title", drawing) for drawing in drawings)
-
-
 CHECKS: Sequence[Check] = (
     normalised,
     executed,
@@ -210,6 +194,5 @@ CHECKS: Sequence[Check] = (
     places_and_times,
     controls,
     cell_length,
-    python_parses,
 )
 """The checks of one chapter's form; :mod:`press.check.drift` adds those of its code."""

@@ -1,4 +1,4 @@
-"""Is a stored chapter whole: no parameter overruled, nothing that only a click would run, nothing lost or unheard?
+"""Is a stored chapter whole: no parameter overruled, nothing that only a click would run, nothing made and lost?
 
 papermill passes a notebook whose later cell overwrites the parameter that was given, and every runner a button's
 callback that nobody has pressed.
@@ -29,10 +29,9 @@ SHOWN |= {"curtain", "flow", "predict", "steps", "threshold"}
 def parameters_kept(chapter: Chapter) -> Iterator[Problem]:
     """No later cell overwrites a parameter, which would make `wsss run -p` do nothing."""
     for cell in chapter.code:
-        tree = cells.parse(cell.source)
-        if tree is None or "parameters" in cells.tags(cell):
+        if "parameters" in cells.tags(cell):
             continue
-        bound = {name for statement in tree.body for name in _replaced(statement)}
+        bound = {name for statement in cells.parse(cell.source).body for name in _replaced(statement)}
         for name in sorted(bound & set(parameters.NAMES)):
             message = f"overwrites the parameter {name}, so that `wsss run -p {name}=…` would change nothing"
             yield chapter.problem(cell, f"{message}: choose another name")
@@ -41,8 +40,7 @@ def parameters_kept(chapter: Chapter) -> Iterator[Problem]:
 def callbacks_called(chapter: Chapter) -> Iterator[Problem]:
     """No control whose function only a click would call: no test clicks."""
     for cell in chapter.code:
-        tree = cells.parse(cell.source)
-        for name in sorted({_last(node) for node in ast.walk(tree)} & DEFERRED) if tree else ():
+        for name in sorted({_last(node) for node in ast.walk(cells.parse(cell.source))} & DEFERRED):
             remedy = "take a control of wsss_lib.explore, which is drawn in every position"
             yield chapter.problem(cell, f"gives a function to {name}, which no test calls: {remedy}")
 
@@ -51,29 +49,17 @@ def results_shown(chapter: Chapter) -> Iterator[Problem]:
     """No table or control is made and dropped: Jupyter shows the last expression of a cell, and no other."""
     for cell in chapter.code:
         tree = cells.parse(cell.source)
-        lone = [node for node in ast.walk(tree) if isinstance(node, ast.Expr)] if tree else []
-        for node in lone:
+        for node in (node for node in ast.walk(tree) if isinstance(node, ast.Expr)):
             name = _last(node.value.func) if isinstance(node.value, ast.Call) else ""
             if name in SHOWN and node is not tree.body[-1]:
                 message = f"drops what {name} returns (line {node.lineno})"
                 yield chapter.problem(cell, f"{message}: make it the last line of a cell")
 
 
-def errors_heard(chapter: Chapter) -> Iterator[Problem]:
-    """No cell catches every error and says nothing, which no run would notice."""
-    for cell in chapter.code:
-        tree = cells.parse(cell.source)
-        for node in ast.walk(tree) if tree else ():
-            if isinstance(node, ast.ExceptHandler) and _deaf(node):
-                message = f"catches every error and drops it (line {node.lineno})"
-                yield chapter.problem(cell, f"{message}: name the error that may come, or print it")
-
-
 def stands_alone(chapter: Chapter) -> Iterator[Problem]:
     """A reader has the package: no module that its installation does not bring."""
     for cell in chapter.code:
-        tree = cells.parse(cell.source)
-        for name in sorted(_imported(tree) - _installed()) if tree else ():
+        for name in sorted(_imported(cells.parse(cell.source)) - _installed()):
             message = f"imports {name}, which a reader who installs wsss-lib may not have"
             yield chapter.problem(
                 cell, f"{message}: import it from wsss_lib, or add it to dependencies in pyproject.toml"
@@ -100,16 +86,6 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _deaf(handler: ast.ExceptHandler) -> bool:
-    every = handler.type is None or _last(handler.type) in ("Exception", "BaseException", "AssertionError")
-    said = any(isinstance(node, (ast.Call, ast.Raise)) for part in handler.body for node in ast.walk(part))
-    return every and not said and not (handler.name and _mentions(handler.body, handler.name))
-
-
-def _mentions(body: list[ast.stmt], name: str) -> bool:
-    return any(isinstance(node, ast.Name) and node.id == name for part in body for node in ast.walk(part))
-
-
 def _replaced(statement: ast.stmt) -> Iterator[str]:
     """Names that a statement binds in the chapter itself and does not also read, as ``data = list(data)`` does."""
     try:
@@ -125,4 +101,4 @@ def _last(node: Any) -> str:
     return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
 
 
-CHECKS = (parameters_kept, callbacks_called, results_shown, errors_heard, stands_alone)
+CHECKS = (parameters_kept, callbacks_called, results_shown, stands_alone)

@@ -42,8 +42,8 @@ def mirrors(chapter: Chapter) -> Iterator[Problem]:
                 yield chapter.problem(cell, f"declares mirror {name} but does not define {theirs.name}: define it")
             elif _bare(mine) != _bare(theirs):
                 lines = zip_longest(_bare(mine), _bare(theirs), fillvalue="nothing")
-                here, there = next((a.strip()[:60], b.strip()[:60]) for a, b in lines if a != b)
-                message = f"{theirs.name} is no longer the code of {name} (here `{here}`, there `{there}`)"
+                ours, library = next((a.strip()[:60], b.strip()[:60]) for a, b in lines if a != b)
+                message = f"{theirs.name} is no longer the code of {name} (here `{ours}`, there `{library}`)"
                 yield chapter.problem(cell, f"{message}: copy the library's code, or declare `derives` and assert")
 
 
@@ -54,12 +54,12 @@ def derivations(chapter: Chapter) -> Iterator[Problem]:
             if find(name) is None:
                 yield chapter.problem(cell, f"derives {name}, which the library does not have: correct the name")
                 continue
-            own = {d.name for d in definitions(cell)}
-            if not own:
+            mine = {d.name for d in definitions(cell)}
+            if not mine:
                 yield chapter.problem(cell, f"declares derives {name} but defines nothing: move the declaration")
                 continue
-            if not any(proves(later, own, _known_as(chapter, name)) for later in chapter.code[place + 1 :]):
-                message = f"derives {name}, but no later cell asserts that {' or '.join(sorted(own))} equals it"
+            if not any(proves(later, mine, _known_as(chapter, name)) for later in chapter.code[place + 1 :]):
+                message = f"derives {name}, but no later cell asserts that {' or '.join(sorted(mine))} equals it"
                 yield chapter.problem(cell, f"{message}: run both on the same input and assert equality")
 
 
@@ -103,13 +103,12 @@ def find(name: str) -> Definition | None:
     return node if its_own and isinstance(node, Definition) else None
 
 
-def proves(cell: Any, own: set[str], theirs: set[str]) -> bool:
+def proves(cell: Any, mine: set[str], theirs: set[str]) -> bool:
     """Whether an assertion of the cell mentions the reader's version and the library's, directly or by variables.
 
     One that speaks of shapes does not count: equal shapes prove nothing.
     """
-    tree = cells.parse(cell.source)
-    nodes = list(ast.walk(tree)) if tree else []
+    nodes = list(ast.walk(cells.parse(cell.source)))
     made: dict[str, set[str]] = {}
     for node in nodes:
         if isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.For)):
@@ -123,7 +122,7 @@ def proves(cell: Any, own: set[str], theirs: set[str]) -> bool:
             only_shapes = "shape" in words
             while more := {word for name in words & made.keys() for word in made[name]} - words:
                 words |= more
-            if own & words and (theirs - made.keys()) & words and not only_shapes:
+            if mine & words and (theirs - made.keys()) & words and not only_shapes:
                 return True
     return False
 
@@ -148,8 +147,7 @@ def _functions(cell: Any) -> Iterator[str]:
 
 def _own_scope(cell: Any) -> Iterator[ast.AST]:
     """A cell's nodes in order, but for the insides of functions and classes."""
-    tree = cells.parse(cell.source)
-    queue: list[ast.AST] = [tree] if tree else []
+    queue: list[ast.AST] = [cells.parse(cell.source)]
     while queue:
         node = queue.pop(0)
         yield node

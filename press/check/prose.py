@@ -80,10 +80,9 @@ def sentences(source: str) -> list[str]:
 
     A computed part of a text stands as a letter.
     """
-    tree = cells.parse(source)
     passed: set[int] = set()
     texts = []
-    for node in ast.walk(tree) if tree else ():  # breadth first: a whole text before its parts
+    for node in ast.walk(cells.parse(source)):  # breadth first: a whole text before its parts
         if isinstance(node, (ast.Assert, ast.Raise)) or (isinstance(node, ast.Expr) and _text(node.value)):
             passed |= {id(inner) for inner in ast.walk(node)}
         elif isinstance(node, ast.expr) and id(node) not in passed and (text := _text(node)):

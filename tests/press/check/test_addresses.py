@@ -1,6 +1,6 @@
 import nbformat
 import pytest
-from notebook_kit import notebook, told
+from notebook_kit import as_text, notebook
 
 from press.chapter import Chapter
 from press.check import addresses
@@ -43,16 +43,16 @@ def problems(tmp_path, text: str, where: str) -> str:
         made.cells[-1].outputs = [nbformat.v4.new_output("display_data", {"text/html": text})]
     else:
         made.cells.append(nbformat.v4.new_markdown_cell(text))
-    return told(addresses.hosts(Chapter(tmp_path / "01_cam.ipynb", made)))
+    return as_text(addresses.hosts(Chapter(tmp_path / "01_cam.ipynb", made)))
 
 
 @pytest.mark.parametrize("where", ["output", "prose"])
 @pytest.mark.parametrize("text", FETCHED)
 def test_what_a_page_needs_from_addresses_is_found(tmp_path, text, where):
-    told = problems(tmp_path, text, where)
-    assert "cdn.example.org" in told
-    assert "put the file into book/assets" in told
-    assert told.count("\n") == 0
+    said = problems(tmp_path, text, where)
+    assert "cdn.example.org" in said
+    assert "put the file into book/assets" in said
+    assert said.count("\n") == 0
 
 
 @pytest.mark.parametrize("where", ["output", "prose"])

@@ -2,7 +2,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import nbformat
 import pytest
-from notebook_kit import PARAMETERS, executed, notebook, put, told
+from notebook_kit import PARAMETERS, as_text, executed, notebook, put
 
 from press import cells, first_cell
 from press.chapter import Chapter
@@ -34,7 +34,7 @@ def chapter(tmp_path):
 
 
 def messages(one, chapter) -> str:
-    return told(one(chapter))
+    return as_text(one(chapter))
 
 
 def printed(text):
@@ -188,16 +188,16 @@ def test_a_time_is_found_unless_nbval_ignores_the_cell(chapter, text):
 
 
 def test_a_path_and_a_time_are_found_in_html_too(chapter):
-    def told(html: str) -> str:
+    def verdict(html: str) -> str:
         return messages(checks.places_and_times, chapter(outputs=[v4.new_output("display_data", {"text/html": html})]))
 
     home = PurePosixPath("/", "home", "x")
-    assert "a path of this machine" in told(f"<td>{home}</td>")
-    assert "a path of this machine" in told(f"<a href='{home.as_uri()}'>x</a>")
-    assert "differs at each run" in told("<td>12</td><td>2026-11-21</td>")
+    assert "a path of this machine" in verdict(f"<td>{home}</td>")
+    assert "a path of this machine" in verdict(f"<a href='{home.as_uri()}'>x</a>")
+    assert "differs at each run" in verdict("<td>12</td><td>2026-11-21</td>")
     embedded = "data:image/png;base64," + f"AAA{PurePosixPath('/', 'tmp')}/" * 40
     assert (
-        told(f"<style>p {{ transition: 0.2s }}</style><script>wait(20 * ms)</script><img alt='A' src='{embedded}'>")
+        verdict(f"<style>p {{ transition: 0.2s }}</style><script>wait(20 * ms)</script><img alt='A' src='{embedded}'>")
         == ""
     )
 
@@ -224,14 +224,11 @@ def test_a_long_cell_is_found(chapter):
     assert messages(checks.cell_length, chapter("\n".join(["x = 1"] * 40))) == ""
 
 
-def test_a_cell_that_is_not_python_is_found(chapter):
-    assert "is not valid Python" in messages(checks.python_parses, chapter("x = ("))
-    assert messages(checks.python_parses, chapter("%timeit 1\n!ls")) == ""
-
-
 def test_checks_are_chosen_by_name(clone):
-    put(clone, "01_cam", "x = (")
-    assert [p.message for p in check(clone, ["cam"], only=["python_parses"])] == ["is not valid Python: mend it"]
+    put(clone, "01_cam", "x = 1\n" * 41)
+    assert [p.message for p in check(clone, ["cam"], only=["cell_length"])] == [
+        "has 41 lines, expected at most 40: split it"
+    ]
     assert len({name for name, _ in listing()}) == len(listing())
     assert all(summary for _, summary in listing())
     with pytest.raises(ProjectError, match="there is no check 'oops'"):

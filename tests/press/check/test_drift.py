@@ -1,7 +1,7 @@
 import sys
 
 import pytest
-from notebook_kit import notebook, told
+from notebook_kit import as_text, notebook
 
 from press.chapter import Chapter
 from press.check import drift
@@ -56,7 +56,7 @@ def chapter(tmp_path, monkeypatch):
 
 
 def messages(one, chapter) -> str:
-    return told(one(chapter))
+    return as_text(one(chapter))
 
 
 LIT = """\

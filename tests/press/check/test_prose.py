@@ -1,13 +1,13 @@
 import nbformat
 import pytest
-from notebook_kit import notebook, told
+from notebook_kit import as_text, notebook
 
 from press import cells
 from press.chapter import Chapter
 from press.check import prose
 
 
-def found(text: str) -> list[str]:
+def typed(text: str) -> list[str]:
     return list(prose.numbers(text))
 
 
@@ -29,8 +29,8 @@ def found(text: str) -> list[str]:
     ],
 )
 def test_a_result_is_found(text, number):
-    assert number in found(text)
-    assert len(found(text)) == 1 + text.count(" or ")
+    assert number in typed(text)
+    assert len(typed(text)) == 1 + text.count(" or ")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_result_is_found(text, number):
     ],
 )
 def test_what_is_no_result_is_not(text):
-    assert found(text) == []
+    assert typed(text) == []
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def test_what_a_cell_says_is_read_without_its_computed_parts(code, numbers):
 def problems(tmp_path, source: str, **metadata) -> str:
     made = notebook("01_cam")
     made.cells.append(nbformat.v4.new_markdown_cell(source, id="prose", metadata=metadata))
-    return told(prose.typed_results(Chapter(tmp_path / "01_cam.ipynb", made)))
+    return as_text(prose.typed_results(Chapter(tmp_path / "01_cam.ipynb", made)))
 
 
 def test_the_message_names_cell_number_and_remedy(tmp_path):
-    told = problems(tmp_path, "The IoU is 0.46.")
-    assert "01_cam, cell 4 (prose: The IoU is 0.46.): types the number 0.46" in told
-    assert "say it from the cell that computes it" in told
+    said = problems(tmp_path, "The IoU is 0.46.")
+    assert "01_cam, cell 4 (prose: The IoU is 0.46.): types the number 0.46" in said
+    assert "say it from the cell that computes it" in said
 
 
 def test_a_number_that_must_stand_there_is_listed_with_its_reason(tmp_path):
