@@ -42,9 +42,9 @@ def _find(
     value: Any, path: tuple[str, ...], dial: tuple[str, Sequence[Any]] | None = None
 ) -> Iterator[tuple[tuple[str, ...], list[Mapping[str, Any]]]]:
     """Rows with the names on the way to them; ``dial`` is what was turned there, and its positions."""
-    if _honest(value):
+    if _is_row(value):
         yield path, [value]
-    elif isinstance(value, list) and value and all(_honest(item) for item in value):
+    elif isinstance(value, list) and value and all(_is_row(item) for item in value):
         named = {str(item.get("map", "")): None for item in value}  # a flat list may hold several methods' rows
         for name in named:
             yield (*path, name) if name else path, [item for item in value if str(item.get("map", "")) == name]
@@ -64,7 +64,7 @@ def _find(
             yield from _find(child, (*path, where), dial)
 
 
-def _honest(value: Any) -> bool:
+def _is_row(value: Any) -> bool:
     return isinstance(value, Mapping) and {"split", "choose", "images"} <= set(value)
 
 

@@ -3,7 +3,7 @@ from press.publish.recorded_rows import rows
 RUN = {"choose": "critters/val", "split": "critters/test", "images": 40, "labels_given": False}
 
 
-def found(data):
+def rows_of(data):
     return rows({"name": "sample", "data": data})
 
 
@@ -12,7 +12,7 @@ def runs(*values: float):
 
 
 def test_a_row_says_how_it_was_measured():
-    (row,) = found({"rows": {"cam": runs(0.2, 0.4)}})
+    (row,) = rows_of({"rows": {"cam": runs(0.2, 0.4)}})
     assert (row["method"], row["data / split"], row["images"]) == ("CAM", "critters/test", "40")
     assert (row["threshold"], row["labels at test time"], row["CRF"]) == ("best on critters/val", "no", "no")
     assert (row["multi-scale"], row["seeds"], row["IoU"], row["mIoU"]) == ("2 scales + flip", 2, "0.300 ± 0.141", "–")
@@ -20,28 +20,28 @@ def test_a_row_says_how_it_was_measured():
 
 def test_what_a_row_does_not_say_is_not_guessed():
     bare = {name: value for name, value in RUN.items() if name != "labels_given"}
-    (row,) = found({"rows": {"CAM": [bare | {"iou": 0.5}]}})
+    (row,) = rows_of({"rows": {"CAM": [bare | {"iou": 0.5}]}})
     assert (row["labels at test time"], row["multi-scale"]) == ("not recorded", "not recorded")
-    (one,) = found({"rows": {"CAM": [RUN | {"scales": [1.0], "flip": False, "crf": True}]}})
+    (one,) = rows_of({"rows": {"CAM": [RUN | {"scales": [1.0], "flip": False, "crf": True}]}})
     assert (one["multi-scale"], one["CRF"]) == ("no", "yes")
 
 
 def test_a_dial_is_named_with_its_position_in_both_forms():
     curves = [runs(0.1), runs(0.2)]
-    first = found({"body_evidence": {"settings": [0.0, 1.0], "cam": curves}})
-    second = found({"dial": "body_evidence", "positions": [0.0, 1.0], "rows": {"cam": curves}})
+    first = rows_of({"body_evidence": {"settings": [0.0, 1.0], "cam": curves}})
+    second = rows_of({"dial": "body_evidence", "positions": [0.0, 1.0], "rows": {"cam": curves}})
     expected = [("CAM · body evidence 0.0", "0.100"), ("CAM · body evidence 1.0", "0.200")]
     assert [(row["method"], row["IoU"]) for row in first] == expected
     assert [(row["method"], row["IoU"]) for row in second] == expected
 
 
 def test_measurements_of_another_kind_have_no_rows():
-    assert found({"speed": {"ours": 1.0, "theirs": [2.0, 3.0]}, "positions": [1, 2], "empty": []}) == []
+    assert rows_of({"speed": {"ours": 1.0, "theirs": [2.0, 3.0]}, "positions": [1, 2], "empty": []}) == []
 
 
 def test_rows_of_several_methods_in_one_list_are_not_averaged():
     mixed = [row | {"map": name} for row, name in zip(runs(0.1, 0.4, 0.3), ("TS-CAM", "SAT", "TS-CAM"), strict=True)]
-    assert [(row["method"], row["IoU"], row["seeds"]) for row in found({"rows": mixed})] == [
+    assert [(row["method"], row["IoU"], row["seeds"]) for row in rows_of({"rows": mixed})] == [
         ("TS-CAM", "0.200 ± 0.141", 2),
         ("SAT", "0.400", 1),
     ]
