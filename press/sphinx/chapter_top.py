@@ -31,14 +31,10 @@ def address(app):
     return str(app.config.html_theme_options.get("repository_url") or "").rstrip("/")
 
 
-def colab(app, pagename):
-    """Where Colab opens the chapter, or nothing: it takes notebooks from GitHub only."""
-    start = app.config.html_theme_options.get("launch_buttons", {}).get("colab_url", "").rstrip("/")
-    match = re.match(r"https://github\.com/([\w.-]+/[\w.-]+)$", address(app))
-    if not (start and match):
-        return ""
-    branch = app.config.html_theme_options.get("repository_branch") or "main"
-    return f"{start}/github/{match[1]}/blob/{branch}/{pagename}.ipynb"
+def colab(context):
+    """Where Colab opens the chapter, as the theme's own button does; nothing where there is no address."""
+    buttons = [one for group in context.get("header_buttons", []) for one in group.get("buttons", [])]
+    return next((button["url"] for button in buttons if button.get("text") == "Colab"), "")
 
 
 def takes(stamp):
@@ -61,9 +57,9 @@ def verified(stamp):
     if not stamp:
         return "not recorded yet: no stamp has been written since these outputs were stored"
     versions = stamp.get("versions", {})
-    told = [f"{name} {versions[name]}" for name in MAIN if name in versions]
-    told += [f"Python {versions['python']}"] if "python" in versions else []
-    return f"<time>{escape(stamp['date'])}</time> · {escape(' · '.join(told))}"
+    named = [f"{name} {versions[name]}" for name in MAIN if name in versions]
+    named += [f"Python {versions['python']}"] if "python" in versions else []
+    return f"<time>{escape(stamp['date'])}</time> · {escape(' · '.join(named))}"
 
 
 def builds(app, context, pagename):
@@ -87,14 +83,8 @@ def citation(app, title):
     where = address(app)
     words = f"{escape(author)} ({year}). {escape(title)}. In <em>{escape(book)}</em>, version {__version__}."
     key = re.sub(r"\W+", "-", title.split(":")[0].lower()).strip("-")
-    fields = {
-        "author": f"{{{author}}}",
-        "title": title,
-        "booktitle": book,
-        "year": year,
-        "note": f"Version {__version__}",
-    }
-    fields |= {"url": where} if where else {}
+    fields = {"author": f"{{{author}}}", "title": title, "booktitle": book, "year": year}
+    fields |= {"note": f"Version {__version__}"} | ({"url": where} if where else {})
     bib = ",\n".join(f"  {name:9} = {{{value}}}" for name, value in fields.items())
     link = f' <a href="{escape(where)}">{escape(where.removeprefix("https://"))}</a>' if where else ""
     entry = escape(f"@incollection{{labels-to-masks-{key},\n{bib}\n}}")
@@ -111,7 +101,7 @@ def head(app, pagename, context, needs):
     rows += [("A run takes", takes(stamp)), ("Last verified", verified(stamp))]
     listed = "".join(f"<div><dt>{term}</dt><dd>{text}</dd></div>" for term, text in rows)
     buttons = []
-    if where := colab(app, pagename):
+    if where := colab(context):
         buttons.append(f'<a class="chapter-button" href="{escape(where)}">Open in Colab</a>')
     source = context["pathto"](f"_sources/{pagename}.ipynb", 1)
     buttons.append(f'<a class="chapter-button" href="{source}" download="{name}.ipynb">Download notebook</a>')
@@ -140,14 +130,14 @@ def place(app, pagename, templatename, context, doctree):
 
 def describe(app, pagename, templatename, context, doctree):
     """Every page says in its head what it is about: its first paragraph, or its title."""
-    told = ""
+    about = ""
     if doctree is not None:
         paragraphs = (p for p in doctree.findall(nodes.paragraph) if not isinstance(p.parent, nodes.list_item))
-        told = next((" ".join(p.astext().split()) for p in paragraphs if reads(p)), "")
-    told = told or f"{re.sub('<[^>]+>', '', context.get('title') or 'Page')} of the book {app.config.html_title}"
-    if len(told) > 200:
-        told = told[:199].rsplit(" ", 1)[0].rstrip(",;:") + "…"
-    context["metatags"] = context.get("metatags", "") + f'\n<meta name="description" content="{escape(told)}" />'
+        about = next((" ".join(p.astext().split()) for p in paragraphs if reads(p)), "")
+    about = about or f"{re.sub('<[^>]+>', '', context.get('title') or 'Page')} of the book {app.config.html_title}"
+    if len(about) > 200:
+        about = about[:199].rsplit(" ", 1)[0].rstrip(",;:") + "…"
+    context["metatags"] = context.get("metatags", "") + f'\n<meta name="description" content="{escape(about)}" />'
     if doctree is not None:  # `wsss build` writes both (press.publish.markdown)
         copy, listed = f"{pagename.rpartition('/')[2]}.md", context["pathto"]("llms.txt", 1)
         context["metatags"] += f'\n<link rel="alternate" type="text/markdown" title="This page" href="{copy}" />'
