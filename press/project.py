@@ -54,13 +54,6 @@ def chapters(root: Path, names: Sequence[str] = ()) -> list[Path]:
 
 
 def repository(root: Path) -> str:
-    """The repository's address from ``pyproject.toml``, the one place where it stands.
-
-    Raises:
-        ProjectError: It is not there.
-    """
+    """The repository's address from ``pyproject.toml``, the one place where it stands; empty where it does not."""
     table = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    address = table.get("project", {}).get("urls", {}).get("Repository")
-    if not address:
-        raise ProjectError("pyproject.toml has no [project.urls] Repository: put the repository's address there")
-    return str(address).rstrip("/")
+    return str(table.get("project", {}).get("urls", {}).get("Repository", "")).rstrip("/")

@@ -24,6 +24,7 @@ from press.project import ProjectError, repository
 from press.publish import markdown
 from press.publish.common import front
 from press.watch import watched
+from wsss_lib.files import write_atomically
 
 PRESS = Path(__file__).resolve().parents[1]
 WATCH = 1800
@@ -62,18 +63,16 @@ def build(
     command += ["-W", "-n", "--keep-going"]
     done = watched(command, "the build of the pages", seconds=WATCH, cwd=staged, capture_output=True)
     log = NOISE.sub("", done.stdout + done.stderr)
-    (output / "build.log").write_text(log, encoding="utf-8")
+    write_atomically(output / "build.log", log)
     if done.returncode or not page.is_file():
         shutil.rmtree(output / ".doctrees", ignore_errors=True)
-        told = [
-            line.replace(f"{staged}/", "") for line in log.splitlines() if re.search(r"WARNING|ERROR|Error\b", line)
-        ]
-        for line in told or log.strip().splitlines()[-15:]:
+        lines = log.replace(f"{staged}/", "").strip().splitlines()
+        for line in [line for line in lines if re.search(r"WARNING|ERROR|Error\b", line)] or lines[-15:]:
             tell(line)
         tell("The book was not built: mend the above; the whole output is in _build/build.log")
         return None
     title = yaml.safe_load((root / "_config.yml").read_bytes())["title"]
-    page.write_text(front(title, ": the way in.", "book/welcome.html"), encoding="utf-8")
+    write_atomically(page, front(title, ": the way in.", "book/welcome.html"))
     markdown.write(page.parent, title, parts(root))
     return page
 
@@ -84,8 +83,7 @@ def forget_outdated(output: Path, sources: Sequence[Path]) -> None:
     kept = output / "sources.txt"
     if not kept.is_file() or kept.read_text(encoding="utf-8") != now:
         shutil.rmtree(output / ".doctrees", ignore_errors=True)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(now, encoding="utf-8")
+        write_atomically(kept, now)
 
 
 def stage(root: Path, profile: str, *, stored: bool = False) -> Path:
@@ -95,7 +93,7 @@ def stage(root: Path, profile: str, *, stored: bool = False) -> Path:
     """
     target = root / "_build" / "stage"
     executed = root / "book" / "chapters" if stored else root / "_build" / "run" / profile
-    wanted: dict[Path, Path] = {}
+    wanted = {Path("_toc.yml"): root / "_toc.yml"}
     for path in (root / "book").rglob("*"):
         relative = path.relative_to(root)
         hidden = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
@@ -111,28 +109,23 @@ def stage(root: Path, profile: str, *, stored: bool = False) -> Path:
             wanted[relative.with_suffix(".ipynb")] = source
         elif relative.with_suffix(".md") not in wanted and relative.with_suffix(".ipynb") not in wanted:
             raise ProjectError(f"_toc.yml names {page}, which does not exist: write {page}.md or take it out")
-    target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(target.rglob("*"), reverse=True):
-        if path.is_file() and path.relative_to(target) not in wanted:
-            path.unlink()
-        elif path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
+    for path in [path for path in target.rglob("*") if path.is_file() and path.relative_to(target) not in wanted]:
+        path.unlink()
     for relative, source in wanted.items():
         copy = target / relative
         if not (copy.is_file() and filecmp.cmp(source, copy, shallow=False)):
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
-    _write(target / "_toc.yml", (root / "_toc.yml").read_text(encoding="utf-8"))
-    _write(target / "_config.yml", yaml.safe_dump(config(root), sort_keys=False, allow_unicode=True))
+    write_atomically(target / "_config.yml", yaml.safe_dump(config(root), sort_keys=False, allow_unicode=True))
     return target
 
 
 def config(root: Path) -> dict[str, Any]:
     """Jupyter Book's settings with what only the clone knows: the address, and where the extensions lie."""
     settings: dict[str, Any] = yaml.safe_load((root / "_config.yml").read_bytes())
-    try:
-        settings.setdefault("repository", {})["url"] = repository(root)
-    except ProjectError:  # no address has been published: no button may lead nowhere
+    if address := repository(root):
+        settings.setdefault("repository", {})["url"] = address
+    else:  # no address has been published: no button may lead nowhere
         for name in ("repository", "launch_buttons"):
             settings.pop(name, None)
         settings["html"] = settings.get("html", {}) | {"use_repository_button": False, "use_issues_button": False}
@@ -159,8 +152,3 @@ def _listed(table: SiteMap, tree: TocTree) -> Iterator[str]:
         yield page
         for below in table[page].subtrees:
             yield from _listed(table, below)
-
-
-def _write(path: Path, text: str) -> None:
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")

@@ -5,15 +5,14 @@ python -m press.publish.offline
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
+import zipfile
 from pathlib import Path
 
 import yaml
 
 from press.project import ProjectError, chapters
-from press.publish.common import deliver, front
+from press.publish.common import deliver, front, put
+from wsss_lib.files import writing
 
 NAME = "from-labels-to-masks"
 LEFT_OUT = (".buildinfo", "objects.inv")
@@ -49,16 +48,15 @@ def write(root: Path, target: Path | None = None) -> Path:
     settings = yaml.safe_load((root / "_config.yml").read_bytes())
     title, licence = settings["title"], settings.get("html", {}).get("extra_footer", "")
     target = target or root / "_build" / f"{NAME}.zip"
-    with tempfile.TemporaryDirectory(dir=root / "_build") as work:
-        folder = Path(work, "packed", NAME)
-        shutil.copytree(site, folder / "site", ignore=shutil.ignore_patterns(*LEFT_OUT))
-        (folder / "notebooks").mkdir()
-        for path in chapters(root):
-            shutil.copy(path, folder / "notebooks")
-        (folder / "README.txt").write_text(README.format(title=title, licence=licence), encoding="utf-8")
-        start = front(title, ", to be read with no network.", "site/book/welcome.html")
-        (folder / "START-HERE.html").write_text(start, encoding="utf-8")
-        os.replace(shutil.make_archive(f"{work}/{NAME}", "zip", folder.parent), target)
+    files = {f"site/{path.relative_to(site)}": path for path in sorted(site.rglob("*")) if path.is_file()}
+    files |= {f"notebooks/{path.name}": path for path in chapters(root)}
+    start = front(title, ", to be read with no network.", "site/book/welcome.html")
+    with writing(target) as partial, zipfile.ZipFile(partial, "w") as packed:
+        put(packed, f"{NAME}/README.txt", README.format(title=title, licence=licence).encode())
+        put(packed, f"{NAME}/START-HERE.html", start.encode())
+        for name, path in files.items():
+            if path.name not in LEFT_OUT:
+                put(packed, f"{NAME}/{name}", path.read_bytes())
     return target
 
 
