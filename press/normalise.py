@@ -15,7 +15,7 @@ from press import cells
 from wsss_lib.files import sha256_of_text
 
 KEPT_METADATA = {
-    "tags", "mystnb", "mirror", "derives", "role", "jupyter", "cellView", "tolerance", "typed", "wrong", "right",
+    "tags", "mystnb", "mirror", "derives", "role", "tolerance", "typed", "wrong", "right",
 }  # fmt: skip
 """Cell metadata that somebody wrote on purpose; editors and runners add the rest (timings, folding, execution)."""
 
@@ -25,7 +25,6 @@ SHOWN = ("alt", "shows")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 KERNEL_FILE = re.compile(r"(?<![\w./\\~-])(?:[A-Za-z]:)?[\w./\\~-]*ipykernel_\d+[/\\]\d+\.py")
-STYLER = re.compile(r"\bT_[0-9a-f]{5}(?=[\s_\"'#{,.])")
 
 
 def normalise(notebook: cells.Notebook, paths: Iterable[str] = ()) -> cells.Notebook:
@@ -50,9 +49,6 @@ def normalise(notebook: cells.Notebook, paths: Iterable[str] = ()) -> cells.Note
     count = 0
     for cell in result.cells:
         cell.metadata = {k: v for k, v in sorted(cell.metadata.items()) if k in KEPT_METADATA and v not in ({}, [])}
-        if cell.metadata.get("jupyter"):
-            kept = {k: v for k, v in cell.metadata["jupyter"].items() if k in ("source_hidden", "outputs_hidden") and v}
-            cell.metadata.pop("jupyter") if not kept else cell.metadata.update(jupyter=kept)
         _fold(cell)
         cell.source = cell.source.strip("\n")
         if cell.cell_type == "code":
@@ -67,10 +63,8 @@ def normalise(notebook: cells.Notebook, paths: Iterable[str] = ()) -> cells.Note
 
 def _fold(cell: Any) -> None:
     """What is folded on the page is folded in JupyterLab and on Colab too, and nothing else is."""
-    cell.metadata.pop("cellView", None)
     if cell.cell_type == "code" and {"hide-input", "hide-cell"} & set(cells.tags(cell)):
-        cell.metadata["jupyter"] = cell.metadata.get("jupyter", {}) | {"source_hidden": True}
-        cell.metadata["cellView"] = "form"
+        cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
 
 
 def _metadata(notebook: cells.Notebook) -> None:
@@ -83,16 +77,13 @@ def _metadata(notebook: cells.Notebook) -> None:
 
 
 def _ids(notebook: cells.Notebook) -> None:
-    seen: set[str] = set()
+    taken: set[str] = set()
     for cell in notebook.cells:
-        name = str(cell.get("id", ""))
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) or name in seen:
-            digest = sha256_of_text(f"{cell.cell_type}\0{cell.source}")[:8]
-            name = next(
-                n for k in range(len(notebook.cells) + 1) if (n := f"{digest}-{k}" if k else digest) not in seen
-            )
+        name = cell.get("id", "")
+        while not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) or name in taken:
+            name = sha256_of_text(f"{cell.cell_type}\0{cell.source}\0{name}")[:8]
         cell["id"] = name
-        seen.add(name)
+        taken.add(name)
 
 
 def _joined(outputs: Iterable[Any]) -> list[Any]:
@@ -138,5 +129,4 @@ def _text(text: str, hidden: list[str]) -> str:
     text = KERNEL_FILE.sub("<cell>", text)
     for prefix in hidden:
         text = text.replace(prefix, "…")
-    text = ADDRESS.sub("0x…", text)
-    return STYLER.sub("T_table", text)
+    return ADDRESS.sub("0x…", text)

@@ -46,10 +46,10 @@ def runtimes() -> dict[str, Path]:
 
 def python_of(path: Path) -> str:
     """The Python that a runtime has, such as ``3.11``."""
-    found = re.search(r"^# python: (\d+\.\d+)$", path.read_text(encoding="utf-8"), re.M)
-    if found is None:
+    version = re.search(r"^# python: (\d+\.\d+)$", path.read_text(encoding="utf-8"), re.M)
+    if version is None:
         raise SystemExit(f"{path.name} does not say which Python it has: add a line `# python: 3.x`")
-    return found[1]
+    return version[1]
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -68,11 +68,11 @@ def resolve(runtime: Path, wheel: Path) -> int:
     """The number of packages that the wheel needs under the runtime's versions; none of these may be moved."""
     command = [str(UV), "pip", "compile", "-q", "--no-header", "--no-annotate", "--python-version", python_of(runtime)]
     text = _call([*command, "-c", str(runtime), "-"], stdin=f"wsss-lib @ {wheel.as_uri()}")
-    found = dict(line.split("==") for line in text.splitlines() if "==" in line)
-    moved = {name: found[name] for name, version in pins(runtime).items() if found.get(name, version) != version}
+    resolved = dict(line.split("==") for line in text.splitlines() if "==" in line)
+    moved = {name: resolved[name] for name, version in pins(runtime).items() if resolved.get(name, version) != version}
     if moved:
         raise RuntimeError(f"the runtime's packages would be replaced: {moved}")
-    return len(found)
+    return len(resolved)
 
 
 def run(runtime: Path, wheel: Path, chapter: str, work: Path) -> float:

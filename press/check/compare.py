@@ -10,7 +10,7 @@ The default is twice what most numbers of two decimals move on other machines, a
 that moved there by half of it (:mod:`press.check.tolerances`, with what :mod:`press.run.machines` measured).
 
 A percentage is a share that was rounded: 46 % is 0.46. Whole numbers, words and the order of everything are compared
-exactly. nbval compares through :mod:`press.run.validate`, ``wsss run --confirm`` through :func:`differences`.
+exactly. ``make test``, ``wsss check`` and ``wsss run --confirm`` all ask :func:`differences`.
 """
 
 from __future__ import annotations
@@ -95,12 +95,12 @@ def spread(mine: Sequence[Any], stored: Sequence[Any], cell: Any) -> Spread:
     if [_kind(o) for o in mine] != [_kind(o) for o in stored]:
         return Spread(inf, inf, inf, f"puts out {_kinds(mine)} where {_kinds(stored)} is stored")
     decimal, used, why = 0.0, 0.0, ""
-    for here, there in zip(mine, stored, strict=True):
+    for computed, kept in zip(mine, stored, strict=True):
         for name in ("text", *TEXTS):
-            new, old = (EMBEDDED.sub("BASE64", "".join(o.get("data", o).get(name, ""))) for o in (here, there))
+            new, old = (EMBEDDED.sub("BASE64", "".join(o.get("data", o).get(name, ""))) for o in (computed, kept))
             apart, share = _apart(new, old, within)
             decimal, used = max(decimal, apart), max(used, share)
-            why = why or (f"prints {_around(new, old, within)}" if share > 1 else "")
+            why = why or (f"prints {_first_difference(new, old, within)}" if share > 1 else "")
     drawn = figures.spread(mine, stored, within.figure, lambda new, old: agree(new, old, within))
     return Spread(decimal, drawn.apart, max(used, drawn.used), why or drawn.why)
 
@@ -115,7 +115,7 @@ def differences(executed: cells.Notebook, stored: cells.Notebook) -> list[str]:
     ]
 
 
-def _around(new: str, old: str, within: Tolerance) -> str:
+def _first_difference(new: str, old: str, within: Tolerance) -> str:
     lines = zip(new.splitlines(), old.splitlines(), strict=False)
     pair = next(((a, b) for a, b in lines if not agree(a, b, within)), (new[-60:], old[-60:]))
     # A long line is shown from a little before the place where it begins to differ.

@@ -55,17 +55,12 @@ def check(
     for name in only or ():
         if name not in known:
             raise ProjectError(f"there is no check {name!r}: choose from {', '.join(known)}")
-    wanted = set(only or known)
+    of_a_chapter = [one for one in OF_A_CHAPTER if one.__name__ in (only or known)]
+    of_the_project = [one for one in OF_THE_PROJECT if one.__name__ in (only or known) and not names]
     problems: list[Problem] = []
-    if wanted & {c.__name__ for c in OF_A_CHAPTER}:
-        for path in chapters(root, names):
-            if fix:
-                checks.fix(Chapter(path, cells.read(path)))
-            chapter = Chapter(path, cells.read(path))
-            for one in OF_A_CHAPTER:
-                if one.__name__ in wanted:
-                    problems += one(chapter)
-    for other in OF_THE_PROJECT if not names else ():
-        if other.__name__ in wanted:
-            problems += other(root)
-    return problems
+    for path in chapters(root, names) if of_a_chapter else ():
+        if fix:
+            checks.fix(Chapter(path, cells.read(path)))
+        chapter = Chapter(path, cells.read(path))
+        problems += [problem for one in of_a_chapter for problem in one(chapter)]
+    return problems + [problem for one in of_the_project for problem in one(root)]

@@ -103,11 +103,11 @@ def spread(mine: Sequence[Any], stored: Sequence[Any], within: float, agree: Cal
         within: How far numbers in them may be apart, as a share of their axis; 0 compares to the pixel.
         agree: Whether two texts say the same.
     """
-    here, there = list(figures(mine)), list(figures(stored))
-    if len(here) != len(there):
-        return Spread(inf, inf, f"shows {len(here)} pictures where {len(there)} are stored")
+    computed, kept = list(figures(mine)), list(figures(stored))
+    if len(computed) != len(kept):
+        return Spread(inf, inf, f"shows {len(computed)} pictures where {len(kept)} are stored")
     most = Spread(0.0, 0.0, "")
-    for place, (new, old) in enumerate(zip(here, there, strict=True), 1):
+    for place, (new, old) in enumerate(zip(computed, kept, strict=True), 1):
         apart, why = content_apart(new, old, agree) if within else (pixels_apart(new, old), "")
         used = apart / (within or LEVELS / 255)
         if not why and used > 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,15 +16,29 @@ from press.check.checks import is_description
 HTML = Path("_build", "html")
 
 
-@dataclass
-class Page:
-    """What a page refers to."""
+class Page(HTMLParser):
+    """What a page refers to: places in it, links, files that it fetches, pictures, addresses on other hosts."""
 
-    anchors: set[str] = field(default_factory=set)
-    links: list[str] = field(default_factory=list)
-    fetched: list[str] = field(default_factory=list)
-    alts: list[tuple[str, str | None]] = field(default_factory=list)
-    needed: list[str] = field(default_factory=list)
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.links: list[str] = []
+        self.fetched: list[str] = []
+        self.alts: list[tuple[str, str | None]] = []
+        self.needed = list(addresses.needed(text))
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.anchors |= {str(given[name]) for name in ("id", "name") if given.get(name)}
+        if tag == "a" and given.get("href"):
+            self.links.append(str(given["href"]))
+        if tag in ("script", "img", "iframe", "source", "audio", "video", "embed") and given.get("src"):
+            self.fetched.append(str(given["src"]))
+        if tag == "link" and given.get("href") and (given.get("rel") or "") not in ("canonical", "alternate"):
+            self.fetched.append(str(given["href"]))
+        if tag == "img":
+            self.alts.append((given.get("src") or "", given.get("alt")))
 
 
 def links(root: Path) -> Iterator[Problem]:
@@ -66,26 +79,6 @@ def images(root: Path) -> Iterator[Problem]:
                 yield Problem(str(path.relative_to(base)), message)
 
 
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.page = Page()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        for name in ("id", "name"):
-            if given.get(name):
-                self.page.anchors.add(str(given[name]))
-        if tag == "a" and given.get("href"):
-            self.page.links.append(str(given["href"]))
-        if tag in ("script", "img", "iframe", "source", "audio", "video", "embed") and given.get("src"):
-            self.page.fetched.append(str(given["src"]))
-        if tag == "link" and given.get("href") and (given.get("rel") or "") not in ("canonical", "alternate"):
-            self.page.fetched.append(str(given["href"]))
-        if tag == "img":
-            self.page.alts.append((given.get("src") or "", given.get("alt")))
-
-
 def _has(file: Path, anchor: str) -> bool:
     return anchor in ("", "top") or file.suffix != ".html" or anchor in _read(file).anchors
 
@@ -102,8 +95,4 @@ def _read(path: Path) -> Page:
 
 @lru_cache(maxsize=512)
 def _parse(path: Path, _modified: int) -> Page:
-    reader = _Reader()
-    text = path.read_text(encoding="utf-8")
-    reader.feed(text)
-    reader.page.needed = list(addresses.needed(text))
-    return reader.page
+    return Page(path.read_text(encoding="utf-8"))

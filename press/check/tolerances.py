@@ -6,7 +6,6 @@ that ``python -m press.run.machines`` recorded. So nobody guesses a tolerance, o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from press import cells
 from press.chapter import Chapter, Problem
 from press.check import figures
 from press.check.compare import IGNORED, Tolerance, tolerance
+from wsss_lib.files import read_json
 
 FILE = Path("book", "machines.json")
 USUAL = {"absolute": Tolerance().absolute, "figure": 0.02}
@@ -62,7 +62,7 @@ def measured(chapter: Chapter) -> Iterator[Problem]:
 def read(root: Path) -> Mapping[str, Any]:
     """What was recorded, by chapter and machine; empty where nothing was."""
     path = root / FILE
-    return json.loads(path.read_text(encoding="utf-8"))["data"] if path.is_file() else {}
+    return read_json(path)["data"] if path.is_file() else {}
 
 
 def largest(by_machine: Mapping[str, Any], cell: Any, kind: str) -> tuple[float, str]:

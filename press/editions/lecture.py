@@ -74,9 +74,9 @@ def sentence(text: str) -> str:
 def pack(read: dict[str, list[Section]]) -> dict[str, bytes]:
     """The figures of chapters in one zip, with a list of what they show."""
     lines, files = ["# Figures", "", LICENCE], {}
-    for name, found in read.items():
-        lines += ["", f"## {found[0].title}"] if any(section.figures for section in found) else []
-        for section in found:
+    for name, parts in read.items():
+        lines += ["", f"## {parts[0].title}"] if any(section.figures for section in parts) else []
+        for section in parts:
             for figure in section.figures:
                 files[f"{name}/{figure.name}"] = figure.content
                 lines += ["", f"**{name}/{figure.name}** ({section.title})", "", figure.alt]
@@ -91,11 +91,11 @@ def pack(read: dict[str, list[Section]]) -> dict[str, bytes]:
 def outline(read: dict[str, list[Section]]) -> dict[str, bytes]:
     """A file of slides for each chapter, with its figures beside it."""
     files = {}
-    for name, found in read.items():
+    for name, parts in read.items():
         slides = []
-        for section in found:
+        for section in parts:
             figures = [f"![{figure.alt}](figures/{name}/{figure.name})" for figure in section.figures]
-            blocks = [f"{'#' if section is found[0] else '##'} {section.title}", section.sentence, *figures]
+            blocks = [f"{'#' if section is parts[0] else '##'} {section.title}", section.sentence, *figures]
             slides.append("\n\n".join(block for block in blocks if block))
             files |= {f"figures/{name}/{figure.name}": figure.content for figure in section.figures}
         files[f"{name}.md"] = ("\n\n---\n\n".join([*slides, LICENCE]) + "\n").encode()

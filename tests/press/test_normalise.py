@@ -86,7 +86,6 @@ def test_a_progress_bar_leaves_its_last_state():
         ("<object at 0x7f12ab34cd56>", "<object at 0x…>"),
         ("colour 0xff", "colour 0xff"),
         ("/tmp/ipykernel_123/456.py:3: UserWarning", "<cell>:3: UserWarning"),
-        ('<table id="T_a1b2c">', '<table id="T_table">'),
         ("read /home/me/clone/x.png", "read …/x.png"),
         ("read /home/me/clone/.venv/x", "read …/x"),
     ],

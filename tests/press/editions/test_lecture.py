@@ -41,14 +41,14 @@ def notebook():
 
 
 def test_sections_have_their_first_sentence_and_their_figures():
-    found = lecture.sections(notebook())
-    assert [(section.depth, section.title, section.sentence) for section in found] == [
+    parts = lecture.sections(notebook())
+    assert [(section.depth, section.title, section.sentence) for section in parts] == [
         (1, "T", "@a2020 ask why."),
         (2, "One `part`", "First words of it."),
         (2, "Two", "It is **0.5**."),
         (3, "List", "- one\n- two [@b2021]"),
     ]
-    one, two = found[1].figures, found[2].figures
+    one, two = parts[1].figures, parts[2].figures
     assert [(figure.name, figure.alt) for figure in one] == [("01-one-part.png", "A map"), ("02-one-part.svg", "F & P")]
     assert one[0].content == b"a picture"
     assert one[1].content.startswith(b"<svg xmlns=")
@@ -96,13 +96,13 @@ def test_nothing_is_replaced_unasked(kind, tmp_path):
 @pytest.mark.parametrize("path", project.chapters(ROOT), ids=lambda path: path.stem)
 def test_every_stored_figure_is_described_and_every_link_of_a_slide_leads_to_it(path):
     stored = cells.read(path)
-    found = lecture.sections(stored)
-    assert found[0].depth == 1
-    assert all(len(figure.alt) > 20 for section in found for figure in section.figures)
+    parts = lecture.sections(stored)
+    assert parts[0].depth == 1
+    assert all(len(figure.alt) > 20 for section in parts for figure in section.figures)
     pictures = sum("image/png" in output.get("data", {}) for cell in stored.cells for output in cell.get("outputs", []))
-    assert sum(figure.name.endswith(".png") for section in found for figure in section.figures) == pictures
-    made = lecture.outline({path.stem: found})
+    assert sum(figure.name.endswith(".png") for section in parts for figure in section.figures) == pictures
+    made = lecture.outline({path.stem: parts})
     linked = re.findall(r"\]\((figures/[^)]+)\)", made[f"{path.stem}.md"].decode())
     assert sorted(linked) == sorted(set(made) - {f"{path.stem}.md"})
     if exercises.find(stored):
-        assert sum(bool(section.sentence) for section in found) > len(found) / 2
+        assert sum(bool(section.sentence) for section in parts) > len(parts) / 2
