@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Generator, Tensor
+from train_kit import Toys, weights
 
 from wsss_lib import backbones
 from wsss_lib.cli import main
@@ -31,24 +32,13 @@ SIDE = 24
 TRAINING = TrainConfig(epochs=2, batch_size=5, lr=0.1, seed=4)
 
 
-class Photos(Records):
-    """Noise of many sizes, like photographs; counts what is read."""
-
-    name, split, classes = "photos", "train", ("cat", "dog")
+class Photos(Toys):
+    """Toys of many sizes, like photographs, whose labels are known before an image is read."""
 
     def __init__(self, count: int = 11, fingerprint: str = "f00d") -> None:
+        super().__init__(count, fingerprint)
         draws = Generator().manual_seed(5)
-        self.images = [torch.rand(3, 20 + i, 41 - i, generator=draws) for i in range(count)]
-        self.multi_hot = (torch.rand(count, 2, generator=draws) < 0.5).float()
-        self.fingerprint = fingerprint
-        self.read: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Sample:
-        self.read.append(index)
-        return {"image": self.images[index], "labels": self.multi_hot[index], "id": str(index)}
+        self.pixels = [torch.rand(3, 20 + i, 41 - i, generator=draws) for i in range(count)]
 
     @property
     def labels(self) -> Tensor:
@@ -78,10 +68,6 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.npy"))
 
 
-def weights(method: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in method.state_dict().items()}
-
-
 def seam(net: backbones.StagedBackbone, classes: int) -> SEAM:
     """Its module reads what lies behind the trunk, and two sizes of the image."""
     return SEAM(net, classes, SEAMConfig(stages=("stage3",)))
@@ -89,7 +75,7 @@ def seam(net: backbones.StagedBackbone, classes: int) -> SEAM:
 
 @pytest.mark.parametrize("make", [CAM, BAS, seam], ids=["cam", "bas", "seam"])
 def test_training_behind_the_trunk_is_training_through_it(tmp_path: Path, make: Callable) -> None:
-    through, photos = make(network(), 2), Photos()
+    through, photos = make(network(), 3), Photos()
     behind = copy.deepcopy(through)
     begun = weights(through)
     fit(through, photos, TRAINING, transform=Compose([Resize((SIDE, SIDE)), RandomFlip()]))
@@ -120,7 +106,7 @@ def test_views_are_those_of_the_image(tmp_path: Path) -> None:
     photos, net = Photos(), network()
     views = (*BOTH_SIDES, View(window=(0.25, 0.0, 0.75, 0.5)))
     cached = kept(photos, tmp_path, views=views)
-    image = photos.images[6]  # (3, 26, 35)
+    image = photos.pixels[6]  # (3, 26, 35)
     plain = Resize((SIDE, SIDE))(Sample(image=image))["image"]
     corner = Resize((SIDE, SIDE))(Sample(image=image[:, :13, 8:26]))["image"]
     with torch.no_grad():
@@ -294,7 +280,7 @@ def test_workers_open_the_files_themselves(tmp_path: Path) -> None:
 
 def test_a_run_behind_a_trunk_resumes_and_says_which_pixels_it_saw(tmp_path: Path) -> None:
     cached = kept(Photos(), tmp_path / "cache")
-    whole, parts = CAM(network(), 2), CAM(network(), 2)
+    whole, parts = CAM(network(), 3), CAM(network(), 3)
     parts.load_state_dict(whole.state_dict())
     fit(whole, cached, TRAINING, transform=draw_view, out_dir=tmp_path / "whole")
     history = fit(parts, cached, TRAINING, transform=draw_view, out_dir=tmp_path / "whole")
