@@ -75,7 +75,7 @@ class Heard:
         page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
 
     @property
-    def elsewhere(self) -> list[str]:
+    def other_hosts(self) -> list[str]:
         """Requests that leave the folder."""
         return [url for url in self.asked if not url.startswith(("file:", "data:", "blob:", "about:"))]
 

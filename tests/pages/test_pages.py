@@ -39,7 +39,7 @@ def ready(page: Any) -> None:
 def test_a_page_is_complete_and_quiet_without_a_network(name: str, site: Path, opened: Opener) -> None:
     page, heard = opened(site / f"{name}.html")
     ready(page)
-    assert heard.elsewhere == []
+    assert heard.other_hosts == []
     assert heard.complaints == []
     formulas, drawn = (page.locator(what).count() for what in (".math", "mjx-container"))
     assert drawn >= formulas
@@ -91,7 +91,7 @@ def test_what_a_page_asks_elsewhere_would_be_heard(tmp_path: Path, opened: Opene
     bad = tmp_path / "bad.html"
     bad.write_text("<script src='https://example.org/a.js'></script><script>undefined_name</script>")
     _, heard = opened(bad)
-    assert heard.elsewhere == ["https://example.org/a.js"]
+    assert heard.other_hosts == ["https://example.org/a.js"]
     assert len(heard.complaints) >= 2
 
 
@@ -102,7 +102,7 @@ def test_search_finds_pages(word: str, site: Path, opened: Opener) -> None:
     page.wait_for_function("() => document.querySelector('#search-results p')?.textContent.match(/\\d/)")
     links = page.locator("#search-results li a").evaluate_all("(all) => all.map((a) => a.getAttribute('href'))")
     assert any("chapters/02_eigen_cam" in link for link in links)
-    assert heard.elsewhere == []
+    assert heard.other_hosts == []
     assert heard.complaints == []
 
 
