@@ -88,7 +88,7 @@ def test_what_argparse_refuses_is_a_usage_error(arguments, capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "meant"),
-    [(["run", "--profile", "smok"], "smoke"), (["chek"], "check"), (["build", "--profile", "x"], "")],
+    [(["run", "--profile", "smok"], "smoke"), (["chek"], "check"), (["run", "--profile", "x"], "")],
 )
 def test_a_misspelt_choice_gets_the_nearest(arguments, meant, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -82,12 +82,11 @@ def add_build(commands: Any) -> None:
         "build",
         "build the book as HTML from the executed chapters, warnings being errors",
         """\
-Takes the chapters from _build/run/PROFILE (run `wsss run` first) and writes _build/html. The pages need no network.
+Takes the chapters from _build/run/book (run `wsss run` first) and writes _build/html. The pages need no network.
 With --stored it takes the outputs that lie in book/chapters, which shows a change of a page in seconds.
 exit codes: 0 built; 1 a page has a warning or an error; 2 a chapter has not been executed.
 """,
     )
-    parser.add_argument("--profile", default="book", choices=PROFILES, help="whose outputs")
     parser.add_argument("--stored", action="store_true", help="the stored outputs: execute nothing")
     parser.set_defaults(action=_build)
 
@@ -96,7 +95,7 @@ def _build(options: argparse.Namespace) -> int:
     from press import project
     from press.publish.build import build
 
-    page = build(project.find_root(), profile=options.profile, stored=options.stored)
+    page = build(project.find_root(), stored=options.stored)
     if page is None:
         return FAILED
     print(f"The book is ready. Open {page}")

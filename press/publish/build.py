@@ -32,15 +32,12 @@ WATCH = 1800
 NOISE = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def build(
-    root: Path, *, profile: str = "book", stored: bool = False, tell: Callable[[str], None] = print
-) -> Path | None:
-    """Build the HTML.
+def build(root: Path, *, stored: bool = False, tell: Callable[[str], None] = print) -> Path | None:
+    """Build the HTML from the chapters that :func:`press.run.run.run` has executed.
 
     Args:
         root: The clone.
-        profile: Whose executed chapters, from ``_build/run/<profile>``.
-        stored: Take the chapters as they lie in ``book/chapters`` instead, and execute nothing.
+        stored: Take the chapters as they lie in ``book/chapters`` instead.
         tell: Where warnings and progress go.
 
     Returns:
@@ -49,7 +46,7 @@ def build(
     Raises:
         ProjectError: A chapter of the table of contents has not been executed, or a page is absent.
     """
-    staged = stage(root, profile, stored=stored)
+    staged = stage(root, stored=stored)
     tell(f"Building {len(pages(root))} pages ...")
     output = root / "_build"
     inside = [staged / "book" / "assets", staged / "_toc.yml"]
@@ -86,13 +83,13 @@ def forget_outdated(output: Path, sources: Sequence[Path]) -> None:
         write_atomically(kept, now)
 
 
-def stage(root: Path, profile: str, *, stored: bool = False) -> Path:
+def stage(root: Path, *, stored: bool = False) -> Path:
     """Lay the book out in ``_build/stage`` as it lies in the clone, chapters executed, address filled in.
 
     Files are copied only where they differ, so that Sphinx reads again what changed and nothing else.
     """
     target = root / "_build" / "stage"
-    executed = root / "book" / "chapters" if stored else root / "_build" / "run" / profile
+    executed = root / "book" / "chapters" if stored else root / "_build" / "run" / "book"
     wanted = {Path("_toc.yml"): root / "_toc.yml"}
     for path in (root / "book").rglob("*"):
         relative = path.relative_to(root)
@@ -104,8 +101,7 @@ def stage(root: Path, profile: str, *, stored: bool = False) -> Path:
         if relative.parent == Path("book/chapters"):
             source = executed / f"{relative.name}.ipynb"
             if not source.is_file():
-                remedy = f"run `wsss run{'' if profile == 'book' else f' --profile {profile}'}` first"
-                raise ProjectError(f"{relative.name} has not been executed in the profile {profile}: {remedy}")
+                raise ProjectError(f"{relative.name} has not been executed: run `wsss run` first")
             wanted[relative.with_suffix(".ipynb")] = source
         elif relative.with_suffix(".md") not in wanted and relative.with_suffix(".ipynb") not in wanted:
             raise ProjectError(f"_toc.yml names {page}, which does not exist: write {page}.md or take it out")
