@@ -49,8 +49,9 @@ def results_shown(chapter: Chapter) -> Iterator[Problem]:
     """No table or control is made and dropped: Jupyter shows the last expression of a cell, and no other."""
     for cell in chapter.code:
         tree = cells.parse(cell.source)
-        for node in (node for node in ast.walk(tree) if isinstance(node, ast.Expr)):
-            name = _last(node.value.func) if isinstance(node.value, ast.Call) else ""
+        for node in ast.walk(tree):
+            called = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+            name = _last(node.value.func) if called else ""
             if name in SHOWN and node is not tree.body[-1]:
                 message = f"drops what {name} returns (line {node.lineno})"
                 yield chapter.problem(cell, f"{message}: make it the last line of a cell")
