@@ -89,7 +89,7 @@ class RandomFeatures(nn.Module):
 
 
 def perceptual_loss(redrawn: Sequence[Tensor], original: Sequence[Tensor]) -> Tensor:
-    """How differently two images look: L_p = mean over layers of Σ |φ_l(Î) − φ_l(I)| / Σ φ_l(I).
+    """How differently two images look: L_p = mean over layers of ``Σ |φ_l(Î) − φ_l(I)| / Σ φ_l(I)``.
 
     Relative, because random layers have no common scale; the paper has fixed weights for its layers instead.
 

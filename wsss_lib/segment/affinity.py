@@ -17,7 +17,7 @@ from wsss_lib.backbones.base import Backbone
 from wsss_lib.data.records import Batch
 from wsss_lib.methods.learner import Learner, Settings
 from wsss_lib.refine.affinity import affinity_loss, feature_affinities, pair_offsets
-from wsss_lib.refine.random_walk import random_walk
+from wsss_lib.refine.walk import random_walk
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""A teacher: the moving average of a network that learns.
+"""A teacher: the moving average of a network that learns::
 
-self.teacher = Teacher(self.student)                        # in the learner's __init__
-def after_step(self, progress):
-    self.teacher.follow(self.student, momentum=0.99)
+    self.teacher = Teacher(self.student)                        # in the learner's __init__
+    def after_step(self, progress):
+        self.teacher.follow(self.student, momentum=0.99)
 """
 
 from __future__ import annotations

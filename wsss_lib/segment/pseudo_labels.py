@@ -1,10 +1,10 @@
-"""Pseudo-labels as records: masks that a method made of maps, with how they were made, as if they were the truth.
+"""Pseudo-labels as records: masks that a method made of maps, with how they were made, as if they were the truth::
 
-made = PseudoLabels.of(records, predict, Provenance(method="cam", refinement="dense CRF", seed=0,
-                                                    thresholds={"low": 0.1, "high": 0.3}))
-made.save("pseudo/train.parquet")
-load("pseudo", split="train")        # images, labels and the masks, like any other data
-Provenance.of("pseudo/train.parquet")
+    made = PseudoLabels.of(records, predict, Provenance(method="cam", refinement="dense CRF", seed=0,
+                                                        thresholds={"low": 0.1, "high": 0.3}))
+    made.save("pseudo/train.parquet")
+    load("pseudo", split="train")        # images, labels and the masks, like any other data
+    Provenance.of("pseudo/train.parquet")
 """
 
 from __future__ import annotations
