@@ -2,8 +2,8 @@
 
 from wsss_lib.refine.affinity import affinity_loss, boundary_affinities, feature_affinities, pair_offsets
 from wsss_lib.refine.crf import CRFSettings, dense_crf, scores_of_masks
-from wsss_lib.refine.walk import random_walk, table_bytes
 from wsss_lib.refine.superpixels import WithSuperpixels, slic_superpixels, superpixel_mean
+from wsss_lib.refine.walk import random_walk, table_bytes
 
 __all__ = [
     "CRFSettings",

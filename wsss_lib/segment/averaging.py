@@ -1,8 +1,9 @@
-"""A teacher: the moving average of a network that learns::
+"""A teacher: the moving average of a network that learns.
 
-    self.teacher = Teacher(self.student)                        # in the learner's __init__
-    def after_step(self, progress):
-        self.teacher.follow(self.student, momentum=0.99)
+The learner makes it in ``__init__``, and has it follow in ``after_step``::
+
+    self.teacher = Teacher(self.student)
+    self.teacher.follow(self.student, momentum=0.99)
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Pseudo-labels as records: masks that a method made of maps, with how they were made, as if they were the truth::
+"""Pseudo-labels as records: masks that a method made of maps, with how they were made, as if they were the truth.
+
+They are made of maps, kept, and read like any other data::
 
     made = PseudoLabels.of(records, predict, Provenance(method="cam", refinement="dense CRF", seed=0,
                                                         thresholds={"low": 0.1, "high": 0.3}))
     made.save("pseudo/train.parquet")
-    load("pseudo", split="train")        # images, labels and the masks, like any other data
+    load("pseudo", split="train")        # images, labels and the masks
     Provenance.of("pseudo/train.parquet")
 """
 
