@@ -67,7 +67,7 @@ def test_on_a_drawn_animal_lattice_and_all_pairs_agree():
 
 
 @pytest.mark.parametrize("filtering", ["exact", "lattice"])
-def test_an_image_is_refined_alike_alone_and_in_a_batch(filtering):
+def test_an_image_is_refined_alike_alone_and_in_a_batch(filtering, monkeypatch):
     scores, images = scene(3, 4, 9, 7)
     together = dense_crf(scores, images, SMALL, filtering)
     for i in range(3):
@@ -75,6 +75,8 @@ def test_an_image_is_refined_alike_alone_and_in_a_batch(filtering):
             together[i : i + 1], dense_crf(scores[i : i + 1], images[i : i + 1], SMALL, filtering)
         )
     torch.testing.assert_close(together.sum(1), torch.ones(3, 9, 7, dtype=torch.float64))
+    monkeypatch.setattr("wsss_lib.refine.crf.MEMORY", 2 * 8 * 63 * 64)  # two images at once
+    torch.testing.assert_close(dense_crf(scores, images, SMALL, filtering), together)
     order = torch.tensor([2, 0, 3, 1])
     torch.testing.assert_close(dense_crf(scores[:, order], images, SMALL, filtering), together[:, order])
     torch.testing.assert_close(dense_crf(5 * scores, images, SMALL, filtering), together)  # only ratios count
@@ -82,7 +84,7 @@ def test_an_image_is_refined_alike_alone_and_in_a_batch(filtering):
 
 @pytest.mark.parametrize("filtering", ["exact", "lattice"])
 def test_the_gradient_is_that_of_the_differences(filtering):
-    scores, images = scene(2, 2, 3, 4)
+    scores, images = scene(1, 2, 3, 3)
     with torch.inference_mode():
         dense_crf(scores, images, SMALL, filtering)  # what this keeps must not refuse a gradient afterwards
     scores.requires_grad_(True)

@@ -27,6 +27,9 @@ Filtering = Literal["auto", "exact", "lattice"]
 EXACT_PIXELS = 48 * 48
 """Up to so many pixels an image, ``"auto"`` filters exactly: 21 MB of weights an image and kernel."""
 
+MEMORY = 2**28
+"""Bytes that the filters' weights may take at once, roughly: a batch is refined in groups for which they suffice."""
+
 LEAST = 1e-5
 """Scores below count as this, so that no score forbids a class."""
 
@@ -110,20 +113,31 @@ def dense_crf(
             f"scores are {tuple(scores.shape)} and images {tuple(images.shape)}, expected (N, L, H, W) and "
             "(N, 3, H, W) of one size: resize the scores to the images first"
         )
-    h, w = scores.shape[2:]
-    present = scores.detach().amax(dim=(2, 3)) > 0  # (N, L)
-    if not bool(present.any(dim=1).all()):
+    if filtering not in ("auto", "exact", "lattice"):
+        raise ValueError(f"filtering={filtering!r} is unknown: use 'auto', 'exact' or 'lattice'")
+    if not bool((scores.detach().amax(dim=(1, 2, 3)) > 0).all()):
         raise ValueError("an image has scores of zero for every label: give it a background score first")
-    if not len(scores):
-        return torch.zeros_like(scores)
+    pixels = scores.shape[2] * scores.shape[3]
+    exact = filtering == "exact" or (filtering == "auto" and pixels <= EXACT_PIXELS)
+    group = max(1, MEMORY // max(1, scores.element_size() * pixels * (pixels if exact else 64)))
+    parts = [
+        _mean_field(scores[at], images[at], settings, exact)
+        for at in (slice(start, start + group) for start in range(0, len(scores), group))
+    ]
+    return torch.cat(parts) if parts else torch.zeros_like(scores)
+
+
+def _mean_field(scores: Tensor, images: Tensor, settings: CRFSettings, exact: bool) -> Tensor:
+    h, w = scores.shape[2:]
     # Each image's own labels, as many as the richest one has: the others cost nothing.
+    present = scores.detach().amax(dim=(2, 3)) > 0  # (N, L)
     most = int(present.sum(dim=1).max())
     chosen = present.float().argsort(dim=1, descending=True, stable=True)[:, :most, None, None]  # (N, L', 1, 1)
     planes = chosen.expand(-1, -1, h, w)
     evidence = scores.gather(1, planes).clamp(min=LEAST).log()
     evidence = evidence.masked_fill(~present[:, :, None, None].gather(1, chosen), -torch.inf)
     evidence = evidence.flatten(2).transpose(1, 2).contiguous()  # (N, P, L')
-    kernels = _kernels(images, settings, filtering)
+    kernels = _kernels(images, settings, exact)
     beliefs = _softmax(evidence)
     for _ in range(settings.iterations):
         message = evidence
@@ -161,14 +175,13 @@ def scores_of_masks(masks: Tensor, num_labels: int, certainty: float = 0.7) -> T
     return present * torch.where(known > 0, hit * certainty + (1 - hit) * rest, 1 / count.clamp(min=1))
 
 
-def _kernels(images: Tensor, settings: CRFSettings, filtering: Filtering) -> list[tuple[float, Filter]]:
-    if filtering not in ("auto", "exact", "lattice"):
-        raise ValueError(f"filtering={filtering!r} is unknown: use 'auto', 'exact' or 'lattice'")
+def _kernels(images: Tensor, settings: CRFSettings, exact: bool) -> list[tuple[float, Filter]]:
     n, _, h, w = images.shape
-    exact = filtering == "exact" or (filtering == "auto" and h * w <= EXACT_PIXELS)
     kernels: list[tuple[float, Filter]] = []
     if settings.near_weight > 0:
-        kernels.append((settings.near_weight, _near(exact, n, h, w, settings.near, images.dtype, images.device)))
+        kernels.append(
+            (settings.near_weight, _near(exact, 1 if exact else n, h, w, settings.near, images.dtype, images.device))
+        )
     if settings.colour_weight > 0:
         colours = images.detach().flatten(2).transpose(1, 2) * (255 / settings.colour)  # (N, P, 3)
         places = _places(h, w, colours).expand(n, -1, -1)
