@@ -156,7 +156,7 @@ def confident_seeds(maps: Tensor, labels: Tensor | None, low: float, high: float
     Raises:
         ValueError: Thresholds in the wrong order, or what :func:`seeds` refuses.
 
-    Source: Ahn et al. 2019 (IRN), §4.1. Built in chapter 9.
+    Source: Ahn et al. 2019 (IRN), released code.
     """
     if not 0 <= low <= high <= 1:
         raise ValueError(f"the thresholds are {low} and {high}, expected 0 ≤ low ≤ high ≤ 1: exchange them")

@@ -46,7 +46,7 @@ def feature_affinities(features: Tensor, offsets: Offsets) -> Tensor:
     Returns:
         (N, offsets, h, w) in [0, 1]; zero where the partner lies outside.
 
-    Source: Ahn and Kwak 2018, eq. 2, with the mean over channels of the released code. Built in chapter 9.
+    Source: Ahn and Kwak 2018, with the mean over channels of the released code.
     """
     inside = torch.ones_like(features[:1, 0])
     planes = [(-(features - shifted(features, o)).abs().mean(dim=1)).exp() * shifted(inside, o) for o in offsets]
@@ -63,7 +63,7 @@ def boundary_affinities(boundaries: Tensor, offsets: Offsets) -> Tensor:
     Returns:
         (N, offsets, h, w) in [0, 1]; zero where the partner lies outside.
 
-    Source: Ahn et al. 2019 (IRN), eq. 1; the line is that of the released code. Used in chapter 9.
+    Source: Ahn et al. 2019 (IRN); the line is that of the released code.
     """
     inside = torch.ones_like(boundaries[:1])
     planes = []
@@ -95,7 +95,7 @@ def affinity_loss(affinities: Tensor, seeds: Tensor, offsets: Offsets, eps: floa
     Returns:
         Scalar ≥ −eps; a term without a pair is zero.
 
-    Source: Ahn and Kwak 2018, eq. 6. Built in chapter 9.
+    Source: Ahn and Kwak 2018.
     """
     # Shifted by one, so that outside is 0 and IGNORE stays recognisable.
     partner = torch.stack([shifted(seeds + 1, o) for o in offsets], dim=1) - 1  # (N, offsets, h, w), −1 outside

@@ -105,7 +105,7 @@ def dense_crf(
     Raises:
         ValueError: Scores and images of unlike sizes, an unknown filtering, or an image without any label.
 
-    Source: Krähenbühl and Koltun 2011, with the symmetric normalisation of their released code. Built in chapter 9.
+    Source: Krähenbühl and Koltun 2011, with the symmetric normalisation of their released code.
     """
     settings = settings or CRFSettings()
     if scores.dim() != 4 or images.shape != (scores.shape[0], 3, *scores.shape[2:]):

@@ -67,7 +67,7 @@ class LatticeFilter:
     Raises:
         ValueError: The features spread over more cells than 64 bits can number.
 
-    Source: Adams, Baek and Davis 2010. Used in chapter 9.
+    Source: Adams, Baek and Davis 2010.
     """
 
     def __init__(self, features: Tensor) -> None:

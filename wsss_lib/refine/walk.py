@@ -47,7 +47,7 @@ def random_walk(
     Raises:
         ValueError: Shapes that do not fit, or one image that needs more memory; the message says how much.
 
-    Source: Ahn and Kwak 2018, §3.3. Built in chapter 9.
+    Source: Ahn and Kwak 2018.
     """
     n, _, h, w = scores.shape
     if affinities.shape != (n, len(offsets), h, w) or (held is not None and held.shape != (n, h, w)):

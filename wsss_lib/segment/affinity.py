@@ -45,7 +45,7 @@ class AffinityNet(Learner):
         num_classes: K. The network does not depend on it.
         config: None for the book's.
 
-    Source: Ahn and Kwak 2018. Built in chapter 9.
+    Source: Ahn and Kwak 2018.
     """
 
     task = "masks"

@@ -34,7 +34,7 @@ def pixel_loss(
     Raises:
         ValueError: An unknown loss, or trust outside [0, 1].
 
-    Source: Reed et al. 2015, eq. 5 and 6. Used in chapter 9.
+    Source: Reed et al. 2015.
     """
     if loss not in ("cross_entropy", "soft_bootstrapping", "hard_bootstrapping") or not 0 <= trust <= 1:
         raise ValueError(

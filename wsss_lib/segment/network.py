@@ -56,7 +56,7 @@ class SegmenterConfig(Settings):
 
 
 class Segmenter(Learner):
-    """The segmentation network of chapter 9, over any backbone.
+    """A segmentation network over any backbone.
 
     Args:
         backbone: Its deepest stage sees the scene, its first one the outlines.
@@ -66,8 +66,7 @@ class Segmenter(Learner):
     Raises:
         ValueError: The backbone has no stage ``shallow``.
 
-    Source: after Chen et al. 2018 (DeepLabv3+), much smaller; group norm, so that small batches do no harm. Built in
-    chapter 9.
+    Source: after Chen et al. 2018 (DeepLabv3+), much smaller; group norm, so that small batches do no harm.
     """
 
     task = "masks"

@@ -1,4 +1,4 @@
-"""Chapter 9's ladder: seed, refined seed, pseudo-label, network, ceiling; for several methods, by one rule.
+"""The ladder from maps to a network: seed, refined seed, pseudo-label, network, ceiling; by one rule.
 
 Three mIoUs are easily taken for one another. *Seed* and *pseudo-label* are measured on ``train`` with the image labels
 given; the *network* on ``test``, where nobody gives it labels. Every threshold is chosen on ``val``.
