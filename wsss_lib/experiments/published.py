@@ -61,6 +61,14 @@ TABLES = {
         read_in="Wang et al. 2020",
         unlike="20 classes, a ResNet-38, several scales and flip",
     ),
+    "ssc": Published(
+        {
+            "mIoU of the segmentation network, PASCAL VOC 2012": {"SSC": 72.7},
+            "mIoU of the segmentation network, COCO 2014": {"SSC": 47.0},
+        },
+        read_in="the abstract of Chen et al. 2024",
+        unlike="these are masks of two segmentation networks that teach each other, trained on refined maps",
+    ),
     "esol": Published(
         {
             "mIoU of the network, PASCAL VOC val": {"ESOL": 69.9},

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from wsss_lib.evaluate import measure, scores
+from wsss_lib.experiments import results
+from wsss_lib.experiments.recorded import recorded
 from wsss_lib.experiments.studies import __main__ as studies
 from wsss_lib.experiments.studies import ssc
 from wsss_lib.experiments.workbench import Workbench
@@ -82,3 +84,23 @@ def test_a_network_of_the_lab_is_trained(lab: Workbench) -> None:
     before = lab.build("ssc").head.weight
     trained = ssc.network(lab, {"reconstruction": 0.0})
     assert not torch.equal(before, trained.head.weight)  # type: ignore[arg-type, union-attr]
+
+
+def test_what_the_chapter_says_of_the_records_holds() -> None:
+    rows = recorded("ssc", "ssc_parts", "ssc_collapse")
+    for name in ("ssc", "ssc_parts", "ssc_collapse"):
+        document = results.read(name)
+        assert document["provenance"]["seeds"] == [0, 1, 2]
+        assert document["data"]["config"] == repr(ssc.BOOK), "the settings have changed: measure again"
+    assert not rows.gap("SSC", "CAM", "miou").settled
+    for key in ("object_precision", "pxap"):
+        value = rows.gap("SSC", "CAM", key)
+        assert value.settled
+        assert value.mean > 0, key
+    assert abs(rows.gap("CAM + DRS", "CAM", "miou").mean) < 0.01, "DRS alone is a threshold in disguise"
+    for name in ssc.COLLAPSE:
+        value = rows.gap(name, "DRS + alignment", "miou")
+        assert value.settled
+        assert value.mean < -0.1, name
+    for name in ("DRS + reconstruction", "DRS + alignment"):
+        assert not any(rows.gap(name, "CAM + DRS", key).settled for key in ("miou", "object_precision", "pxap"))
