@@ -125,6 +125,15 @@ def test_no_iteration_gives_the_scores_normalised():
     assert dense_crf(scores[:0], images[:0]).shape == (0, 3, 5, 6)
 
 
+def test_scores_of_half_precision_are_refined_in_single():
+    scores, images = scene(h=8, w=8, dtype=torch.float32)
+    half = scores.bfloat16()
+    for filtering in ("exact", "lattice"):
+        result = dense_crf(half, images, SMALL, filtering)
+        assert result.dtype == torch.bfloat16
+        assert torch.equal(result, dense_crf(half.float(), images, SMALL, filtering).bfloat16())
+
+
 def test_an_edge_of_colour_holds_labels_apart():
     images = torch.zeros(1, 3, 20, 20)
     images[..., 8:] = 0.5

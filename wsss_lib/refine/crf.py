@@ -120,11 +120,12 @@ def dense_crf(
     pixels = scores.shape[2] * scores.shape[3]
     exact = filtering == "exact" or (filtering == "auto" and pixels <= EXACT_PIXELS)
     group = max(1, MEMORY // max(1, scores.element_size() * pixels * (pixels if exact else 64)))
+    precise = torch.promote_types(scores.dtype, torch.float32)  # half precision cannot tell neighbours apart
     parts = [
-        _mean_field(scores[at], images[at], settings, exact)
+        _mean_field(scores[at].to(precise), images[at].to(precise), settings, exact)
         for at in (slice(start, start + group) for start in range(0, len(scores), group))
     ]
-    return torch.cat(parts) if parts else torch.zeros_like(scores)
+    return torch.cat(parts).to(scores.dtype) if parts else torch.zeros_like(scores)
 
 
 def _mean_field(scores: Tensor, images: Tensor, settings: CRFSettings, exact: bool) -> Tensor:
