@@ -41,11 +41,8 @@ FORKS: dict[str, tuple[type[ESOL], dict[str, Any]]] = {
     "clip only": (ESOL, {"shares": (1.0, 0.0, 0.0), "read": "expansion"}),
     "shrink only": (ESOL, {"shares": (0.0, 0.0, 1.0), "clip": 1.0, "area": UNCLIPPED}),
     "head only": (HeadOnly, {"shares": (0.0, 0.0, 1.0)}),
-    "no clip": (ESOL, {"shares": (0.0, 0.5, 0.5), "clip": 1.0, "area": UNCLIPPED}),
     "no expansion": (ESOL, {"shares": (0.0, 0.0, 1.0)}),
     "no area": (ESOL, {"shares": (0.0, 0.5, 0.5), "area": 0.0}),
-    "head fixed": (ESOL, {"shares": (0.0, 0.5, 0.5), "adapts": "never"}),
-    "head learns in both": (ESOL, {"shares": (0.0, 0.5, 0.5), "adapts": "both"}),
 }
 """What the parts do alone, and what is left without one: how each goes on from the same classifier."""
 
