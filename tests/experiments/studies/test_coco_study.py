@@ -114,3 +114,15 @@ def test_the_recorded_threshold_of_voc_is_right_for_coco() -> None:
     counts = document["data"]["images"]
     assert counts["person"] > 0.9 * document["data"]["together"]
     assert sum(0 < count < 4 for count in counts.values()) == 3
+
+
+def test_the_recorded_classes_of_coco_are_few_images_each_and_are_learnt_badly() -> None:
+    document = results.read("coco_taught")
+    assert document["provenance"]["seeds"] == [0, 1, 2]
+    counts = document["data"]["images"]
+    assert counts.pop("person")[0] > 40
+    assert all(coco.IN_TRAIN <= train <= 10 and val >= coco.IN_VAL for train, val in counts.values())
+    transferred = results.read("coco")["data"]["cam"]["learnt on VOC, COCO"]
+    for away, row in zip(transferred, document["data"]["cam"]["learnt on COCO, COCO"], strict=True):
+        assert row["miou"] < away["miou"] / 2
+        assert row["mean_ap"] < away["mean_ap"]
