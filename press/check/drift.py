@@ -23,7 +23,7 @@ from press import cells, syntax
 from press.chapter import Chapter, Problem
 
 PACKAGE = "wsss_lib"
-HELPERS = ("cli", "explore")
+HELPERS = ("cli.", "experiments.studies.", "explore.", "pipeline.")
 """Rooms whose functions nobody rebuilds in a chapter."""
 EQUALITY = ("assert_close", "assert_allclose", "assert_equal", "assert_array_equal")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -183,9 +183,9 @@ def _library() -> dict[str, Definition]:
     folder = Path(str(importlib.import_module(PACKAGE).__file__)).parent
     made = {}
     for path in sorted(folder.rglob("*.py")):
-        parts = path.relative_to(folder.parent).with_suffix("").parts
-        if parts[1] not in HELPERS:
-            module = ".".join(part for part in parts if part != "__init__")
+        parts = path.relative_to(folder).with_suffix("").parts
+        if not ".".join(parts).startswith(HELPERS):
+            module = ".".join(part for part in (PACKAGE, *parts) if part != "__init__")
             body = ast.parse(path.read_text(encoding="utf-8")).body
             made |= {f"{module}.{node.name}": node for node in body if isinstance(node, Definition)}
     return made
