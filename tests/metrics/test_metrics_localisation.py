@@ -10,6 +10,7 @@ from metric_oracles import classic_accuracy, max_box_acc
 
 from wsss_lib import maps as M
 from wsss_lib import metrics as E
+from wsss_lib.metrics.localisation import _best_iou as best_iou
 from wsss_lib.metrics.threshold_boxes import boxes_by_threshold
 
 HAND_MAP = torch.tensor([[0, 0, 0, 0, 0], [0, 0.4, 0.4, 0.4, 0.6], [0, 0.4, 1, 0.8, 0.6], [0, 0.4, 0.4, 0.4, 0.6]])
@@ -103,6 +104,16 @@ def test_the_classic_sweep_equals_the_flood_fill(split):
         sweep.update(maps, truths)
         slow = classic_accuracy(maps.numpy(), [t.tolist() for t in truths], sweep.thresholds.numpy(), 0.5, plus_one)
         assert np.allclose(sweep.accuracy()[0].numpy(), slow, atol=1e-12)
+
+
+@given(st.integers(0, 2**31), st.sampled_from(["plus-one", "half-open"]))
+@settings(max_examples=100, deadline=None)
+def test_overlaps_of_a_sweep_are_those_of_box_iou(seed, rule):
+    rng = np.random.default_rng(seed)
+    boxes = np.sort(rng.integers(0, 9, (6, 2, 2)), axis=1).reshape(6, 4)  # some are empty
+    truth = np.sort(rng.integers(0, 19, (6, 3, 2, 2)) / 2, axis=2).reshape(6, 3, 4)
+    slow = E.box_iou(torch.from_numpy(boxes)[:, None], torch.from_numpy(truth), rule).amax(dim=(1, 2))
+    assert np.array_equal(best_iou(boxes, truth, rule), slow.numpy())
 
 
 def test_the_benchmarks_hand_boxes_are_hit_exactly():

@@ -82,18 +82,18 @@ class _Lives:
         image, peak, merge = (column[: self.branches] for column in (tree.image, tree.peak, tree.merge))
         self._columns = wanted.shape[1]
         self._upto = wanted.cumsum(axis=1).ravel()  # of an image, how many of the levels up to this one are wanted
-        level, self._before = np.nonzero(wanted)[1], np.cumsum(wanted.sum(axis=1)) - wanted.sum(axis=1)
         self._until = self._upto.take(image * self._columns + peak)
-        dead = self._upto.take(image * self._columns + np.maximum(merge, 0))
-        cells = self._until - dead + 1
+        cells = self._until - self._upto.take(image * self._columns + np.maximum(merge, 0)) + 1
         self.starts = cells.cumsum() - cells
         self.branch = np.repeat(np.arange(self.branches), cells)  # (C,)
         within = np.arange(len(self.branch)) - self.starts.take(self.branch)
-        self.kept = np.flatnonzero(within < (cells - 1).take(self.branch))  # those of a wanted level
+        # Of the cells with a level of their own: which they are, whose, and the level.
+        self.kept = np.flatnonzero(within < (cells - 1).take(self.branch))
         owner = self.branch.take(self.kept)
         self.image = image.take(owner)
-        at = self._before.take(self.image) + self._until.take(owner) - 1 - within.take(self.kept)
-        self.level = level.take(at)
+        images, levels = np.nonzero(wanted)
+        first = np.searchsorted(images, self.image)
+        self.level = levels.take(first + self._until.take(owner) - 1 - within.take(self.kept))
 
     def at(self, branch: Integers, level: Array, values: Array) -> tuple[Integers, Array]:
         """The cells of M branches, or of what has swallowed them by then, at M levels, and their values (M, …).
