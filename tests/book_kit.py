@@ -24,6 +24,13 @@ RESULT = {
     "data": {"rows": {"cam": [RUN | {"miou": 0.3}, RUN | {"miou": 0.5}], "BAS": [RUN | {"miou": 0.9, "iou": 0.8}]}},
     "provenance": {"command": "python -m wsss_lib.experiments.studies sample", "versions": {"torch": "2.15.0"}},
 }
+SPEED = {
+    "name": "bench_sample",
+    "data": {"rows": {"boxes": {"speed": {
+        "ours": {"times_ours": 1, "milliseconds_an_image": 1.25}, "a loop": {"times_ours": 33.4},
+    }}}},
+    "provenance": {"command": "make bench", "device": "CPU, 1 thread (x86_64)"},
+}  # fmt: skip
 FEW_ROWS = "```{results-table} sample other\n```"
 INSIDE = "A dot that lies in the page itself"
 v4 = nbformat.v4
@@ -75,3 +82,4 @@ def lay_out(root: Path) -> None:
     (root / "book" / "stamps.json").write_text(json.dumps({"01_cam": STAMP}))
     (root / "results").mkdir()
     (root / "results" / "sample.json").write_text(json.dumps(RESULT))
+    (root / "results" / "bench_sample.json").write_text(json.dumps(SPEED))

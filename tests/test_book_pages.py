@@ -109,6 +109,12 @@ def test_the_results_are_the_honest_rows(built):
     assert (cam["labels at test time"], cam["multi-scale"]) == ("yes", "not recorded")
 
 
+def test_speed_stands_beside_that_of_others(built):
+    page = (built / "book/results.html").read_text().partition("</table>")[2]
+    assert Table(page).rows == [["contest", "milliseconds an image", "a loop"], ["boxes", "1.2", "33 ×"]]
+    assert "bench_sample: their time over ours, on CPU, 1 thread (x86_64)" in page
+
+
 def test_a_page_shows_the_rows_of_the_results_that_it_names(built):
     page = (built / "book/own_photographs.html").read_text()
     assert Table(page).rows == [

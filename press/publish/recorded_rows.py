@@ -38,6 +38,29 @@ def rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [_row(str(document["name"]), path, runs) for path, runs in _find(document.get("data", {}), ())]
 
 
+def speeds(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """How many times as long as the library each competitor takes, a row for each contest; none for other results.
+
+    Args:
+        document: What a script of ``benchmarks/`` recorded, as :func:`wsss_lib.experiments.results.read` returns it.
+    """
+    contests = dict(_contests(document.get("data", {})))
+    peers = list(dict.fromkeys(peer for speed in contests.values() for peer in speed if peer != "ours"))
+    return [
+        {"contest": name, "milliseconds an image": f"{speed['ours']['milliseconds_an_image']:.2g}"}
+        | {peer: f"{speed[peer]['times_ours']:.2g} ×" if peer in speed else "–" for peer in peers}
+        for name, speed in contests.items()
+    ]
+
+
+def _contests(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, child in value.items() if isinstance(value, Mapping) else ():
+        if isinstance(child, Mapping) and "ours" in child.get("speed", {}):
+            yield str(name), child["speed"]
+        else:
+            yield from _contests(child)
+
+
 def _find(
     value: Any, path: tuple[str, ...], dial: tuple[str, Sequence[Any]] | None = None
 ) -> Iterator[tuple[tuple[str, ...], list[Mapping[str, Any]]]]:

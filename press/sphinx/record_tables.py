@@ -1,7 +1,8 @@
 """Tables that are made when the book is built, from what was recorded: of chapters' runs, of machines, of results.
 
-``{status-table}`` reads ``book/stamps.json``, ``{machines-table}`` ``book/machines.json``, and ``{results-table}`` the
-files of ``results/``. What is missing is said to be missing. Each directive writes Markdown, which MyST reads.
+``{status-table}`` reads ``book/stamps.json``, ``{machines-table}`` ``book/machines.json``, and ``{results-table}`` and
+``{speed-tables}`` the files of ``results/``. What is missing is said to be missing. Each directive writes Markdown,
+which MyST reads.
 """
 
 import re
@@ -110,6 +111,20 @@ class ResultsTable(Recorded):
         return [first, f"`{said['command']}`", facts, f"Versions: {versions(said.get('versions', {}))}"]
 
 
+class SpeedTables(Recorded):
+    """Of each benchmark, how many times as long as the library the others take."""
+
+    def lines(self, env, clone):
+        made = []
+        for document in map(read_json, sorted((clone / "results").glob("*.json"))):
+            if rows := recorded_rows.speeds(document):
+                device = document["provenance"].get("device", "a CPU")
+                title = plain(f"{document['name']}: their time over ours, on {device}")
+                body = [[plain(text) for text in row.values()] for row in rows]
+                made += table(title, "wide-table", [plain(head) for head in rows[0]], body)
+        return made or ["Not recorded yet: `make bench`"]
+
+
 class MachinesTable(Recorded):
     """How far the chapters' outputs are from the stored ones on other machines."""
 
@@ -135,5 +150,6 @@ def largest(of):
 def setup(app):
     app.add_directive("status-table", StatusTable)
     app.add_directive("results-table", ResultsTable)
+    app.add_directive("speed-tables", SpeedTables)
     app.add_directive("machines-table", MachinesTable)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
