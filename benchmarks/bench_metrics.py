@@ -124,7 +124,8 @@ def box_rows(rounds: int) -> dict[str, Any]:
 
 def benchmark_pxap(scores: np.ndarray, masks: np.ndarray) -> float:
     """PxAP by histograms of each image, written as in the benchmark's released code (Choe et al. 2020)."""
-    edges = np.append(metrics.threshold_grid(1000).numpy(), [1.0, 2.0, 3.0])
+    # In the maps' precision: a value that equals a threshold is above its edge for both.
+    edges = np.append(metrics.threshold_grid(1000).numpy(), [1.0, 2.0, 3.0]).astype(scores.dtype)
     true, false = np.zeros(len(edges) - 1), np.zeros(len(edges) - 1)
     for score, mask in zip(scores, masks, strict=True):
         true += np.histogram(score[mask == 1], bins=edges)[0]

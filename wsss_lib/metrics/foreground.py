@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -228,9 +229,16 @@ def _histogram(maps: Tensor, masks: Tensor, thresholds: Tensor, *, closed: bool)
     if maps.device.type == "cpu" and n > several:
         parts = zip(maps.split(several), masks.split(several), strict=True)
         return torch.cat([_histogram(part, mask, thresholds, closed=closed) for part, mask in parts])
-    cell = count_exceeded(maps, thresholds, closed=closed).mul_(2).add_(masks > 0)
-    if n > 1:
-        cell += torch.arange(n, device=maps.device)[:, None, None] * (2 * bins)
+    cell = count_exceeded(maps, thresholds, closed=closed)
+    image = torch.arange(n, device=maps.device)[:, None, None]
+    if maps.device.type == "cpu":  # NumPy's comparisons are faster
+        truth = masks.cpu().numpy()
+        group = (truth > 0).view(np.uint8) + (truth == IGNORE)  # background, object, ignored
+        cells = cell.numpy() + group.astype(np.int32) * bins
+        cells = cells + (image * 3 * bins).numpy() if n > 1 else cells
+        counts = np.bincount(cells.ravel(), minlength=n * 3 * bins).reshape(n, 3, bins)
+        return torch.from_numpy(counts[:, :2]).transpose(1, 2)
+    cell = (image * bins + cell) * 2 + (masks > 0)
     return count_cells(cell, masks != IGNORE, n * bins * 2).view(n, bins, 2)
 
 
