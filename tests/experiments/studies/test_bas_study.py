@@ -117,12 +117,14 @@ def test_what_is_recorded_has_three_seeds_and_the_claims_hold(name: str) -> None
             assert statistics.fmean(losses) > 0, f"{setting}: what is left out is worth something"
 
 
-def test_on_photographs_bas_is_above_the_same_cam() -> None:
+def test_on_photographs_bas_is_compared_with_the_same_cam() -> None:
     if "03_bas_voc" not in results.names():
         pytest.skip("not recorded yet")
-    data = results.read("03_bas_voc")["data"]
-    (cam,), (bas,) = (data["rows"][f"{name}, one scale"] for name in ("CAM", "BAS"))
-    assert all(bas[key] > cam[key] for key in ("miou", "iou", "max_box_acc_v2", "pxap"))
-    for row in (cam, bas):
+    document = results.read("03_bas_voc")
+    data = document["data"]
+    rows = [*data["rows"]["CAM"], *data["rows"]["BAS"]]
+    assert len(rows) == 2 * len(document["provenance"]["seeds"]) == 6
+    assert min(row["mean_ap"] for row in rows) > 0.9, "the recipe teaches both classifiers"
+    for row in rows:
         assert (row["choose"], row["split"]) == ("voc_animals/train", "voc_animals/val")
         assert row["images"] == data["val"]
