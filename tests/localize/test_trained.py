@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from PIL import Image
 from wsss_lib import maps
 from wsss_lib.backbones import ImageNetClassifier, backbone
 from wsss_lib.data import load
+from wsss_lib.experiments.workbench import COMPUTED
 from wsss_lib.files import sha256_of
 from wsss_lib.localize import localize_images
 from wsss_lib.localize.localizer import PhotoMaps
@@ -23,6 +25,7 @@ from wsss_lib.localize.networks import from_checkpoint
 from wsss_lib.localize.photos import to_tensor
 from wsss_lib.methods import Method, registry
 from wsss_lib.train import TrainConfig, fit
+from wsss_lib.train.phases import phases_of
 
 TRAINED = [name for name in registry.names() if registry.entry(name).trained]
 CONFIG = TrainConfig(epochs=None, steps=1, batch_size=4, optimiser="adamw", lr=1e-4, device="cpu")
@@ -32,7 +35,10 @@ def train(name: str, folder: Path) -> Method:
     torch.manual_seed(1)
     records = load("critters", split="train", count=4)
     method = registry.build(name, backbone(registry.entry(name).backbone, weights="shipped"), len(records.classes))
-    fit(method, records, CONFIG, out_dir=folder, progress="none")
+    for field in COMPUTED.keys() & set(method.needs):
+        records = COMPUTED[field](records)
+    config = replace(CONFIG, steps=len(phases_of(method)))  # an update for each phase
+    fit(method, records, config, out_dir=folder, progress="none")
     return method
 
 
