@@ -38,7 +38,7 @@ def test_every_option_of_the_page_is_one_of_the_command(capsys: pytest.CaptureFi
     known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
     named = set(re.findall(r"--[a-z-]+", PAGE)) - {"--checkpoint"}  # of wsss localize
     assert named <= known
-    assert {"--names", "--refine", "--network", "--drawn-on"} <= named
+    assert {"--names", "--refine", "--drawn-on"} <= named
 
 
 def test_the_list_that_the_page_shows_is_read_as_it_says(tmp_path: Path) -> None:

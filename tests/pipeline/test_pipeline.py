@@ -96,7 +96,7 @@ def test_masks_are_measured_as_the_threshold_was_and_sharpened_on_request(zoo: P
     out = zoo.parent / "out"
     assert (plain["masks"]["miou"], plain["masks"]["measured"]) == (plain["threshold"]["miou"], 2)
     sharp, lines = run(zoo, refine="crf")
-    assert [line.endswith("(done before)") for line in lines] == [True] * 4 + [False] * 3
+    assert [line.endswith("(done before)") for line in lines] == [True] * 4 + [False] * 2
     assert lines[4].startswith("masks: 5, with an overlay each, sharpened by a dense CRF")
     work = Work(zoo, out, Settings(names=("cat", "dog"), **SMALL), sharp)
     (both,) = (maps for maps in written_maps(work) if maps.photo.id == "c.png")
@@ -109,23 +109,6 @@ def test_masks_are_measured_as_the_threshold_was_and_sharpened_on_request(zoo: P
         Settings(refine="CRF")  # type: ignore[arg-type]
 
 
-def test_a_network_learns_from_the_masks_and_makes_its_own(zoo: Path) -> None:
-    results, lines = run(zoo)
-    assert lines[5] == "network: not asked for"
-    results, lines = run(zoo, network=True)
-    assert [line.endswith("(done before)") for line in lines] == [True] * 5 + [False] * 2
-    assert re.match(r"network: 2 steps on these masks, and 5 of its own", lines[5])
-    out = zoo.parent / "out"
-    assert results["network"]["measured"] == 2
-    written = mask_array(out / "network" / "b b.png")
-    assert written.shape == (24, 32)
-    assert set(np.unique(written)) <= {0, 2}, "only what the labels name"
-    assert "network/overlays/" in (out / "report.html").read_text()
-    assert checkpoint.newest(checkpoint.root_of(out / "network")) is not None
-    _, lines = run(zoo, network=True)
-    assert all(line.endswith("(done before)") for line in lines[:-1])
-
-
 def test_what_is_done_is_taken_up(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(zoo)
     out = zoo.parent / "out"
@@ -133,7 +116,7 @@ def test_what_is_done_is_taken_up(zoo: Path, monkeypatch: pytest.MonkeyPatch) ->
     _, lines = run(zoo)
     assert all(line.endswith("(done before)") for line in lines[:-1])
     _, lines = run(zoo, threshold=0.4)
-    assert [line.endswith("(done before)") for line in lines] == [True] * 3 + [False] * 4
+    assert [line.endswith("(done before)") for line in lines] == [True] * 3 + [False] * 3
     maps = {path: time for path, time in before.items() if "maps" in path.parts}
     assert {path: path.stat().st_mtime_ns for path in maps} == maps
     write(zoo / "a.png", picture(77))

@@ -46,7 +46,6 @@ exit codes: 0 all was done; 1 a photograph could not be used, or the work failed
     parser.add_argument("--separator", metavar="MARK", help="between several classes of a cell; none: one class each")
     parser.add_argument("--threshold", type=float, help="share of the map's maximum (default: what masks choose)")
     parser.add_argument("--refine", choices=("none", "crf"), default="none", help="crf: sharpen masks by a dense CRF")
-    parser.add_argument("--network", action="store_true", help="a segmentation network learns from the masks")
     parser.add_argument("--multi-scale", action="store_true", help="maps of four scales, mirrored: 15 times slower")
     parser.add_argument("--drawn-on", choices=("stored", "upright"), help="masks of photographs that EXIF turns")
     parser.add_argument("--backbone", help="network (default: tf_efficientnet_lite0)")

@@ -50,7 +50,7 @@ def write_report(work: Work, lines: Sequence[str], stages: Iterable[Stage]) -> P
     """
     results = work.results
     labels = results["labels"]
-    masks = results["network"] if results["network"]["steps"] else results["masks"]
+    masks = results["masks"]
     steps = [(stage.name, stage.summary(results[stage.name])) for stage in stages]
     parts = [
         "<h1>From labels to masks</h1>",
