@@ -266,7 +266,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = results.record(
             "bench_refine",
             data,
-            command="make bench",
+            command=f"python benchmarks/bench_refine.py --rounds {options.rounds}"
+            + (f" --masks {Path(options.masks).name} --most {options.most}" if options.masks else ""),
             fingerprint="scikit-image's photographs, and scores drawn from the seed",
             seeds=[0],
             note="Ratios are medians over rounds that alternate the competitors on the same input."
