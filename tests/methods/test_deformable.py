@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import esol_slow as slow
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import esol_slow as slow
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 

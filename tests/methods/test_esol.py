@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import esol_slow as slow
 import pytest
 import torch
-from reference import esol_slow as slow
 from torch import Tensor
 from torch.nn import functional as F
 

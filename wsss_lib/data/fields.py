@@ -51,8 +51,11 @@ class Batch(TypedDict, total=False):
     images: Tensor  # (N, 3, H, W)
     views: Tensor  # (N, V, C, h, w)
     small: Tensor  # (N, C, h', w')
+    small_views: Tensor  # (N, V, C, h', w')
     colours: Tensor  # (N, 3, h, w)
+    colour_views: Tensor  # (N, V, 3, h, w)
     small_colours: Tensor  # (N, 3, h', w')
+    small_colour_views: Tensor  # (N, V, 3, h', w')
     labels: Tensor  # (N, K)
     masks: Tensor  # (N, H, W)
     boxes: list[Tensor]
