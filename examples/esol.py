@@ -6,6 +6,7 @@ Li et al., Expansion and Shrinkage of Localization, NeurIPS 2022. Chapter 7 buil
 """
 
 import argparse
+from bisect import bisect_right
 
 import torch
 from torch.utils.data import DataLoader
@@ -36,13 +37,15 @@ def main() -> None:
     optimiser = torch.optim.AdamW(method.parameter_groups(lr=1e-3), lr=5e-3, weight_decay=1e-2)
     rates = [group["lr"] for group in optimiser.param_groups]
     steps, phases, step = options.epochs * len(batches), list(method.phases()), 0
-    lasts = [sum(round(steps * phase.share) for phase in phases[: i + 1]) for i in range(len(phases))]
+    ends = [round(steps * sum(phase.share for phase in phases[: i + 1])) for i in range(len(phases))]
 
     for epoch in range(options.epochs):
         for batch in batches:  # images (N, 3, H, W), and labels (N, K): what is in them, never where
-            at = next((i for i, last in enumerate(lasts) if step < last), len(phases) - 1)
-            begins = lasts[at - 1] if at else 0
-            progress = Progress(step, steps, phases[at].name, step - begins, lasts[at] - begins)
+            if step == steps:  # a phase has ended early, and so does the run
+                break
+            at = bisect_right(ends, step)
+            begins = ends[at - 1] if at else 0
+            progress = Progress(step, steps, phases[at].name, step - begins, ends[at] - begins)
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * phases[at].lr
             method.before_step(progress)
@@ -51,7 +54,7 @@ def main() -> None:
             sum(terms.values()).backward()
             optimiser.step()
             with torch.no_grad():  # True: the expansion has gone far enough
-                step = lasts[at] if method.after_step(progress) else step + 1
+                step = ends[at] if method.after_step(progress) else step + 1
         print(f"epoch {epoch + 1}: " + ", ".join(f"{name} {term:.3f}" for name, term in terms.items()))
 
     row = scores(measure(method, choose), measure(method, report))  # thresholds from val, numbers from test
