@@ -113,7 +113,8 @@ class Method(Learner):
             ValueError: Labels of another shape, or features in place of images that the method looks at.
         """
         images, labels = batch["images"], batch["labels"]
-        if images.shape[1] != 3 and (self.reads_pixels or ("small" in self.companions and "small" not in batch)):
+        unaccompanied = bool(self.companions) and self.companions.keys().isdisjoint(batch)
+        if images.shape[1] != 3 and (self.reads_pixels or unaccompanied):
             remedy = "" if self.reads_pixels else "FeatureRecords(…, **method.companions), or on "
             raise ValueError(
                 f"{type(self).__name__} looks at pixels, and the batch has features of {images.shape[1]} channels: "
