@@ -16,7 +16,7 @@ from wsss_lib.experiments.workbench import Workbench
 
 @pytest.fixture(scope="module")
 def lab() -> Workbench:
-    lab = ssc.workbench("smoke", 0)
+    lab = ssc.limited(Workbench("smoke", seed=0))
     for split in ("choose", "report"):
         lab.limit(split, most=20)  # type: ignore[arg-type]
     return lab

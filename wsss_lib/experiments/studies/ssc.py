@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from wsss_lib.data.records import batches
 from wsss_lib.evaluate import measure, scores
 from wsss_lib.experiments import recipes
 from wsss_lib.experiments.comparison import full_size
-from wsss_lib.experiments.studies.common import SEEDS, Row, Study, fitted, say
+from wsss_lib.experiments.studies.common import Row, Study, by_seed, fitted
 from wsss_lib.experiments.variants import channels_last
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods import registry
@@ -52,9 +53,8 @@ COLLAPSE: dict[str, Changes] = {
 """What flattens a map before there is one to align; beside DRS + alignment."""
 
 
-def workbench(profile: str, seed: int) -> Workbench:
-    """A lab with as many images as chapter 6 takes."""
-    lab = Workbench(profile, seed=seed)
+def limited(lab: Workbench) -> Workbench:
+    """The same lab, with as many images as chapter 6 takes."""
     lab.limit("train", most=recipes.SSC_IMAGES)
     for split in ("choose", "report"):
         lab.limit(split, most=MEASURED_ON)
@@ -106,23 +106,17 @@ def turned(lab: Workbench, method: nn.Module, threshold: float) -> list[dict[str
     return rows
 
 
-def one_row(lab: Workbench, changes: Changes, *, dial: bool = False) -> Row:
-    """A network of the lab, trained and measured; with ``dial``, over the dial as well."""
-    method = network(lab, changes)
-    row = measured(lab, method)
-    return row | {"dial": turned(lab, method, row["thresholds"]["miou"])} if dial else row
-
-
 def _study(what: str, profile: str, kinds: dict[str, Changes], *, dial: bool = False) -> dict[str, Any]:
-    rows: dict[str, list[Row]] = {name: [] for name in kinds}
-    prints: dict[str, str] = {}
-    for seed in SEEDS:
-        lab = workbench(profile, seed)
-        prints[f"test-{seed}"] = lab.report_on.fingerprint
+    """The rows of networks by name; with ``dial``, over the dial as well."""
+
+    def rows_of(lab: Workbench) -> Iterator[tuple[str, Row]]:
+        limited(lab)
         for name, changes in kinds.items():
-            rows[name].append(one_row(lab, changes, dial=dial))
-            say(what, seed, {name: rows[name]})
-    return gathered(rows, prints, dial=dial)
+            method = network(lab, changes)
+            row = measured(lab, method)
+            yield name, row | {"dial": turned(lab, method, row["thresholds"]["miou"])} if dial else row
+
+    return gathered(*by_seed(what, profile, rows_of), dial=dial)
 
 
 def gathered(rows: dict[str, list[Row]], prints: dict[str, str], *, dial: bool = False) -> dict[str, Any]:
