@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wsss_lib import maps, metrics
-from wsss_lib.data.records import Batch, Records
+from wsss_lib.data.records import IGNORE, Batch, Records
 from wsss_lib.evaluate import measure_masks
 from wsss_lib.experiments.studies.common import Row, Study, by_seed, fitted
 from wsss_lib.experiments.studies.together import as_in_its_chapter
@@ -142,8 +142,8 @@ def sure_pixels(labels: PseudoLabels, truth: Records) -> Row:
     """mIoU and precision of pseudo-labels over the pixels that they label."""
     confusion = metrics.ConfusionMatrix(len(truth.classes) + 1)
     for index, mask in enumerate(labels.masks):
-        known = torch.where(mask == 255, 255, truth[index]["mask"])  # an ignored pixel is asked of nobody
-        confusion.update(torch.where(mask == 255, 0, mask.long())[None], known[None])
+        known = torch.where(mask == IGNORE, IGNORE, truth[index]["mask"])  # an ignored pixel is asked of nobody
+        confusion.update(torch.where(mask == IGNORE, 0, mask.long())[None], known[None])
     numbers = metrics.mean_mask_scores(confusion.matrix)
     return {"miou": numbers["miou"], "precision": numbers["precision"]}
 
