@@ -159,8 +159,10 @@ def alignment_loss(activation: Tensor, target: Tensor, labels: Tensor) -> Tensor
 
 
 def nearest(labels: Tensor, size: Sequence[int]) -> Tensor:
-    """Whole numbers (N, H, W) at another size (h, w), each pixel that of the nearest one: exact, and differentiable in
-    nothing."""
+    """Whole numbers (N, H, W) at another size (h, w): row i is row ⌊i H / h⌋, column j likewise.
+
+    As ``F.interpolate`` does by ``"nearest"``, without the roundings of its scale.
+    """
     (height, width), (h, w) = labels.shape[1:], size
     rows = torch.arange(h, device=labels.device) * height // h
     columns = torch.arange(w, device=labels.device) * width // w
