@@ -54,6 +54,13 @@ def batch_of(n: int = 3, classes: int = 5, height: int = 48, width: int = 48, se
     return {"images": images, "labels": labels} | planes
 
 
+def enter(method: Method, number: int) -> None:
+    """Begin a phase; where there is one alone, the method is as it is outside of a run, past its warm-up."""
+    phases = method.phases()
+    if len(phases) > 1:
+        method.before_step(Progress(number, len(phases), phases[number].name, 0, 1))
+
+
 def losses_of(method: Method, batch: Any) -> dict[str, Tensor]:
     torch.manual_seed(2)
     return method.losses(batch)  # type: ignore[operator, no-any-return]
@@ -265,11 +272,9 @@ class TestPredict:
 @pytest.mark.parametrize("name", TRAINED)
 class TestLosses:
     def test_named_scalars_that_reach_every_group(self, name: str) -> None:
-        phases = built(name).phases()
-        for number, phase in enumerate(phases):
+        for number, phase in enumerate(built(name).phases()):
             method, batch = built(name).train(), batch_of()
-            if len(phases) > 1:
-                method.before_step(Progress(number, len(phases), phase.name, 0, 1))
+            enter(method, number)
             terms = losses_of(method, batch)
             assert all(term.ndim == 0 and term.isfinite() for term in terms.values())
             torch.stack(list(terms.values())).sum().backward()
@@ -352,10 +357,8 @@ def run_on_gpu(method: Method, trained: bool) -> None:
             assert result.logits is None or result.logits.device.type == "cuda"
         if trained:
             planes = {key: torch.zeros(3, 45, 61, dtype=torch.int64, device=GPU) for key in ("masks", "superpixels")}
-            phases = method.phases()
-            for number, phase in enumerate(phases):
-                if len(phases) > 1:
-                    method.before_step(Progress(number, len(phases), phase.name, 0, 1))
+            for number in range(len(method.phases())):
+                enter(method, number)
                 terms = losses_of(method.train(), {"images": images, "labels": labels} | planes)
                 assert {term.device.type for term in terms.values()} == {"cuda"}
 
