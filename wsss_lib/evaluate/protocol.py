@@ -15,7 +15,7 @@ from torch import nn
 
 from wsss_lib import metrics
 from wsss_lib.data.records import Batch, Records, check_same_classes, to_device, unpadded_batches
-from wsss_lib.evaluate.pipeline import Beside, read_ahead
+from wsss_lib.evaluate.threads import Beside, read_ahead
 from wsss_lib.modes import evaluating
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from wsss_lib.evaluate.pipeline import AHEAD, Beside, read_ahead
+from wsss_lib.evaluate.threads import AHEAD, Beside, read_ahead
 
 
 def threads() -> set[str]:
