@@ -115,7 +115,7 @@ class PhotoLocalizer:
         with torch.no_grad(), evaluating(self.network):
             scores, maps_of = self.look(images)
             if classes is None:
-                classes = self.classes or scores.topk(self.top_k).indices.tolist()
+                classes = scores.topk(self.top_k).indices.tolist() if self.classes is None else self.classes
             at_photo_size = maps.multi_scale(
                 maps_of(list(classes)), images, self.scales, self.flip, size=(photo.height, photo.width)
             )  # (1, M, H, W)
