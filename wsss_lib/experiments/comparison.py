@@ -1,10 +1,12 @@
 """Methods of one run side by side: their scores, their maps of the same images, and how a page shows both.
 
-run = compare(lab, {"CAM": cam, "BAS": bas})
-run.gallery()                       # a plain image, then a map of each method, with the true outline
-run.table("This run, one seed")     # the honest rows
-run.curtain("CAM", "BAS")           # two maps of the same images, one pulled aside over the other
-scored(lab, {"CAM": cam}, most=150, contrast=0.3)  # the honest rows, of fewer images and with a dial turned
+    run = compare(lab, {"CAM": cam, "BAS": bas})
+    run.gallery()                       # a plain image, then a map of each method, with the true outline
+    run.table("This run, one seed")     # the honest rows
+    run.curtain("CAM", "BAS")           # two maps of the same images, one pulled aside over the other
+    scored(lab, {"CAM": cam}, most=150, contrast=0.3)  # the honest rows, of fewer images and with a dial turned
+
+In an honest row, thresholds come from the split that chooses, and numbers from the one that is reported.
 """
 
 from __future__ import annotations
