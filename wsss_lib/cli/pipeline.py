@@ -58,11 +58,7 @@ exit codes: 0 all was done; 1 a photograph could not be used, or the work failed
 
 def _pipeline(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     from wsss_lib.pipeline import Settings, run_pipeline
-    from wsss_lib.pipeline.classifier import learnable
 
-    known = learnable()
-    if options.method not in known:
-        parser.error(f"argument --method: invalid choice: {options.method!r} (choose from {', '.join(known)})")
     chosen = {name: value for name, value in vars(options).items() if name in Settings.__dataclass_fields__}
     try:
         settings = Settings(**chosen)
