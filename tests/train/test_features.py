@@ -24,8 +24,9 @@ from wsss_lib.data.records import Records, Sample, collate
 from wsss_lib.data.transforms import Compose, RandomFlip, Resize
 from wsss_lib.methods import BAS, CAM, SEAM
 from wsss_lib.methods.seam import SEAMConfig
-from wsss_lib.train import TrainConfig, features, fit
-from wsss_lib.train.features import BOTH_SIDES, FeatureRecords, View, digest_of_trunk, draw_view
+from wsss_lib.train import TrainConfig, features, fit, kept_features
+from wsss_lib.train.features import BOTH_SIDES, FeatureRecords, View, draw_view
+from wsss_lib.train.kept_features import digest_of_trunk
 from wsss_lib.train.order import Reader
 
 SIDE = 24
@@ -196,7 +197,7 @@ def test_a_damaged_file_is_computed_again(tmp_path: Path, damage: str) -> None:
 
 
 def test_a_folder_that_cannot_be_written_leaves_features_in_memory(tmp_path: Path) -> None:
-    (tmp_path / features.FOLDER).write_text("a file where the folder should be")
+    (tmp_path / kept_features.FOLDER).write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match=r"features stay in memory.*WSSS_CACHE"):
         cached = kept(Photos(), tmp_path)
     expected = kept(Photos(), None)
@@ -204,7 +205,7 @@ def test_a_folder_that_cannot_be_written_leaves_features_in_memory(tmp_path: Pat
 
 
 def test_a_full_disk_half_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, written = features.write_atomically, []
+    write, written = kept_features.write_atomically, []
 
     def full(path: Path, data: bytes) -> Path:
         if len(written) == 3:
@@ -212,7 +213,7 @@ def test_a_full_disk_half_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         written.append(path)
         return write(path, data)
 
-    monkeypatch.setattr(features, "write_atomically", full)
+    monkeypatch.setattr(kept_features, "write_atomically", full)
     with pytest.warns(UserWarning, match="No space left"):
         cached = kept(Photos(), tmp_path)
     expected = kept(Photos(), None)
@@ -225,14 +226,14 @@ sys.path.insert(0, sys.argv[1])
 import test_features as t
 from pathlib import Path
 t.features._IMAGES = 4
-write = t.features.write_atomically
+write = t.kept_features.write_atomically
 left = [int(sys.argv[3])]
 def counted(path, data):
     if not left[0]:
         os.kill(os.getpid(), signal.SIGKILL)
     left[0] -= 1
     return write(path, data)
-t.features.write_atomically = counted
+t.kept_features.write_atomically = counted
 photos = t.Photos()
 t.kept(photos, Path(sys.argv[2]))
 print(len(photos.read))

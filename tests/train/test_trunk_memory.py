@@ -11,7 +11,7 @@ from torch import Tensor
 from wsss_lib import backbones, maps
 from wsss_lib.cli import main
 from wsss_lib.methods import CAM, GradCAM
-from wsss_lib.train.features import FOLDER
+from wsss_lib.train.kept_features import FOLDER
 from wsss_lib.train.trunk_memory import remembering
 
 

@@ -104,7 +104,7 @@ def _clear(options: argparse.Namespace) -> int:
     import shutil
 
     from wsss_lib.files import cache_folder
-    from wsss_lib.train.features import FOLDER
+    from wsss_lib.train.kept_features import FOLDER
 
     cache = cache_folder()
     folder = None if cache is None else cache / FOLDER

@@ -7,16 +7,14 @@
 Training starts behind the trunk: records yield its features in place of images, and the backbone takes them. A flip
 or a crop is a *view*, computed once like the image itself; :func:`draw_view` draws among them.
 
-On disk, a view of 64 images is a file, whose name ends in the digest of its content: what a crash or a fault left is
-noticed, and computed again. No fault of the disk stops anybody: what cannot be written stays in memory.
+On disk, a view of 64 images is a file (:mod:`wsss_lib.train.kept_features`). No fault of the disk stops anybody: what
+cannot be written stays in memory.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,15 +30,12 @@ from wsss_lib.backbones.base import StagedBackbone
 from wsss_lib.data.fields import Sample
 from wsss_lib.data.records import Records
 from wsss_lib.data.transforms import Resize
-from wsss_lib.files import sha256_of, sha256_of_text, write_atomically
+from wsss_lib.files import sha256_of, sha256_of_text
 from wsss_lib.modes import evaluating
+from wsss_lib.train.kept_features import DIGITS, FOLDER, is_whole, maker, warn, write_features
 
-FOLDER = "features"
-"""Where, in the folder of the cache, features lie."""
 _IMAGES = 64
 """Images in a file."""
-_DIGITS = 16
-"""Of a digest that a name holds."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +144,7 @@ class FeatureRecords(Records):
         identity = {
             "records": records.fingerprint,
             "images": len(records),
-            "trunk": digest_of_trunk(backbone),
-            "made by": [next(backbone.buffers()).device.type, torch.__version__],
+            **maker(backbone),
             "size": size,
             "dtype": str(dtype),
         }
@@ -164,7 +158,7 @@ class FeatureRecords(Records):
         for plane, kind in kinds.items():
             for view in views:
                 keys.append(sha256_of_text(json.dumps(identity | kind | {"view": asdict(view)}, sort_keys=True)))
-                place = None if folder is None else Path(folder) / FOLDER / keys[-1][:_DIGITS]
+                place = None if folder is None else Path(folder) / FOLDER / keys[-1][:DIGITS]
                 self._parts[plane].append(_Part(place))
         self.fingerprint = sha256_of_text(" ".join(keys))
 
@@ -220,7 +214,7 @@ class _Part:
             return True
         for path in sorted(self.folder.glob(f"{number:05}-*.npy")) if self.folder else ():
             try:
-                if sha256_of(path).startswith(path.stem.partition("-")[2]):
+                if is_whole(path, sha256_of(path)):
                     self.arrays[number] = np.load(path, mmap_mode="r", allow_pickle=False)
                     self.files[number] = path
                     return True
@@ -228,7 +222,7 @@ class _Part:
                 reason = "its content is not what was written"
             except (OSError, ValueError) as error:
                 reason = str(error)
-            _warn(f"{path} cannot be used ({reason}): its features are computed again")
+            warn(f"{path} cannot be used ({reason}): its features are computed again")
         return False
 
     def put(self, number: int, features: np.ndarray) -> None:
@@ -236,16 +230,12 @@ class _Part:
         self.arrays[number] = features
         if self.folder is None:
             return
-        buffer = io.BytesIO()
-        np.save(buffer, features, allow_pickle=False)
-        content = buffer.getvalue()
         try:
-            path = self.folder / f"{number:05}-{sha256_of_text(content)[:_DIGITS]}.npy"
-            write_atomically(path, content)
+            path = write_features(self.folder, f"{number:05}", features)
             self.arrays[number] = np.load(path, mmap_mode="r", allow_pickle=False)
             self.files[number] = path
         except (OSError, ValueError) as error:
-            _warn(f"{self.folder} cannot be used ({error}): features stay in memory, and are computed anew next time")
+            warn(f"{self.folder} cannot be used ({error}): features stay in memory, and are computed anew next time")
             self.folder = None
 
     def row(self, index: int) -> np.ndarray:
@@ -258,16 +248,6 @@ class _Part:
     def __getstate__(self) -> dict[str, Any]:
         """For a worker process: what is in files is opened there, not sent."""
         return vars(self) | {"arrays": {n: array for n, array in self.arrays.items() if n not in self.files}}
-
-
-def digest_of_trunk(backbone: StagedBackbone) -> str:
-    """SHA-256 of all that decides what a trunk computes: its layers, their geometry, and their tensors."""
-    layers = [backbone.blocks[name] for name in backbone.trunk]
-    digests = [sha256_of_text(repr([layers, backbone.channels_last]))]
-    tensors = [backbone.mean, backbone.std]
-    tensors += [value for layer in layers for value in layer.state_dict().values()]
-    digests += [sha256_of_text(value.detach().cpu().contiguous().numpy().tobytes()) for value in tensors]
-    return sha256_of_text(" ".join(digests))
 
 
 def _copy(image: Tensor, kind: Mapping[str, Any]) -> Tensor:
@@ -289,7 +269,3 @@ def _computed(backbone: StagedBackbone, images: Sequence[Tensor], batch_size: in
     with torch.no_grad(), evaluating(backbone):
         grids = [backbone(each.to(device), (stage,))[stage].cpu() for each in batches]
     return torch.cat(grids).contiguous()
-
-
-def _warn(what: str) -> None:
-    warnings.warn(f"{what}; the variable WSSS_CACHE names another folder for them, or, empty, none", stacklevel=5)

@@ -7,15 +7,13 @@ An image is known by its pixels: at another size, mirrored, or from another spli
 works below every method, scale and flip. :class:`wsss_lib.train.features.FeatureRecords` is for training, where the
 images and their order are known beforehand.
 
-On disk, an image is a file whose name ends in the digest of its content: what a crash or a fault left is noticed, and
-computed again. No fault of the disk stops anybody.
+On disk, an image is a file (:mod:`wsss_lib.train.kept_features`). No fault of the disk stops anybody.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -27,12 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from wsss_lib.backbones.base import StagedBackbone
-from wsss_lib.files import sha256_of_text, write_atomically
+from wsss_lib.files import sha256_of_text
 from wsss_lib.modes import evaluating
-from wsss_lib.train.features import FOLDER, digest_of_trunk
+from wsss_lib.train.kept_features import DIGITS, FOLDER, is_whole, maker, warn, write_features
 
-_DIGITS = 32
-"""Of a digest that a name holds."""
+_PIXELS = 32
+"""Digits of the digest of an image's pixels that a name holds."""
 
 
 @contextmanager
@@ -55,8 +53,8 @@ def remembering(backbone: StagedBackbone, folder: str | Path | None) -> Iterator
     if folder is None:
         yield
         return
-    identity = {"trunk": digest_of_trunk(backbone), "made by": [backbone.mean.device.type, torch.__version__]}
-    kept = _Kept(Path(folder) / FOLDER / f"images-{sha256_of_text(json.dumps(identity, sort_keys=True))[:16]}")
+    identity = sha256_of_text(json.dumps(maker(backbone), sort_keys=True))
+    kept = _Kept(Path(folder) / FOLDER / f"images-{identity[:DIGITS]}")
     handle = backbone.register_forward_pre_hook(partial(_recall, kept), with_kwargs=True)
     try:
         yield
@@ -96,7 +94,7 @@ class _Kept:
     def features(self, image: Tensor, backbone: StagedBackbone) -> Tensor:
         """Of an image (3, H, W), the trunk's features (C, h, w) where the image is."""
         pixels = image.cpu().contiguous().numpy()
-        name = sha256_of_text(repr(pixels.shape).encode() + pixels.tobytes())[:_DIGITS]
+        name = sha256_of_text(repr(pixels.shape).encode() + pixels.tobytes())[:_PIXELS]
         features = self._read(name)
         if features is None:
             stage = backbone.trunk[-1]
@@ -111,29 +109,21 @@ class _Kept:
             return None
         try:
             content = path.read_bytes()
-            if sha256_of_text(content)[:_DIGITS] == path.stem.partition("-")[2]:
+            if is_whole(path, sha256_of_text(content)):
                 return torch.from_numpy(np.load(io.BytesIO(content), allow_pickle=False))
             reason = "its content is not what was written"
             path.unlink()
         except (OSError, ValueError) as error:
             reason = str(error)
         del self.files[name]
-        _warn(f"{path} cannot be used ({reason}): its features are computed again")
+        warn(f"{path} cannot be used ({reason}): its features are computed again")
         return None
 
     def _write(self, name: str, features: np.ndarray) -> None:
         if self.folder is None:
             return
-        buffer = io.BytesIO()
-        np.save(buffer, features, allow_pickle=False)
-        content = buffer.getvalue()
-        path = self.folder / f"{name}-{sha256_of_text(content)[:_DIGITS]}.npy"
         try:
-            self.files[name] = write_atomically(path, content)
+            self.files[name] = write_features(self.folder, name, features)
         except OSError as error:
-            _warn(f"{self.folder} cannot be used ({error}): features are computed anew next time")
+            warn(f"{self.folder} cannot be used ({error}): features are computed anew next time")
             self.folder = None
-
-
-def _warn(what: str) -> None:
-    warnings.warn(f"{what}; the variable WSSS_CACHE names another folder for them, or, empty, none", stacklevel=5)
