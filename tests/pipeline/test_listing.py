@@ -94,6 +94,16 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
     assert [photo.mask is not None for photo in listing.photos] == [False, False, True]
 
 
+@pytest.mark.parametrize("masks", ["ground_truth", "GroundTruth", "Label_Maps"])
+def test_a_folder_of_masks_is_no_class(tmp_path: Path, masks: str) -> None:
+    for name in ("cat/1.png", "dog/2.png"):
+        write(tmp_path / name, picture())
+    write(tmp_path / masks / "dog/2.png", encode(disc(value=2)))
+    listing = read_listing(tmp_path)
+    assert said(listing) == [("cat/1.png", "cat"), ("dog/2.png", "dog")]
+    assert [photo.mask is not None for photo in listing.photos] == [False, True]
+
+
 def test_results_inside_the_folder_are_no_photographs(tmp_path: Path) -> None:
     root = folder(tmp_path / "list", [("a.png", "cat"), ("b.png", "dog")])
     for name in ("cat/a.png", "dog/b.png"):

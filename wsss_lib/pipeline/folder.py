@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Container, Iterator
 from pathlib import Path
 
-from wsss_lib.data.photos.listings import ANNOTATIONS
+from wsss_lib.data.photos.listings import ANNOTATIONS, is_called
 from wsss_lib.localize.names import is_result, printable
 from wsss_lib.localize.photos import SUFFIXES
 from wsss_lib.pipeline.stages import MARK
@@ -24,7 +24,7 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         below = {path: path.relative_to(folder) for path in sorted(images_below(folder))}
-        drawn = {path for path, name in below.items() if {_plain(part) for part in name.parts[:-1]} & ANNOTATIONS}
+        drawn = {path for path, name in below.items() if any(is_called(part, ANNOTATIONS) for part in name.parts[:-1])}
         self.masks = {path: None for path in below if path in drawn}  # in order, and soon looked up
         self.images = {path: None for path in below if path not in drawn}
         self._namesakes = Counter(_key(path.stem) for path in self.images)
@@ -74,10 +74,6 @@ class Files:
     def name_of(self, path: Path) -> str:
         """A file's path below the folder, or its name."""
         return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else path.name
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "")
 
 
 def _key(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss_lib.data.photos.catalogue import COCO, VOC
-from wsss_lib.data.photos.listings import ANNOTATIONS, CSV_SUFFIXES, PICTURES, class_folders, csv_rows
+from wsss_lib.data.photos.listings import ANNOTATIONS, CSV_SUFFIXES, PICTURES, class_folders, csv_rows, is_called
 from wsss_lib.data.records import IGNORE
 from wsss_lib.localize.names import printable
 from wsss_lib.pipeline.cells import Cells
@@ -144,7 +144,7 @@ def _source(data: Path) -> Path:
 
 
 def _folders_of_classes(folder: Path) -> list[Path]:
-    places = [place for place in class_folders(folder) if place.name.lower() not in ANNOTATIONS | PICTURES]
+    places = [place for place in class_folders(folder) if not is_called(place.name, ANNOTATIONS | PICTURES)]
     return [place for place in places if not (place / MARK).is_file()]
 
 

@@ -133,6 +133,11 @@ def _numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def is_called(folder: str, kind: set[str]) -> bool:
+    """Whether a folder's name is one of a kind, such as :data:`ANNOTATIONS`, in any case and with or without ``_``."""
+    return folder.lower().replace("_", "") in kind
+
+
 def folder_rows(folder: Path) -> ListedRows:
     """The images of a folder that has a folder for each class, by name.
 
@@ -144,8 +149,7 @@ def folder_rows(folder: Path) -> ListedRows:
     """
     rows: list[dict[str, Any]] = []
     classes = class_folders(folder)
-    names = {place.name.lower().replace("_", "") for place in classes}
-    if names & PICTURES and names & ANNOTATIONS:
+    if all(any(is_called(place.name, kind) for place in classes) for kind in (PICTURES, ANNOTATIONS)):
         raise ValueError(
             f"{folder} holds {', '.join(place.name for place in classes)}, which seem to be images and their masks, no "
             "classes: write a CSV with the columns image, mask and label"
