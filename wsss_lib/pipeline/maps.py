@@ -57,7 +57,7 @@ class MapFile:
         return torch.from_numpy(np.stack(values))
 
 
-def localise(work: Work) -> dict[str, Any]:
+def write_maps(work: Work) -> dict[str, Any]:
     """Write the maps of each photograph's own classes; what an earlier run has written of this work stays."""
     settings, folder = work.settings, work.folder("maps")
     trained, described = load_trained(work.folder("classifier"))
@@ -74,7 +74,7 @@ def localise(work: Work) -> dict[str, Any]:
         note = folder / f"{stem}.json"
         written = _written(note)
         if written is None:
-            written = _localised(photo, stem, folder, localizer)
+            written = _write_maps_of(photo, stem, folder, localizer)
             write_atomically(note, json.dumps(written, ensure_ascii=False, indent=1) + "\n")
         scores += [(entry["score"], photo.id, entry["class"]) for entry in written["maps"]]
     return {
@@ -116,7 +116,7 @@ def stems(photos: Sequence[Photo]) -> list[str]:
     return names
 
 
-def _localised(photo: Photo, stem: str, folder: Path, localizer: TrainedLocalizer) -> dict[str, Any]:
+def _write_maps_of(photo: Photo, stem: str, folder: Path, localizer: TrainedLocalizer) -> dict[str, Any]:
     """Write a photograph's maps, and say of them what is to be known."""
     numbers = [localizer.categories.index(name) for name in photo.labels]
     entries = []
@@ -145,4 +145,4 @@ def _summary(result: dict[str, Any]) -> str:
     return f"{result['maps']} of {result['photos']} photographs"
 
 
-MAPS = Stage("maps", localise, _summary, ("method", "multi_scale"))
+MAPS = Stage("maps", write_maps, _summary, ("method", "multi_scale"))

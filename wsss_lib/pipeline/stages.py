@@ -1,6 +1,6 @@
 """Stages of a long work: each is done once, in a folder of its own, and taken up where it was cut off.
 
-    stages = (Stage("labels", read, identity=content), Stage("maps", localise, settings=("method",)), …)
+    stages = (Stage("labels", read, identity=content), Stage("maps", write_maps, settings=("method",)), …)
     results = run_stages(stages, Work(data, out, settings))
 
 A stage depends on its settings and on all stages before it: what changes there has it done anew, and nothing else has.
