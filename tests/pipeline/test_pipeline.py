@@ -18,11 +18,12 @@ from wsss_lib import pipeline
 from wsss_lib.cli import main
 from wsss_lib.data import load
 from wsss_lib.data.photos.masks import encode, mask_array
+from wsss_lib.files import sha256_of
 from wsss_lib.localize import localize_images, open_photo
 from wsss_lib.localize.photos import to_tensor
 from wsss_lib.methods import CAM, registry
 from wsss_lib.pipeline import Settings, Work, run_pipeline
-from wsss_lib.pipeline.classifier import learnable
+from wsss_lib.pipeline.classifier import learnable, usual_backbone, weights_file
 from wsss_lib.pipeline.labels import listed
 from wsss_lib.pipeline.maps import written_maps
 from wsss_lib.refine import CRFSettings, dense_crf
@@ -158,6 +159,14 @@ def test_any_method_of_the_registry(zoo: Path, name: str) -> None:
     results, _ = run(zoo, method=name, backbone=backbone, steps=4)
     assert results["masks"]["masks"] == 5
     assert results["classifier"]["method"] == (name if registry.entry(name).trained else "cam")
+
+
+@pytest.mark.parametrize("name", ["cam", "sat"])
+def test_weights_in_a_folder_are_those_of_the_methods_network(tmp_path: Path, name: str) -> None:
+    work = Work(tmp_path, tmp_path, Settings(method=name, weights=tmp_path))
+    assert weights_file(work) is None
+    file = write(tmp_path / f"{usual_backbone(name)}.safetensors", b"weights")
+    assert weights_file(work) == sha256_of(file)
 
 
 def test_what_labels_do_not_teach_is_refused() -> None:

@@ -79,11 +79,16 @@ def network(method: str, name: str | None, weights: str | Path | None) -> Backbo
         name: Of a backbone.
         weights: A safetensors file or a folder of such; None for the shipped or published ones.
     """
-    name = name or (vit.NAMES[0] if registry.entry(method).backbone == "tiny_vit" else BACKBONE)
+    name = name or usual_backbone(method)
     if weights is None:
         weights = "shipped" if name.startswith("tiny") else "published"
     finer = None if name in vit.NAMES or name.startswith("tiny") else 16
     return backbone(name, weights=weights, frozen_bn=not name.startswith("tiny"), output_stride=finer)
+
+
+def usual_backbone(method: str) -> str:
+    """The name of the backbone that a method has where no other is named."""
+    return vit.NAMES[0] if registry.entry(method).backbone == "tiny_vit" else BACKBONE
 
 
 def freeze(net: nn.Module) -> str | None:
@@ -109,12 +114,14 @@ def steps_in_a_pass(photos: int, config: TrainConfig) -> int:
 
 
 def weights_file(work: Work) -> Any:
-    """The content of the weights, where the user names a file."""
-    weights = work.settings.weights
-    path = None if weights is None else Path(weights)
-    if path is not None and path.is_dir():
-        path = path / f"{work.settings.backbone or BACKBONE}.safetensors"
-    return sha256_of(path) if path is not None and path.is_file() else None
+    """The SHA-256 of the weights, where the user names a file or a folder of such."""
+    settings = work.settings
+    if settings.weights is None:
+        return None
+    path = Path(settings.weights)
+    if path.is_dir():
+        path = path / f"{settings.backbone or usual_backbone(settings.method)}.safetensors"
+    return sha256_of(path) if path.is_file() else None
 
 
 def _summary(result: dict[str, Any]) -> str:
