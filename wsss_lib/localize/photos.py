@@ -176,6 +176,12 @@ def seen_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     return h, w
 
 
+def size_within(height: int, width: int, longest: int) -> tuple[int, int]:
+    """(height, width) in pixels of a photo that is made smaller where its longer side has more than ``longest``."""
+    shrink = min(1.0, longest / max(height, width))
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
+
+
 def to_tensor(photo: Image.Image, size: tuple[int, int]) -> Tensor:
     """Resize an RGB photo (bicubic, antialiased) to (height, width): (1, 3, height, width) float32 in [0, 1]."""
     resized = photo.resize((size[1], size[0]), Image.Resampling.BICUBIC)

@@ -13,7 +13,7 @@ from torch import Tensor
 from wsss_lib import figures, maps
 from wsss_lib.files import write_atomically
 from wsss_lib.localize.names import marked
-from wsss_lib.localize.photos import to_tensor
+from wsss_lib.localize.photos import size_within, to_tensor
 
 LONGEST_OVERLAY = 1200
 """Pixels of the longer side of the photo inside an overlay; the map and the boxes keep the photo's own size."""
@@ -30,8 +30,7 @@ def save_overlay(
     photo: Image.Image, map: Tensor, entry: dict[str, Any], method: str, threshold: float, path: Path
 ) -> str:
     """Draw the map over the greyed photo, dashed contour at the threshold, boxes; return its alternative text."""
-    shrink = min(1.0, LONGEST_OVERLAY / max(photo.size))
-    height, width = max(1, round(photo.height * shrink)), max(1, round(photo.width * shrink))
+    height, width = size_within(photo.height, photo.width, LONGEST_OVERLAY)
     image = to_tensor(photo, (height, width))[0]  # (3, h, w)
     name = "what stands out" if entry["index"] is None else entry["class"]
     score = "" if entry["score"] is None else f", probability {entry['score']:.2f}"

@@ -17,7 +17,8 @@ from wsss_lib import maps, metrics
 from wsss_lib.data.photos.masks import encode
 from wsss_lib.files import write_atomically
 from wsss_lib.localize.names import marked, printable
-from wsss_lib.localize.photos import open_photo, to_tensor
+from wsss_lib.localize.photos import open_photo, size_within, to_tensor
+from wsss_lib.localize.pictures import LONGEST_OVERLAY
 from wsss_lib.pipeline.labels import LIST, listed, write_list
 from wsss_lib.pipeline.listing import Photo
 from wsss_lib.pipeline.maps import MapFile, written_maps
@@ -25,8 +26,6 @@ from wsss_lib.pipeline.stages import Stage, Work
 from wsss_lib.pipeline.threshold import ENOUGH, chooses
 from wsss_lib.refine import CRFSettings, dense_crf
 
-LONGEST = 1200
-"""Pixels of an overlay's longer side; masks and maps keep the photograph's own size."""
 REFINED, OF_THE_PAPERS = 320, 500
 """Pixels of the longer side at which the dense CRF works, and for which its widths were published (VOC's)."""
 LEAST = 0.01
@@ -103,8 +102,7 @@ def labels_of(written: MapFile, photo: Image.Image, threshold: float, refine: st
         return torch.zeros(photo.height, photo.width, dtype=torch.int64)
     if refine == "none":
         return maps.seeds(each, None, threshold)[0]
-    shrink = min(1.0, REFINED / max(photo.size))
-    size = max(1, round(photo.height * shrink)), max(1, round(photo.width * shrink))
+    size = size_within(photo.height, photo.width, REFINED)
     small = maps.resize(each, size)
     scores = maps.with_background(small, maps.background_constant(small, max(threshold, LEAST)))  # (1, M + 1, h, w)
     widths = CRFSettings().resized(max(size) / OF_THE_PAPERS)
@@ -119,10 +117,9 @@ def _numbered(winners: Tensor, written: MapFile, names: list[str]) -> Tensor:
 
 def overlay(photo: Image.Image, mask: NDArray[np.uint8]) -> bytes:
     """A JPEG of the photograph in grey, each class of its mask in a colour, with a white outline."""
-    shrink = min(1.0, LONGEST / max(photo.size))
-    size = max(1, round(photo.width * shrink)), max(1, round(photo.height * shrink))
-    grey = np.asarray(photo.convert("L").resize(size), np.float32)[..., None].repeat(3, axis=2)  # (h, w, 3)
-    small = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    height, width = size_within(photo.height, photo.width, LONGEST_OVERLAY)
+    grey = np.asarray(photo.convert("L").resize((width, height)), np.float32)[..., None].repeat(3, axis=2)  # (h, w, 3)
+    small = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
     for value in np.unique(small[small > 0]):
         inside = small == value
         grey[inside] = 0.5 * grey[inside] + 0.5 * np.array(rgb(int(value)), np.float32)

@@ -11,6 +11,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from wsss_lib import maps, metrics
+from wsss_lib.localize.photos import size_within
 from wsss_lib.pipeline.labels import listed
 from wsss_lib.pipeline.maps import MapFile, written_maps
 from wsss_lib.pipeline.stages import Stage, Work
@@ -73,10 +74,9 @@ def in_order(written: MapFile, classes: list[str]) -> Tensor:
 
 def _small(each: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Maps (K, H, W) and a mask (H, W) as a batch of one, at most :data:`MEASURED` pixels wide and high."""
-    shrink = min(1.0, MEASURED / max(truth.shape))
-    size = max(1, round(truth.shape[0] * shrink)), max(1, round(truth.shape[1] * shrink))
+    size = size_within(truth.shape[0], truth.shape[1], MEASURED)
     smaller = functional.interpolate(truth[None, None].float(), size=size, mode="nearest-exact")[0].long()
-    return (each[None] if shrink == 1 else maps.resize(each[None], size)), smaller
+    return (each[None] if size == truth.shape else maps.resize(each[None], size)), smaller
 
 
 def _summary(result: dict[str, Any]) -> str:
