@@ -8,7 +8,6 @@ A stage depends on its settings and on all stages before it: what changes there 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +84,7 @@ def run_stages(stages: Sequence[Stage], work: Work) -> dict[str, Any]:
     for stage in stages:
         chosen = {name: getattr(work.settings, name) for name in stage.settings}
         identity = None if stage.identity is None else stage.identity(work)
-        work.key = sha256_of_text(json.dumps([before, stage.name, chosen, identity], default=_plain, sort_keys=True))
+        work.key = sha256_of_text(json.dumps([before, stage.name, chosen, identity], default=str, sort_keys=True))
         state = _state(work, stage)
         result = state.get("result") if state.get("key") == work.key else None
         if result is not None and all((work.out / name).is_file() for name in state.get("files", ())):
@@ -140,9 +139,3 @@ def _state(work: Work, stage: Stage) -> Mapping[str, Any]:
 def _write(work: Work, stage: Stage, state: Mapping[str, Any]) -> None:
     text = json.dumps(state, indent=1, ensure_ascii=False) + "\n"
     write_atomically(work.out / STATES / f"{stage.name}.json", text)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return str(value)
