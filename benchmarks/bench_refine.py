@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from contest import Contest, compare, measure
+from contest import Contest, compare, measure, table
 from skimage import data as photographs
 from skimage.segmentation import random_walker
 from torch import Tensor
@@ -223,22 +223,6 @@ def grown(which: str, side: int) -> float:
     return peak_mib() - before
 
 
-def as_markdown(data: dict[str, Any]) -> str:
-    """The ratios as one table."""
-    rows = {f"dense CRF, {k}": v for k, v in data["crf"].items()} | {f"walk, {k}": v for k, v in data["walk"].items()}
-    peers = list(dict.fromkeys(peer for row in rows.values() for peer in row["speed"]))
-    lines = ["| | " + " | ".join(f"{peer}, ms (× ours)" for peer in peers) + " |", "|:--|" + "--:|" * len(peers)]
-    for name, row in rows.items():
-        cells = [
-            f"{row['speed'][p]['milliseconds_an_image']:.1f} ({row['speed'][p]['times_ours']:.2f})"
-            if p in row["speed"]
-            else "–"
-            for p in peers
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=7, help="how often each competitor runs (default: 7)")
@@ -261,7 +245,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     if options.masks:
         data["scored"] = scored(options.masks, options.most)
-    print("\n" + as_markdown(data))
+    rows = {f"dense CRF, {k}": v for k, v in data["crf"].items()} | {f"walk, {k}": v for k, v in data["walk"].items()}
+    print("\n" + table(rows))
     if not options.dry_run:
         path = results.record(
             "bench_refine",
