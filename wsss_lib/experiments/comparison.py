@@ -23,19 +23,14 @@ from wsss_lib import explore, figures, maps
 from wsss_lib.data.records import IGNORE, Records
 from wsss_lib.evaluate import MapMeasurement, measure, scores
 from wsss_lib.experiments import results
-from wsss_lib.experiments.recorded import Row, Rows, honest_table
+from wsss_lib.experiments.recorded import COLUMNS, Row, Rows, honest_table
 from wsss_lib.experiments.workbench import Workbench
 
 CUT = "iou"
 """Whose threshold a map is cut at in figures: the one that was chosen for the IoU of object against background."""
 
-PHOTOGRAPHS = {
-    "miou": "seeds mIoU",
-    "iou": "IoU",
-    "max_box_acc_v2": "MaxBoxAccV2",
-    "pxap": "PxAP",
-    "mean_ap": "mean AP",
-}
+PHOTOGRAPHS = {key: COLUMNS[key] for key in ("miou", "iou", "max_box_acc_v2", "pxap", "mean_ap")}
+"""Scores of photographs and their headings, in the order of a table."""
 
 
 @dataclass(frozen=True)
