@@ -211,8 +211,8 @@ def test_options_reach_the_localiser_and_its_findings_are_told(monkeypatch, caps
         "out": tmp_path, "top_k": 2, "classes": ["zebra"], "threshold": 0.3, "which": "all", "multi_scale": True,
         "device": "cpu", "progress": True,
     }  # fmt: skip
-    told = capsys.readouterr().out
-    assert "cat.jpg: tabby 0.63 at (1 2 30 40), (5 6 7 8)\ncat.jpg: salient at nowhere\n" in told
+    printed = capsys.readouterr().out
+    assert "cat.jpg: tabby 0.63 at (1 2 30 40), (5 6 7 8)\ncat.jpg: salient at nowhere\n" in printed
 
 
 def test_a_method_that_is_in_no_registry_is_a_usage_error(capsys):

@@ -111,11 +111,11 @@ class Elsewhere(Noisy):
 def test_in_64_bits_machines_that_round_otherwise_end_alike() -> None:
     apart = {}
     for double in (False, True):
-        here, there = Noisy(), Elsewhere()
-        for method in (here, there):
+        one, other = Noisy(), Elsewhere()
+        for method in (one, other):
             fit(method, Toys(16), replace(CONFIG, epochs=20, optimiser="adamw", double=double))
-        apart[double] = farthest(weights(here), weights(there))
-        assert {value.dtype for value in weights(here).values()} == {torch.float32, torch.int64}
+        apart[double] = farthest(weights(one), weights(other))
+        assert {value.dtype for value in weights(one).values()} == {torch.float32, torch.int64}
     assert apart[False] > 1e-4 > 1e-6 > apart[True], apart
 
 
