@@ -15,8 +15,8 @@ def test_chosen_on_one_split_reported_on_another():
     train, val = curve([0.1, 0.5, 0.4], "train", "a"), curve([0.6, 0.3, 0.2])
     chosen = E.choose_threshold(train)
     assert (chosen.value, chosen.rule, chosen.split, chosen.score) == (0.1, "max mIoU", "train", 0.5)
-    honest = E.report(val, chosen)
-    assert (honest.value, honest.split, honest.oracle) == (0.3, "val", False)
+    reported = E.report(val, chosen)
+    assert (reported.value, reported.split, reported.oracle) == (0.3, "val", False)
     oracle = E.report(val, E.choose_threshold(val), oracle=True)
     assert (oracle.value, oracle.oracle) == (0.6, True)
 

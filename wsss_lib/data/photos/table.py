@@ -177,8 +177,8 @@ class Table(Records):
 
 def _options() -> list[str]:
     """What a caller may say of a table."""
-    own = [name for name in signature(Table).parameters if name not in ("files", "name", "split", "siblings", "forms")]
-    return own + [field.name for field in fields(Forms)]
+    named = [name for name in signature(Table).parameters if name not in ("files", "name", "split", "siblings", "forms")]
+    return named + [field.name for field in fields(Forms)]
 
 
 @contextmanager

@@ -51,10 +51,10 @@ def head_centre(p: dict[str, Floats]) -> tuple[Floats, Floats]:
     return p["length"] * np.float32(0.72) + p["neck_x"], -p["height"] * np.float32(0.35) + p["neck_y"]
 
 
-def mixed(table: Floats, own: np.ndarray, other: np.ndarray, evidence: float) -> Floats:
-    """Rows of ``table``: evidence · own + (1 - evidence) · other."""
+def mixed(table: Floats, species: np.ndarray, other: np.ndarray, evidence: float) -> Floats:
+    """Rows of ``table``: evidence · species + (1 - evidence) · other."""
     e = np.float32(evidence)
-    return e * table[own] + (1 - e) * table[other]
+    return e * table[species] + (1 - e) * table[other]
 
 
 def make_look(
@@ -66,7 +66,7 @@ def make_look(
         draws: Random numbers of these critters.
         tables: From :func:`.species.tables`.
         species: (N,) class of each.
-        head_evidence, body_evidence: Shares of the own species' vector, in [0, 1].
+        head_evidence, body_evidence: Shares of the critter's own species' vector, in [0, 1].
     """
     kinds = len(tables["body"])
     n = len(species)
