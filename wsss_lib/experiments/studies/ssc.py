@@ -1,15 +1,17 @@
-"""Chapter 6's measurements: what expansion buys and spills, SSC beside CAM and DRS, its parts, its collapse."""
+"""Chapter 6's measurements: what expansion buys and spills, SSC beside CAM and DRS, its parts, what breaks it."""
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wsss_lib import metrics
-from wsss_lib.data.records import batches
+from wsss_lib.data.records import IGNORE, batches
 from wsss_lib.evaluate import measure, scores
 from wsss_lib.experiments import recipes
 from wsss_lib.experiments.comparison import full_size
@@ -18,6 +20,7 @@ from wsss_lib.experiments.variants import channels_last
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods import registry
 from wsss_lib.methods.ssc import SSCConfig
+from wsss_lib.refine import superpixel_mean
 
 ENTRY = registry.entry("ssc")
 BOOK: SSCConfig = ENTRY.configured()
@@ -26,6 +29,8 @@ STEP = 5
 """Of the curves over the threshold every so many-th point is kept: 0, 0.05, …"""
 EDGES = (4.0, 8.0, 16.0)
 """Distances from the object, in pixels, by which what is kept too much is counted; a cell of the grid is 4 wide."""
+FIXED = 0.3
+"""One threshold for all maps, beside the one that each map has of its own."""
 
 MEASURED_ON = 200
 """Images that choose the threshold, and as many that are reported."""
@@ -44,13 +49,10 @@ PARTS: dict[str, Changes] = {
 """One constraint, the other, and the other without the selection of what is reliable."""
 COLLAPSE: dict[str, Changes] = {
     "no warm-up": {"reconstruction": 0.0, "warm_up": 0.0},
-    "DRS early, no warm-up": {
-        "reconstruction": 0.0,
-        "warm_up": 0.0,
-        "expanded": ("stage2", "stage3", "stage4"),
-    },
+    "warm-up of a fifth": {"reconstruction": 0.0, "warm_up": 0.2},
+    "DRS early": {"reconstruction": 0.0, "expanded": ("stage2", "stage3", "stage4")},
 }
-"""What flattens a map before there is one to align; beside DRS + alignment."""
+"""What could flatten a map before there is one to align; each differs in one setting from DRS + alignment."""
 
 
 def limited(lab: Workbench) -> Workbench:
@@ -68,7 +70,7 @@ def network(lab: Workbench, changes: Changes) -> nn.Module:
 
 
 def measured(lab: Workbench, method: nn.Module) -> Row:
-    """The honest row without boxes; precision, recall and mIoU over the threshold; where the map spills."""
+    """The honest row without boxes; precision, recall and mIoU over the threshold; the shape of the maps."""
     val, test = (lab.measure(method, which, score_boxes=False) for which in ("choose", "report"))
     row = scores(val, test)
     precision, recall = test.foreground.precision_recall()
@@ -78,19 +80,36 @@ def measured(lab: Workbench, method: nn.Module) -> Row:
         "miou": test.miou().values[::STEP].tolist(),
     }
     row["best_miou"] = float(test.miou().values.max())
-    row["spill"] = spilled(lab, method, row["thresholds"]["miou"])
+    row |= shaped(lab, method, row["thresholds"]["miou"])
     return row
 
 
 @torch.no_grad()
-def spilled(lab: Workbench, method: nn.Module, threshold: float) -> list[float]:
-    """False positives up to 4, 8, 16 pixels from the object and beyond, each over the number of object pixels."""
-    counts, size = torch.zeros(len(EDGES) + 1, dtype=torch.int64), 0
-    for batch in batches(lab.report_on, 50):
+def shaped(lab: Workbench, method: nn.Module, threshold: float) -> Row:
+    """The shape of maps at full size.
+
+    Returns:
+        ``spill`` and ``spill_fixed``: false positives up to 4, 8, 16 pixels from the object and beyond, each over the
+        number of object pixels, of maps cut at ``threshold`` and at :data:`FIXED`. ``evenness``: its mean over images.
+    """
+    levels = {"spill": threshold, "spill_fixed": FIXED}
+    counts = {name: torch.zeros(len(EDGES) + 1, dtype=torch.int64) for name in levels}
+    size, even = 0, []
+    for batch in batches(lab.with_fields(lab.report_on, ("superpixels",)), 50):
         heat = full_size(method, batch["images"].to(lab.device), batch["labels"].to(lab.device))
-        counts += metrics.false_positives_by_distance(heat > threshold, batch["masks"].to(lab.device), EDGES)
-        size += int((batch["masks"] > 0).sum())
-    return (counts / size).tolist()
+        masks = batch["masks"].to(lab.device)
+        for name, level in levels.items():
+            counts[name] += metrics.false_positives_by_distance(heat > level, masks, EDGES)
+        size += int(((masks > 0) & (masks != IGNORE)).sum())
+        even += evenness(heat, batch["superpixels"].to(lab.device)).tolist()
+    return {name: (count / size).tolist() for name, count in counts.items()} | {"evenness": statistics.fmean(even)}
+
+
+def evenness(heat: Tensor, superpixels: Tensor) -> Tensor:
+    """The share of the variance of maps (N, H, W) that lies between superpixels: (N,) in [0, 1]; a flat map has 1."""
+    between = superpixel_mean(heat[:, None].double(), superpixels)[:, 0].var((1, 2), correction=0)
+    overall = heat.double().var((1, 2), correction=0)
+    return torch.where(overall > 0, between / overall, torch.ones_like(overall))  # (N,)
 
 
 def turned(lab: Workbench, method: nn.Module, threshold: float) -> list[dict[str, float]]:
@@ -107,13 +126,14 @@ def turned(lab: Workbench, method: nn.Module, threshold: float) -> list[dict[str
 
 
 def _study(what: str, profile: str, kinds: dict[str, Changes], *, dial: bool = False) -> dict[str, Any]:
-    """The rows of networks by name; with ``dial``, over the dial as well."""
+    """The rows of networks by name, with the processor's seconds in training; with ``dial``, over the dial as well."""
 
     def rows_of(lab: Workbench) -> Iterator[tuple[str, Row]]:
         limited(lab)
         for name, changes in kinds.items():
+            began = time.process_time()
             method = network(lab, changes)
-            row = measured(lab, method)
+            row: Row = {"training_seconds": time.process_time() - began} | measured(lab, method)
             yield name, row | {"dial": turned(lab, method, row["thresholds"]["miou"])} if dial else row
 
     return gathered(*by_seed(what, profile, rows_of), dial=dial)
@@ -140,7 +160,7 @@ def parts(profile: str) -> dict[str, Any]:
 
 
 def collapse(profile: str) -> dict[str, Any]:
-    """The alignment made to run away."""
+    """The alignment with less warm-up or more DRS."""
     return _study("ssc_collapse", profile, COLLAPSE)
 
 
