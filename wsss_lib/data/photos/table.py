@@ -179,8 +179,6 @@ def _options() -> list[str]:
     """What a caller may say of a table."""
     sources = ("files", "name", "split", "siblings", "forms")
     named = [name for name in signature(Table).parameters if name not in sources]
-        name for name in signature(Table).parameters if name not in ("files", "name", "split", "siblings", "forms")
-    ]
     return named + [field.name for field in fields(Forms)]
 
 
