@@ -127,9 +127,24 @@ class WatchedESOL(ESOL):
         return ends
 
 
-def sampling(method: ESOL, read: Read) -> ESOL:
-    """The same network, of which the map of another phase is read."""
-    other = ESOL(method.backbone, method.head.out_features, replace(method.config, read=read))
+class StretchedESOL(ESOL):
+    """ESOL whose map is raised to a power below 1: a fuller map with the same order of pixels.
+
+    Attributes:
+        power: The exponent.
+    """
+
+    power = 0.5
+
+    def predict(self, images: Tensor) -> Prediction:
+        """The positive part of the map to that power, and the logits of the map as it was."""
+        maps, logits = super().predict(images)
+        return Prediction(maps.relu() ** self.power, logits)
+
+
+def sampling(method: ESOL, read: Read, kind: type[ESOL] = ESOL) -> ESOL:
+    """The same network, of which the map of another phase is read, or read by another ``kind``."""
+    other = kind(method.backbone, method.head.out_features, replace(method.config, read=read))
     for name, part in method.named_children():
         setattr(other, name, part)
     other.training = method.training  # of itself alone: the shared modules keep the modes that they are in

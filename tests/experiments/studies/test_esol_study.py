@@ -67,14 +67,48 @@ def test_the_same_network_is_read_in_three_ways(lab: Workbench, trained: ESOL) -
 def test_an_ascent_is_watched_and_does_not_stop(lab: Workbench, trained: ESOL) -> None:
     method = esol.forked(lab, trained, WatchedESOL, shares=(0.0, 1.0, 0.0), reach=esol.FAR, read="expansion")
     rows = esol.ascent(lab, method)
-    assert list(rows) == ["0", "10"], "a smoke run has ten updates"
-    assert rows["0"]["reach"] == 0 < rows["10"]["reach"]
-    assert 0 <= rows["10"]["object_recall"] <= 1
+    assert [row["update"] for row in rows] == [0, 5], "a smoke run has five updates"
+    assert rows[0]["reach"] == 0 < rows[1]["reach"]
+    assert 0 <= rows[1]["object_recall"] <= 1
+
+
+def test_a_stretch_keeps_the_order_and_one_shift_is_the_mean(lab: Workbench, trained: ESOL) -> None:
+    images, labels = (lab.examples(2)[key] for key in ("images", "labels"))
+    methods = esol.readings(lab, trained)
+    with torch.no_grad():
+        plain = methods["CAM₁"].localize(images, labels)
+        for name, power in esol.ROOTS.items():
+            torch.testing.assert_close(methods[name].localize(images, labels), plain**power)
+        x = trained.eval().features(lab.choose_on.batch(range(len(lab.choose_on)))["images"])
+        field = trained.shrinkage(trained.expanded(x, trained.expansion(x)))
+        moved = methods["ESOL, one shift"].shrinkage(torch.rand_like(trained.plain(x)))
+    torch.testing.assert_close(moved, field.mean((0, 2, 3), keepdim=True).expand_as(moved), rtol=1e-3, atol=1e-6)
+    assert changed(trained, methods["ESOL, one shift"]) == {"shrinkage"}
+
+
+class LeftBright(torch.nn.Module):
+    """Localises by columns: 1 at the left border, 0 at the right one."""
+
+    def localize(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        falling = torch.linspace(1, 0, images.shape[-1]).expand(len(images), 1, *images.shape[-2:])
+        return falling * labels[:, :, None, None]
+
+
+def test_sides_of_the_objects(lab: Workbench) -> None:
+    heights = esol.at_sides(lab, LeftBright())  # type: ignore[arg-type]
+    assert heights["left"] > heights["object"] > heights["right"]
+    assert abs(heights["above"] - heights["below"]) < 0.1, "the map is the same in every row"
 
 
 def test_curves_and_rows(lab: Workbench, trained: ESOL) -> None:
     val, test = esol.counted(lab, trained)
     row, curves = esol.row_from(val, test), esol.over_thresholds(test)
+    at = curves["thresholds"].index(esol.FIXED)
+    assert row["fixed_recall"] == pytest.approx(curves["recall"][at])
+    assert row["fixed_share"] == pytest.approx(
+        float(test.foreground.histogram[31:].sum() / test.foreground.histogram.sum())
+    )
+    assert row["miou"] <= row["best_miou"]
     assert row["mean_miou"] == pytest.approx(float(test.miou().values.mean()))
     assert {len(values) for values in curves.values()} == {len(curves["thresholds"])}
     falling = torch.tensor(curves["recall"]).diff()
