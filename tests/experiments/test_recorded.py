@@ -33,8 +33,14 @@ def test_settled_is_more_than_two_standard_deviations_in_either_direction(values
 def test_a_difference_is_told_with_as_many_decimals_as_are_asked_for():
     difference = gap([0.001, 0.002, 0.003], [0.0, 0.0, 0.0])
     assert difference.text(3) == "+0.002 ± 0.001 (not settled)"
-    assert str(difference) == "+0.00 ± 0.00 (not settled)"
-    assert str(gap([-0.001], [0.0])) == "+0.00 (one seed)"  # no minus before a zero
+    assert difference.text(2) == "0.00 ± 0.00 (not settled)"  # a rounded zero has no sign
+
+
+def test_a_difference_keeps_its_sign():
+    assert str(gap([0.001, 0.002, 0.003], [0.0, 0.0, 0.0])) == "+0.002 ± 0.001 (not settled)"
+    assert str(gap([-0.001], [0.0])) == "-0.001 (one seed)"
+    assert str(gap([-0.003, 0.005, -0.011], [0.0, 0.0, 0.0])) == "-0.003 ± 0.008 (not settled)"
+    assert str(gap([0.1, 0.2], [0.1, 0.2])) == "0.00 ± 0.00 (not settled)"
 
 
 @pytest.mark.parametrize(
@@ -67,15 +73,22 @@ def test_a_table_has_the_rows_asked_for_and_says_what_nobody_measured():
     assert table.header == ["method", "kind", "seeds mIoU", "PxAP"]
     assert table.cells[0] == ["CAM", "plain", "0.40 ± 0.00", "0.60 ± 0.10"]
     assert table.cells[2] == ["SAT", "", "not measured yet", "not measured yet"]
-    assert table.cells[3] == ["BAS minus CAM", "", "0.00 ± 0.26", "0.20 ± 0.00"]
+    assert table.cells[3] == ["BAS minus CAM", "", "0.000 ± 0.265", "+0.200 ± 0.000"]
 
 
 def test_a_table_of_differences_stars_what_is_settled():
     rows = Rows({"CAM": [{"x": 0.1}, {"x": 0.2}], "BAS": [{"x": 0.4}, {"x": 0.5}], "SAT": [{"x": 0.5}, {"x": 0.1}]})
     table = rows.differences([("BAS", "CAM"), ("SAT", "CAM")], {"x": "score"}, caption="Two seeds")
     assert table.header == ["difference", "score"]
-    assert table.cells == [["BAS minus CAM", "+0.30 ± 0.00 *"], ["SAT minus CAM", "+0.15 ± 0.35"]]
+    assert table.cells == [["BAS minus CAM", "+0.300 ± 0.000 *"], ["SAT minus CAM", "+0.150 ± 0.354"]]
     assert table.caption == "Two seeds (*: settled)"
+
+
+def test_a_table_of_differences_has_as_many_decimals_in_each_cell():
+    ones = [{"x": 0.0}, {"x": 0.0}, {"x": 0.0}]
+    rows = Rows({"CAM": ones, "BAS": [{"x": 0.004}, {"x": 0.008}, {"x": 0.0118}], "SAT": [{"x": -0.2}] * 3})
+    table = rows.differences([("BAS", "CAM"), ("SAT", "CAM")], {"x": "score"}, caption="x")
+    assert [cells[1] for cells in table.cells] == ["+0.0079 ± 0.0039 *", "-0.2000 ± 0.0000 *"]
 
 
 def test_an_unknown_row_names_those_that_are_there():
@@ -110,7 +123,7 @@ def test_a_dial_joins_what_several_studies_measured(studies):
     assert list(dial.rows) == ["CAM", "BAS"]
     assert dial.series("pxap")["BAS"] == [[0.7, 0.5], [0.8, 0.6], [0.9, 0.7]]  # a line a seed
     assert [round(each.mean, 6) for each in dial.gaps("BAS", "CAM", "pxap")] == [0.2, 0.0]
-    assert dial.table("BAS", "CAM", ["pxap"]).cells == [["0.00", "0.20 ± 0.00"], ["1.00", "0.00 ± 0.00"]]
+    assert dial.table("BAS", "CAM", ["pxap"]).cells == [["0.00", "+0.200 ± 0.000"], ["1.00", "0.000 ± 0.000"]]
     assert recorded_dial("evidence", {"SAT": ("c", "sat")}) is None
 
 

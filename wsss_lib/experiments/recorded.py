@@ -21,6 +21,9 @@ from wsss_lib.experiments import results
 SETTLED = 2.0
 """A difference is settled where its mean exceeds this many standard deviations of the difference."""
 
+DIGITS = 3
+"""Decimals of differences in a table, and of the smallest difference that has a sign."""
+
 COLUMNS = {
     "miou": "seeds mIoU",
     "iou": "IoU",
@@ -54,23 +57,28 @@ class Gap:
         """Whether the mean exceeds :data:`SETTLED` standard deviations; never for one seed."""
         return self.seeds > 1 and abs(self.mean) > SETTLED * self.sd
 
+    def numbers(self, digits: int = 2) -> str:
+        """Mean and standard deviation with so many decimals; a mean that is rounded to zero has no sign."""
+        mean = f"{self.mean:+.{digits}f}" if round(abs(self.mean), digits) else f"{0:.{digits}f}"
+        return mean if self.seeds == 1 else f"{mean} ± {self.sd:.{digits}f}"
+
     def text(self, digits: int = 2) -> str:
-        """Mean and standard deviation with so many decimals, and whether the difference is settled."""
-        if self.seeds == 1:
-            return f"{self.mean:+z.{digits}f} (one seed)"
-        return f"{self.mean:+z.{digits}f} ± {self.sd:.{digits}f} ({'settled' if self.settled else 'not settled'})"
+        """The numbers with so many decimals, and whether the difference is settled."""
+        verdict = "one seed" if self.seeds == 1 else "settled" if self.settled else "not settled"
+        return f"{self.numbers(digits)} ({verdict})"
 
     def __str__(self) -> str:
-        """With two decimals, or with more where the rounded numbers would contradict the verdict."""
-        return self.text(next((digits for digits in range(2, 6) if self._rounds_true(digits)), 6))
+        """With two decimals, or with more where the rounded numbers would hide the sign or contradict the verdict."""
+        return self.text(self.digits())
 
-    def starred(self) -> str:
-        """As the text, for a table: a star in place of the word "settled", nothing in place of "not settled"."""
-        return str(self).replace(" (settled)", " *").replace(" (not settled)", "")
+    def digits(self, least: int = 2) -> int:
+        """How many decimals, ``least`` to 6, do not hide the sign of the mean or contradict the verdict."""
+        return next((digits for digits in range(least, 6) if self._rounds_true(digits)), 6)
 
     def _rounds_true(self, digits: int) -> bool:
         mean, sd = (round(abs(value) * 10**digits) for value in (self.mean, self.sd))
-        return self.seeds == 1 or (mean > SETTLED * sd) == self.settled
+        hides = mean == 0 and round(self.mean, DIGITS) != 0
+        return not hides and (self.seeds == 1 or (mean > SETTLED * sd) == self.settled)
 
 
 class Rows(Mapping[str, Sequence[Row]]):
@@ -142,19 +150,16 @@ class Rows(Mapping[str, Sequence[Row]]):
             columns = {key: title for key, title in COLUMNS.items() if shared and all(key in keys for keys in shared)}
         lines: list[dict[str, Any]] = []
         for name in names:
-            line: dict[str, Any] = {first: name}
-            if isinstance(order, Mapping):
-                line[note] = order[name]
+            line: dict[str, Any] = {first: name} | ({note: order[name]} if isinstance(order, Mapping) else {})
             for key, title in columns.items():
                 held = [row[key] for row in self[name] if key in row] if name in self else []
                 line[title] = _spread(held) if held else None if name in self else "not measured yet"
             lines.append(line)
         if minus is not None and all(name in self for name in minus):
-            last: dict[str, Any] = {first: f"{minus[0]} minus {minus[1]}"}
-            last |= {note: ""} if isinstance(order, Mapping) else {}
+            last = {first: f"{minus[0]} minus {minus[1]}"} | ({note: ""} if isinstance(order, Mapping) else {})
             for key, title in columns.items():
                 both = all(key in row for name in minus for row in self[name])
-                last[title] = _pair(self.gap(*minus, key)) if both else None
+                last[title] = self.gap(*minus, key).numbers(DIGITS) if both else None
             lines.append(last)
         return figures.table(lines or [{first: "not measured yet"}], caption=caption)
 
@@ -168,10 +173,12 @@ class Rows(Mapping[str, Sequence[Row]]):
             columns: Key of a score to its heading.
             caption: What was compared; the meaning of the star is added.
         """
+        gaps = {pair: {title: self.gap(*pair, key) for key, title in columns.items()} for pair in pairs}
+        digits = max(each.digits(DIGITS) for row in gaps.values() for each in row.values())
         lines = [
             {"difference": f"{name} minus {other}"}
-            | {title: self.gap(name, other, key).starred() for key, title in columns.items()}
-            for name, other in pairs
+            | {title: each.numbers(digits) + " *" * each.settled for title, each in row.items()}
+            for (name, other), row in gaps.items()
         ]
         return figures.table(lines, caption=f"{caption} (*: settled)")
 
@@ -238,10 +245,9 @@ class Dial:
 
     def table(self, method: str, other: str, keys: Sequence[str]) -> figures.Table:
         """One method minus another: mean and standard deviation of the difference at each setting."""
-        differences = {key: self.gaps(method, other, key) for key in keys}
         lines = [
             {self.name: f"{setting:.2f}"}
-            | {COLUMNS[key]: (each[i].mean, each[i].sd) for key, each in differences.items()}
+            | {COLUMNS[key]: self.gaps(method, other, key)[i].numbers(DIGITS) for key in keys}
             for i, setting in enumerate(self.settings)
         ]
         return figures.table(lines, caption=f"{method} minus {other}: mean ± s.d. of the difference over the seeds")
@@ -292,7 +298,3 @@ def honest_table(
 
 def _spread(values: Sequence[float]) -> tuple[float, float] | float:
     return (statistics.fmean(values), statistics.stdev(values)) if len(values) > 1 else float(values[0])
-
-
-def _pair(difference: Gap) -> tuple[float, float]:
-    return difference.mean, difference.sd
