@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from wsss_lib import __version__
-from wsss_lib.cli import data, images, pipeline
+from wsss_lib.cli import data, images, maps, pipeline
 from wsss_lib.cli.common import FAILED, OK, USAGE, Parser, stop_cleanly
 
 GROUP = "wsss.commands"
@@ -33,6 +33,7 @@ examples:
   wsss edition --student handout              the chapters without their solutions, for a course
   wsss localize cat.jpg --out where/          what is where in a photograph, and how sure
   wsss pipeline zoo/ --out zoo-masks          photographs with labels: a classifier, maps, masks, a report
+  wsss maps shards/ --checkpoint runs/cam     masks of a data set in Parquet shards, by one process or many
   wsss data list                              data sets, and how to get each
 
 exit codes: 0 all went well; 1 a chapter, a check or the work itself failed; 2 the command was not understood.
@@ -106,7 +107,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"wsss-lib {__version__}")
     parser.commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (*_registered(), images.add, pipeline.add, data.add):
+    for add in (*_registered(), images.add, pipeline.add, maps.add, data.add):
         add(parser.commands)
     return parser
 
