@@ -144,9 +144,8 @@ class Rows(Mapping[str, Sequence[Row]]):
             minus: Two names: the last row is their difference, paired by seed.
         """
         names = list(order if order is not None else self)
-        present = [name for name in names if name in self]
         if columns is None:
-            shared = [set.intersection(*(set(row) for row in self[name])) for name in present]
+            shared = [set.intersection(*(set(row) for row in self[name])) for name in names if name in self]
             columns = {key: title for key, title in COLUMNS.items() if shared and all(key in keys for keys in shared)}
         lines: list[dict[str, Any]] = []
         for name in names:
@@ -159,7 +158,7 @@ class Rows(Mapping[str, Sequence[Row]]):
             last = {first: f"{minus[0]} minus {minus[1]}"} | ({note: ""} if isinstance(order, Mapping) else {})
             for key, title in columns.items():
                 both = all(key in row for name in minus for row in self[name])
-                last[title] = self.gap(*minus, key).numbers(DIGITS) if both else None
+                last[title] = self.gap(*minus, key).numbers(DIGITS) if both else "–"
             lines.append(last)
         return figures.table(lines or [{first: "not measured yet"}], caption=caption)
 
