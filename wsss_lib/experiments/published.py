@@ -7,7 +7,7 @@ or in the tables of later papers, where its table says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wsss_lib import figures
 
@@ -100,3 +100,117 @@ def published(name: str) -> figures.Table:
         for score, row in table.rows.items()
     ]
     return figures.table(rows, caption=f"Read in {table.read_in}. Not comparable with ours: {table.unlike}")
+
+
+@dataclass(frozen=True)
+class Later:
+    """A method that came after those of the book, and the supervision that its pretrained parts bring along.
+
+    Attributes:
+        method: Its name.
+        hidden: What its parts were trained with before they met the image labels.
+        scores: By heading, in per cent.
+        read_in: Where the numbers stand.
+    """
+
+    method: str
+    hidden: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    read_in: str = "its paper"
+
+
+_LABELS = "labels of ImageNet"
+_DUPL = "the paper of DuPL"
+MASKS = ("VOC val", "VOC test", "COCO val")
+"""Where the mIoU of a segmentation network is measured."""
+BOXES = ("Top-1, CUB-200", "GT-known, CUB-200", "Top-1, ILSVRC", "GT-known, ILSVRC")
+"""Scores of one box an image; Top-1 asks for the class too."""
+LATER: dict[str, tuple[tuple[str, ...], tuple[Later, ...]]] = {
+    "masks": (
+        MASKS,
+        (
+            Later("ToCo", f"{_LABELS}-1k", dict(zip(MASKS, (69.8, 70.5, 41.3), strict=True)), _DUPL),
+            Later("DuPL", f"{_LABELS}-1k", dict(zip(MASKS, (72.2, 71.6, 43.5), strict=True))),
+            Later("DuPL, more labels", f"{_LABELS}-21k", dict(zip(MASKS, (73.3, 72.8, 44.6), strict=True))),
+            Later("its network, with the masks of VOC", f"{_LABELS}-1k", {MASKS[0]: 80.5}, _DUPL),
+            Later("the same, more labels", f"{_LABELS}-21k", {MASKS[0]: 82.3}, _DUPL),
+            Later(
+                "CLIP-ES", f"captions (CLIP); {_LABELS}", dict(zip(MASKS, (71.1, 71.4, 45.4), strict=True)), "its code"
+            ),
+            Later(
+                "CLIP-ES, network trained on masks first",
+                "captions (CLIP); masks of COCO",
+                dict(zip(MASKS[:2], (73.8, 73.9), strict=True)),
+                "its code",
+            ),
+            Later("ExCEL", "captions (CLIP)", dict(zip(MASKS, (78.4, 78.5, 50.3), strict=True)), "its code"),
+            Later(
+                "WeCLIP+",
+                "captions (CLIP); images alone (DINO)",
+                dict(zip(MASKS[1:], (83.9, 56.3), strict=True)),
+                "its abstract",
+            ),
+            Later(
+                "FMA-WSSS",
+                f"captions (CLIP); masks (SAM); {_LABELS}-21k",
+                dict(zip(MASKS, (83.1, 81.6, 55.4), strict=True)),
+                "its code",
+            ),
+        ),
+    ),
+    "boxes": (
+        BOXES,
+        (
+            Later("BAS, ResNet-50", _LABELS, dict(zip(BOXES, (76.75, 95.41, 57.46, 72.0), strict=True)), "its code"),
+            Later(
+                "SAT, DeiT-S",
+                _LABELS,
+                dict(zip(BOXES, (80.96, 98.45, 60.15, 73.13), strict=True)),
+                "a figure in its code",
+            ),
+            Later(
+                "GenPromp",
+                f"captions (Stable Diffusion); {_LABELS}",
+                dict(zip(BOXES, (87.0, 98.0, 65.2, 75.0), strict=True)),
+                "its code",
+            ),
+            Later("Pro2SAM", "masks (SAM)", {BOXES[0]: 84.03, BOXES[2]: 66.85}, "its abstract"),
+        ),
+    ),
+}
+"""By what a method is asked for: the scores, and the methods. A score that could not be checked is left out."""
+
+
+def later(kind: str) -> str:
+    """What came after the methods of the book: published scores in per cent, and the supervision in pretraining.
+
+    Args:
+        kind: A key of :data:`LATER`.
+
+    Returns:
+        A table in Markdown, whose words wrap on a narrow page.
+
+    Raises:
+        ValueError: No such kind.
+    """
+    if kind not in LATER:
+        raise ValueError(f"no later methods for {kind!r}: choose from {', '.join(LATER)}")
+    headings, methods = LATER[kind]
+    lines = [["method", "supervision in its pretraining", *headings, "read in"]]
+    lines += [[":--", ":--", *["--:"] * len(headings), ":--"]]
+    for one in methods:
+        scores = [f"{one.scores[name]:g}" if name in one.scores else "–" for name in headings]
+        lines.append([one.method, one.hidden, *scores, one.read_in])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def scored_later(kind: str, method: str, heading: str) -> float:
+    """One published score of a later method, in per cent.
+
+    Raises:
+        ValueError: No such method, or its score could not be checked.
+    """
+    held = {one.method: one.scores for one in LATER[kind][1]}
+    if heading not in held.get(method, {}):
+        raise ValueError(f"{heading!r} of {method!r} could not be checked: choose from {', '.join(held)}")
+    return held[method][heading]
