@@ -50,9 +50,8 @@ PARTS: dict[str, Changes] = {
 COLLAPSE: dict[str, Changes] = {
     "no warm-up": {"reconstruction": 0.0, "warm_up": 0.0},
     "warm-up of a fifth": {"reconstruction": 0.0, "warm_up": 0.2},
-    "DRS early": {"reconstruction": 0.0, "expanded": ("stage2", "stage3", "stage4")},
 }
-"""What could flatten a map before there is one to align; each differs in one setting from DRS + alignment."""
+"""The alignment before there is a map to align; each differs in one setting from DRS + alignment."""
 
 
 def limited(lab: Workbench) -> Workbench:
@@ -160,7 +159,7 @@ def parts(profile: str) -> dict[str, Any]:
 
 
 def collapse(profile: str) -> dict[str, Any]:
-    """The alignment with less warm-up or more DRS."""
+    """The alignment with less warm-up, or none."""
     return _study("ssc_collapse", profile, COLLAPSE)
 
 
