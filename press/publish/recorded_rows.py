@@ -6,6 +6,7 @@ A row is what :func:`wsss_lib.evaluate.scores` gives, once per seed, wherever a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from wsss_lib.experiments import results
@@ -50,6 +51,28 @@ def speeds(document: Mapping[str, Any]) -> list[dict[str, str]]:
         {"contest": name, "milliseconds an image": f"{speed['ours']['milliseconds_an_image']:.2g}"}
         | {peer: f"{speed[peer]['times_ours']:.2g} ×" if peer in speed else "–" for peer in peers}
         for name, speed in contests.items()
+    ]
+
+
+def shards(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What ``benchmarks/bench_shards.py`` recorded, a row for each number of images and of processes.
+
+    Args:
+        document: As :func:`wsss_lib.experiments.results.read` returns it.
+    """
+    rounds: dict[tuple[int, int], list[Mapping[str, float]]] = {}
+    for row in document["data"]["rows"]:
+        rounds.setdefault((row["images"], row["processes"]), []).append(row)
+    speeds = {key: fmean(row["images_a_second"] for row in held) for key, held in rounds.items()}
+    return [
+        {
+            "images": f"{images:,}",
+            "processes": str(processes),
+            "images a second": f"{speed:.0f}",
+            "share of linear": f"{speed / (processes * speeds[images, 1]):.0%}",
+            "MiB": f"{max(row['mib'] for row in rounds[images, processes]):.0f}",
+        }
+        for (images, processes), speed in speeds.items()
     ]
 
 

@@ -125,6 +125,20 @@ class SpeedTables(Recorded):
         return made or ["Not recorded yet: `make bench`"]
 
 
+class ShardsTable(Recorded):
+    """Images a second and memory of the extraction of maps, by how many processes and images."""
+
+    def lines(self, env, clone):
+        path = clone / "results" / "bench_shards.json"
+        rows = recorded_rows.shards(read_json(path)) if path.is_file() else []
+        if not rows:
+            return ["Not recorded yet: `python benchmarks/bench_shards.py`"]
+        title = "Images a second and the largest memory of a process, means over rounds"
+        return table(
+            title, "", [plain(head) for head in rows[0]], [[plain(text) for text in row.values()] for row in rows]
+        )
+
+
 class MachinesTable(Recorded):
     """How far the chapters' outputs are from the stored ones on other machines."""
 
@@ -151,5 +165,6 @@ def setup(app):
     app.add_directive("status-table", StatusTable)
     app.add_directive("results-table", ResultsTable)
     app.add_directive("speed-tables", SpeedTables)
+    app.add_directive("shards-table", ShardsTable)
     app.add_directive("machines-table", MachinesTable)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-from press.publish.recorded_rows import rows
+from press.publish.recorded_rows import rows, shards
 
 RUN = {"choose": "critters/val", "split": "critters/test", "images": 40, "labels_given": False}
 
@@ -45,3 +45,22 @@ def test_rows_of_several_methods_in_one_list_are_not_averaged():
         ("TS-CAM", "0.200 ± 0.141", 2),
         ("SAT", "0.400", 1),
     ]
+
+
+def test_rows_of_shards_are_means_beside_one_process():
+    data = {
+        "rows": [
+            {"images": 4000, "processes": 1, "images_a_second": 100.0, "mib": 500.0},
+            {"images": 4000, "processes": 1, "images_a_second": 120.0, "mib": 510.4},
+            {"images": 4000, "processes": 2, "images_a_second": 198.0, "mib": 505.0},
+        ]
+    }
+    one, two = shards({"data": data})
+    assert one == {
+        "images": "4,000",
+        "processes": "1",
+        "images a second": "110",
+        "share of linear": "100%",
+        "MiB": "510",
+    }
+    assert (two["images a second"], two["share of linear"]) == ("198", "90%")
