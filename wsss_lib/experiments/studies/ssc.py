@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -125,14 +124,13 @@ def turned(lab: Workbench, method: nn.Module, threshold: float) -> list[dict[str
 
 
 def _study(what: str, profile: str, kinds: dict[str, Changes], *, dial: bool = False) -> dict[str, Any]:
-    """The rows of networks by name, with the processor's seconds in training; with ``dial``, over the dial as well."""
+    """The rows of networks by name; with ``dial``, over the dial as well."""
 
     def rows_of(lab: Workbench) -> Iterator[tuple[str, Row]]:
         limited(lab)
         for name, changes in kinds.items():
-            began = time.process_time()
             method = network(lab, changes)
-            row: Row = {"training_seconds": time.process_time() - began} | measured(lab, method)
+            row = measured(lab, method)
             yield name, row | {"dial": turned(lab, method, row["thresholds"]["miou"])} if dial else row
 
     return gathered(*by_seed(what, profile, rows_of), dial=dial)
