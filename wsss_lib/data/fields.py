@@ -40,6 +40,8 @@ class Sample(TypedDict, total=False):
     sentences: list[str]  # Q sentences, each about one thing in the image
     sentence_boxes: Tensor  # (Q, 4) float32 xyxy pixels: what each sentence means
     sentence_kinds: list[str]  # Q names of what tells the meant thing from others, such as "relation"
+    proposals: Tensor  # (P, 4) float32 xyxy pixels: where a thing may be, whatever it is
+    regions: Tensor  # (P, D) float32: what a backbone sees in each proposal
     points: Tensor  # (P, 3 + C) float32: x, y, z in metres, and C measurements
     boxes3d: Tensor  # (M, 7) float32: centre x, y, z, length, width, height in metres, yaw in radians
     box3d_labels: Tensor  # (M,) int64, 0-based class
@@ -68,6 +70,8 @@ class Batch(TypedDict, total=False):
     sentences: list[list[str]]
     sentence_boxes: list[Tensor]
     sentence_kinds: list[list[str]]
+    proposals: list[Tensor]
+    regions: list[Tensor]
     points: list[Tensor]
     boxes3d: list[Tensor]
     box3d_labels: list[Tensor]
@@ -117,6 +121,8 @@ FIELDS: dict[str, Field] = {
     "sentences": Field("sentences", "listed", moves="drop"),
     "sentence_boxes": Field("sentence_boxes", "listed", moves="drop"),
     "sentence_kinds": Field("sentence_kinds", "listed", moves="drop"),
+    "proposals": Field("proposals", "listed", moves="boxes"),
+    "regions": Field("regions", "listed", moves="drop"),
     "points": Field("points", "listed", moves="drop"),
     "boxes3d": Field("boxes3d", "listed", moves="drop"),
     "box3d_labels": Field("box3d_labels", "listed", moves="drop"),

@@ -9,9 +9,11 @@ another question than where (which box a sentence means, say) is a :class:`~wsss
 from wsss_lib.methods.bas import BAS, BASConfig
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.methods.contract import Method, Prediction
+from wsss_lib.methods.dtmr import DTMR, DTMRConfig
 from wsss_lib.methods.eigen_cam import EigenCAM, EigenCAMConfig
 from wsss_lib.methods.esol import ESOL, ESOLConfig
 from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
+from wsss_lib.methods.grounder import GroundeR, GroundeRConfig
 from wsss_lib.methods.learner import Learner, Phase, Progress, Settings
 from wsss_lib.methods.sat import SAT, SATConfig
 from wsss_lib.methods.seam import SEAM, SEAMConfig
@@ -21,6 +23,7 @@ from wsss_lib.methods.ts_cam import TSCAM, ClassToken, TSCAMConfig
 __all__ = [
     "BAS",
     "CAM",
+    "DTMR",
     "ESOL",
     "SAT",
     "SEAM",
@@ -29,11 +32,14 @@ __all__ = [
     "BASConfig",
     "CAMConfig",
     "ClassToken",
+    "DTMRConfig",
     "ESOLConfig",
     "EigenCAM",
     "EigenCAMConfig",
     "GradCAM",
     "GradCAMPlusPlus",
+    "GroundeR",
+    "GroundeRConfig",
     "Learner",
     "Method",
     "Phase",

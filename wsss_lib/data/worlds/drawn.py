@@ -9,7 +9,10 @@ from typing import Any
 
 from wsss_lib.data.records import Records, Sample
 
-WORLDS: dict[str, str] = {"critters": "wsss_lib.data.worlds.critters"}
+WORLDS: dict[str, str] = {
+    "critters": "wsss_lib.data.worlds.critters",
+    "sentences": "wsss_lib.data.worlds.sentences",
+}
 """By name, the module whose ``DRAWN`` describes the world; it is imported when the world is first asked for."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
@@ -46,8 +47,16 @@ class Scenes:
     objects: list[list[dict[str, Any]]]
 
 
+Layout = Callable[[World, Draws, Floats], list[Layer]]
+"""From dials, draws and horizons (N,) to who stands where."""
+
+
 def render(
-    world: World, split: str = "train", indices: NDArray[np.int64] | range = range(16), workers: int = 2
+    world: World,
+    split: str = "train",
+    indices: NDArray[np.int64] | range = range(16),
+    workers: int = 2,
+    layout: Layout = lay_out,
 ) -> Scenes:
     """Draw images of the world.
 
@@ -56,6 +65,7 @@ def render(
         split: Name of the split; part of each image's key.
         indices: Positions in the split. An image depends on its own position only, not on its neighbours.
         workers: Threads; the result does not depend on it.
+        layout: Says who stands where; other worlds of critters bring one of their own.
 
     Returns:
         The scenes, in the order of ``indices``.
@@ -65,7 +75,7 @@ def render(
     together = max(8, _PIXELS // world.size**2)
     chunks = [keys[i : i + together] for i in range(0, len(keys), together)]
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        drawn = list(pool.map(lambda k: _draw(world, k), chunks))
+        drawn = list(pool.map(lambda k: _draw(world, k, layout), chunks))
     if not drawn:
         raise ValueError("no indices to draw: pass at least one position")
     joined: dict[str, Any] = {}
@@ -75,14 +85,14 @@ def render(
     return Scenes(**joined)
 
 
-def _draw(world: World, keys: NDArray[np.uint64]) -> Scenes:
+def _draw(world: World, keys: NDArray[np.uint64], layout: Layout) -> Scenes:
     size, n = world.size, len(keys)
     draws = Draws(keys)
     habitat = draws.integers("habitat", count=len(HABITATS))
     horizon = draws.uniform("horizon", low=0.22, high=0.45)
     image = background(draws, habitat, horizon, size)
     scatter(image, draws, habitat, horizon, world.clutter)
-    layers = lay_out(world, draws, horizon)
+    layers = layout(world, draws, horizon)
     for j, layer in enumerate(layers):
         side = draws.child(f"companion {j}").uniform("side", low=-0.42, high=0.42)
         foot = layer.foot - np.float32(0.05)

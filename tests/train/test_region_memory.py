@@ -1,0 +1,36 @@
+"""Regions that were computed once are those that would be computed each time."""
+
+from __future__ import annotations
+
+import torch
+
+from wsss_lib.backbones import backbone
+from wsss_lib.data.worlds.sentences import Sentences, World
+from wsss_lib.methods import DTMR
+from wsss_lib.methods.regions import regions_of
+from wsss_lib.train.region_memory import RegionRecords
+
+
+def test_regions_stand_for_images() -> None:
+    net = backbone("tiny_cnn", widths=(4, 6, 8, 10))
+    records = Sentences(World(size=48), "train", 7)
+    kept = RegionRecords(records, net, batch_size=3)
+    batch, plain = kept.batch([6, 2]), records.batch([6, 2])
+    assert set(batch) == {"sentences", "sentence_boxes", "sentence_kinds", "proposals", "ids", "regions"}
+    for one, other in zip(batch["regions"], regions_of(net, plain["images"], plain["proposals"]), strict=True):
+        torch.testing.assert_close(one, other)
+    assert batch["sentences"] == plain["sentences"]
+    assert (len(kept), kept.classes, kept.split) == (7, records.classes, "train")
+    assert torch.equal(kept.labels, records.labels)
+    method = DTMR(net, 6).eval()
+    for one, other in zip(method.answer(batch), method.answer(plain), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_another_backbone_is_another_fingerprint() -> None:
+    records = Sentences(World(size=48), "train", 2)
+    prints = set()
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        prints.add(RegionRecords(records, backbone("tiny_cnn", widths=(4, 6, 8, 10))).fingerprint)
+    assert len(prints) == 2
