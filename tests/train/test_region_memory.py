@@ -16,7 +16,8 @@ def test_regions_stand_for_images() -> None:
     records = Sentences(World(size=48), "train", 7)
     kept = RegionRecords(records, net, batch_size=3)
     batch, plain = kept.batch([6, 2]), records.batch([6, 2])
-    assert set(batch) == {"sentences", "sentence_boxes", "sentence_kinds", "proposals", "ids", "regions"}
+    boxes = {"sentence_boxes", "proposals", "boxes", "box_labels"}
+    assert set(batch) == {"sentences", "sentence_kinds", "ids", "regions"} | boxes
     for one, other in zip(batch["regions"], regions_of(net, plain["images"], plain["proposals"]), strict=True):
         torch.testing.assert_close(one, other)
     assert batch["sentences"] == plain["sentences"]

@@ -119,9 +119,10 @@ class Workbench:
         self.classes = self.report_on.classes
 
     def split(self, name: str, **dials: Any) -> Any:
-        """A split of the drawn world, with some dials turned."""
+        """A split of the drawn world, with some dials turned: as large as the profile says, and at most the world's."""
+        drawn = drawn_world(self.data)
         count = self.size.train if name == "train" else self.size.rest
-        return drawn_world(self.data).load(name, count=count, world=self.world, **dials)
+        return drawn.load(name, count=min(count, drawn.counts.get(name, count)), world=self.world, **dials)
 
     def seeded(self, seed: int) -> Workbench:
         """The same bench, with the same photographs, for a run with another seed.

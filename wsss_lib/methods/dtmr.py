@@ -31,6 +31,8 @@ from wsss_lib.methods.regions import RegionReader
 from wsss_lib.methods.registry import register
 from wsss_lib.methods.triads import parse
 
+RECIPE = {"epochs": 20, "batch_size": 48, "lr": 8e-3, "head_lr": 1.0}
+"""How this book trains what grounds sentences."""
 Attention = Literal["shared", "independent", "raw"]
 """What weighs the regions: one softmax over pairs for all three words, a softmax for each word, or the scores."""
 
@@ -177,7 +179,7 @@ def rebuilder(seen: int, width: int, words: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(seen, width), nn.ReLU(), nn.Linear(width, words))
 
 
-@register("dtmr", title="DTMR", settings=DTMRConfig, chapter=10, recipe={"lr": 5e-3, "head_lr": 1.0})
+@register("dtmr", title="DTMR", settings=DTMRConfig, chapter=10, recipe=RECIPE)
 class DTMR(RegionReader):
     """Matching and reconstruction of triads.
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from wsss_lib.backbones import Backbone
 from wsss_lib.data.records import Batch
-from wsss_lib.methods.dtmr import UnitScorer, word_codes
+from wsss_lib.methods.dtmr import RECIPE, UnitScorer, word_codes
 from wsss_lib.methods.learner import Settings
 from wsss_lib.methods.regions import RegionReader
 from wsss_lib.methods.registry import register
@@ -49,7 +49,7 @@ def words_of(sentence: str) -> list[str]:
     return re.findall(r"[a-z0-9'-]+", sentence.lower()) or [""]
 
 
-@register("grounder", title="GroundeR", settings=GroundeRConfig, chapter=10, recipe={"lr": 5e-3, "head_lr": 1.0})
+@register("grounder", title="GroundeR", settings=GroundeRConfig, chapter=10, recipe=RECIPE)
 class GroundeR(RegionReader):
     """Matching and reconstruction of whole sentences.
 

@@ -12,7 +12,7 @@ from wsss_lib.data.records import Batch, Records, Sample, batches, collate, posi
 from wsss_lib.files import sha256_of_text
 from wsss_lib.methods.regions import regions_of
 
-KEPT = ("sentences", "sentence_boxes", "sentence_kinds", "proposals", "id")
+KEPT = ("sentences", "sentence_boxes", "sentence_kinds", "proposals", "boxes", "box_labels", "id")
 """What else a sample has; images and masks are left out."""
 
 
@@ -26,6 +26,7 @@ class RegionRecords(Records):
     """
 
     def __init__(self, records: Records, backbone: Backbone, batch_size: int = 50) -> None:
+        self.parent = records
         self.name, self.split, self.classes = records.name, records.split, records.classes
         self.fingerprint = sha256_of_text(f"{records.fingerprint} regions {_digest(backbone)}")
         self._labels = records.labels

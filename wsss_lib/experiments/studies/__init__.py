@@ -12,6 +12,7 @@
 - ``ssc``, ``ssc_parts``, ``ssc_collapse``: chapter 6
 - ``esol``, and ``esol_controls``, ``_collapse``, ``_settings``, ``_dial``: chapter 7
 - ``ladder``: chapter 9, from seeds by pseudo-labels to a segmentation network
+- ``dtmr``, ``dtmr_cost``: chapter 10, sentences
 - ``together``: chapter 12, every method's maps of the same eight images
 - ``coco``, ``coco_taught``: photographs of MS COCO, with what was learnt and chosen on VOC, or learnt on themselves
 

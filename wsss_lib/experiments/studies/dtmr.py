@@ -1,0 +1,119 @@
+"""Chapter 10's measurements: what weighs the pairs, what each unit is worth, real proposals, ambiguity, and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from wsss_lib.data.records import Records
+from wsss_lib.experiments.grounding import bench, learnt, mixed, proposing, recall_of, row
+from wsss_lib.experiments.studies.common import SEEDS, Row, Study, fitted, say
+from wsss_lib.experiments.studies.cost import step_costs
+from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods import registry
+
+Changes = Mapping[str, Any]
+"""Settings that differ from the book's."""
+FULL = "DTMR"
+ROWS: dict[str, Changes] = {
+    "raw scores, as released": {"attention": "raw"},
+    "independent softmaxes": {"attention": "independent"},
+    FULL: {},
+    "category alone": {"reference": False, "discriminative": False},
+    "no reference": {"reference": False},
+    "no discriminative word": {"discriminative": False},
+}
+SENTENCE = "GroundeR (whole sentence)"
+PROPOSED = "DTMR, proposals"
+"""Trained on true boxes, and asked about proposals."""
+SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
+"""Settings of the dial: share of training scenes in which the target's species is unique. The fourth is the world's."""
+MIXED = 500
+"""Scenes that are trained on for the dial, at each setting."""
+PROPOSALS = (5, 20)
+"""Proposals of an image for which the cost is measured."""
+NOTE = "nothing is chosen, numbers from test, where every scene is ambiguous; seeds decide world, weights and order"
+
+
+def network(lab: Workbench, changes: Changes, records: Records | None = None, **recipe: Any) -> nn.Module:
+    """DTMR with some settings changed, trained by its recipe."""
+    method = lab.build("dtmr", registry.entry("dtmr").configured(**changes))
+    lab.fit(method, records, **recipe)
+    return method
+
+
+def comparison(profile: str) -> dict[str, Any]:
+    """Every way to weigh, every unit left out, the whole sentence, real proposals, and the dial of ambiguity."""
+    rows: dict[str, list[Row]] = {}
+    dial: list[list[Row]] = [[] for _ in SHARES]
+    prints: dict[str, str] = {}
+    recalls: list[Row] = []
+    counts: dict[str, int] = {}
+    for seed in SEEDS:
+        lab = bench(profile, seed)
+        prints[f"test-{seed}"] = lab.report_on.fingerprint
+
+        def keep(name: str, method: nn.Module, measured: Workbench = lab, seed: int = seed) -> None:
+            rows.setdefault(name, []).append(row(measured, method))
+            counts[name] = learnt(method)
+            say("dtmr", seed, {name: rows[name]})
+
+        for name, changes in ROWS.items():
+            method = network(lab, changes)
+            keep(name, method)
+            if name == FULL:
+                other = proposing(lab)
+                recalls.append(recall_of(other))
+                keep(PROPOSED, method, other)
+        keep(SENTENCE, fitted(lab, lab.build("grounder", registry.entry("grounder").configured())))
+        count = min(MIXED, len(lab.train_on) // 4)
+        updates = {"epochs": None, "steps": (lab.recipe(method).epochs or 1) * (len(lab.train_on) // 48)}
+        for number, share in enumerate(SHARES):
+            part = mixed(lab.train_on, share, count)
+            dial[number].append(row(lab, network(lab, {}, part, **updates)))
+            say(f"dtmr, {share:g} unambiguous", seed, {FULL: dial[number]})
+    data = {
+        "rows": rows,
+        "recall": recalls,
+        "learnt": counts,
+        "scenes": len(lab.train_on),
+        "unambiguous": {"settings": SHARES, "rows": {FULL: dial}, "scenes": count},
+    }
+    return {"data": data, "fingerprint": prints, "note": NOTE}
+
+
+def cost(profile: str) -> dict[str, Any]:
+    """A training step and a query of DTMR and of GroundeR at one width: parameters, operations, processor time.
+
+    Processor time, not the clock's: another process on the machine does not count.
+    """
+    lab = bench("smoke", 0)
+    data: dict[str, Any] = {"rows": {}, "batch": 16}
+    for number in PROPOSALS:
+        batch = example(lab, number)
+        methods = {name: lab.build(name) for name in ("dtmr", "grounder")}
+        spent = step_costs(methods, batch, rounds=3 if profile == "smoke" else 40, flops=True)
+        queries = sum(map(len, batch["sentences"]))
+        for name, method in methods.items():
+            title = registry.entry(name).title
+            numbers = {"parameters": learnt(method), "queries": queries, **spent[name]}
+            data["rows"][f"{title}, {number} proposals"] = [numbers]
+    return {"data": data, "fingerprint": {"test-0": lab.report_on.fingerprint}, "note": "seed 0, one thread"}
+
+
+def example(lab: Workbench, proposals: int) -> dict[str, Any]:
+    """Sixteen scenes of the lab as a batch, the first proposal repeated until there are so many."""
+    batch: dict[str, Any] = dict(lab.train_on.batch(range(16)))
+    for name in ("regions", "proposals"):
+        lacking = [max(0, proposals - len(each)) for each in batch[name]]
+        batch[name] = [
+            torch.cat([each, each[:1].expand(more, -1)])[:proposals]
+            for each, more in zip(batch[name], lacking, strict=True)
+        ]
+    return batch
+
+
+STUDIES: dict[str, Study] = {"dtmr": comparison, "dtmr_cost": cost}
