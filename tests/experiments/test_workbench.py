@@ -16,6 +16,7 @@ from wsss_lib.data.worlds.critters import Critters, World
 from wsss_lib.experiments import recipes
 from wsss_lib.experiments.profiles import PROFILES
 from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods import registry
 from wsss_lib.methods.cam import CAM
 from wsss_lib.methods.registry import Entry
 
@@ -320,18 +321,20 @@ def test_measuring_computes_a_trunk_once(photographs: Path, monkeypatch: pytest.
     monkeypatch.setenv("WSSS_CACHE", str(photographs / "cache"))
     weights = str(photographs / "mobilenet_v2.safetensors")
 
-    def scores(trunk: str | None, broken: bool = False) -> dict[str, Any]:
+    def scores(trunk: str | None, broken: bool = False, name: str = "cam") -> dict[str, Any]:
         lab = Workbench("smoke", str(photographs), weights, 0, "cpu", fine_tune=True, side=64, trunk=trunk)
         method = lab.classifier()
         if broken:  # only who looks up the features does not notice
             monkeypatch.setattr(method.backbone.blocks["stage3"], "forward", lambda x: x * torch.nan)
-        return lab.scores(method)
+        return lab.scores(method if name == "cam" else registry.explain(name, method))
 
     plain, first, again = scores(None), scores("stage3"), scores("stage3", broken=True)
     assert first == again
     assert {k: pytest.approx(v, abs=1e-3) for k, v in plain.items() if isinstance(v, float)} == {
         k: v for k, v in first.items() if isinstance(v, float)
     }
+    for name in ("gradcam++", "eigencam"):  # the trunk lies in the classifier that they explain
+        assert scores("stage3", name=name) == scores("stage3", broken=True, name=name)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,10 @@ def behind_trunk(method: nn.Module, records: Records, side: int) -> Records | No
 
 
 def trunk_kept(method: Any) -> AbstractContextManager[None]:
-    """While a method is measured: what its frozen trunk makes of an image is kept in the cache, for others too."""
-    net = getattr(method, "backbone", None)
-    return remembering(net, cache_folder()) if isinstance(net, StagedBackbone) and net.trunk else nullcontext()
+    """While a method is measured: what a frozen trunk in it makes of an image is kept in the cache, for others too.
+
+    The backbone may lie in the classifier that a method explains.
+    """
+    parts = method.modules() if isinstance(method, nn.Module) else ()
+    net = next((part for part in parts if isinstance(part, StagedBackbone) and part.trunk), None)
+    return nullcontext() if net is None else remembering(net, cache_folder())
