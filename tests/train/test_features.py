@@ -22,8 +22,10 @@ from wsss_lib import backbones
 from wsss_lib.cli import main
 from wsss_lib.data.records import Records, Sample, collate
 from wsss_lib.data.transforms import Compose, RandomFlip, Resize
-from wsss_lib.methods import BAS, CAM, SEAM
+from wsss_lib.methods import BAS, CAM, SEAM, SSC
 from wsss_lib.methods.seam import SEAMConfig
+from wsss_lib.methods.ssc import SSCConfig
+from wsss_lib.refine import WithSuperpixels
 from wsss_lib.train import TrainConfig, features, fit, kept_features
 from wsss_lib.train.features import BOTH_SIDES, FeatureRecords, View, draw_view
 from wsss_lib.train.kept_features import digest_of_trunk
@@ -74,17 +76,23 @@ def seam(net: backbones.StagedBackbone, classes: int) -> SEAM:
     return SEAM(net, classes, SEAMConfig(stages=("stage3",)))
 
 
-@pytest.mark.parametrize("make", [CAM, BAS, seam], ids=["cam", "bas", "seam"])
+def ssc(net: backbones.StagedBackbone, classes: int) -> SSC:
+    """It redraws the image itself, and knows its superpixels."""
+    config = SSCConfig(warm_up=0.3, expanded=("stage3", "stage4"), alignment=1.0, decoder_lr=0.05)
+    return SSC(net, classes, config)  # gentle: with long steps the decoder runs away from its own roundings
+
+
+@pytest.mark.parametrize("make", [CAM, BAS, seam, ssc], ids=["cam", "bas", "seam", "ssc"])
 def test_training_behind_the_trunk_is_training_through_it(tmp_path: Path, make: Callable) -> None:
-    through, photos = make(network(), 3), Photos()
+    through, photos = make(network(), 3), WithSuperpixels(Photos(), segments=9)
     behind = copy.deepcopy(through)
     begun = weights(through)
     fit(through, photos, TRAINING, transform=Compose([Resize((SIDE, SIDE)), RandomFlip()]))
     history = fit(behind, kept(photos, tmp_path, **behind.companions), TRAINING, transform=draw_view)
     for name, value in through.state_dict().items():
         torch.testing.assert_close(behind.state_dict()[name], value, rtol=1e-5, atol=1e-6)
-        in_trunk = re.match(r"backbone\.blocks\.stage[123]", name)
-        assert torch.equal(value, begun[name]) == bool(in_trunk), name
+        held = re.match(r"backbone\.blocks\.stage[123]|features|aligning", name)
+        assert torch.equal(value, begun[name]) == bool(held), name
     assert len(history.loss) == 6
     images = torch.rand(2, 3, 32, 40)
     with torch.no_grad():  # the method is whole: it takes photographs of any size
@@ -336,3 +344,24 @@ def test_a_frozen_trunk_stays_asleep_and_the_rest_learns() -> None:
     torch.testing.assert_close(net.eval()(before)["stage4"], net(images)["stage4"])
     assert torch.equal(net(before, ["stage2"])["stage2"], before)
     assert collate([Sample(image=before[0])])["images"].shape == (1, 24, 6, 6)
+
+
+def test_superpixels_beside_the_images_change_no_features(tmp_path: Path) -> None:
+    photos = Photos()
+    bare, cut = kept(photos, tmp_path), kept(WithSuperpixels(photos, segments=9), tmp_path, pixels=True)
+    assert sorted(photos.read) == list(range(11))  # once: the second computed nothing
+    assert bare.fingerprint != cut.fingerprint
+    assert bare[3].keys() == {"labels", "views"}
+    seen, whole = (
+        cut[3],
+        Sample(image=photos.pixels[3], superpixels=WithSuperpixels(photos, segments=9)[3]["superpixels"]),
+    )
+    plain = Resize((SIDE, SIDE))(whole)
+    assert torch.equal(seen["views"], bare[3]["views"])
+    assert torch.equal(seen["pixel_views"], torch.stack([plain["image"], plain["image"].flip(-1)]))
+    assert torch.equal(seen["patch_views"], torch.stack([plain["superpixels"], plain["superpixels"].flip(-1)]))
+    assert kept(photos, tmp_path, pixels=True)[3].keys() == {"labels", "views", "pixel_views"}
+    part = WithSuperpixels(photos, segments=9).subset([4, 2])
+    assert part.images_fingerprint == photos.subset([4, 2]).fingerprint != part.fingerprint
+    alone = kept(part, None, pixels=True, views=[View()])[1]
+    assert torch.equal(alone["patches"], cut[2]["patch_views"][0])

@@ -29,6 +29,10 @@ class Sample(TypedDict, total=False):
     colour_views: Tensor  # (V, 3, h, w)
     small_colours: Tensor  # (3, h', w')
     small_colour_views: Tensor  # (V, 3, h', w')
+    pixels: Tensor  # (3, H, W): the view itself, in [0, 1], beside what a trunk makes of it
+    pixel_views: Tensor  # (V, 3, H, W)
+    patches: Tensor  # (H, W) int64: the superpixels of the view
+    patch_views: Tensor  # (V, H, W)
     labels: Tensor  # (K,) float32 multi-hot
     mask: Tensor  # (H, W) int64: 0 background, k + 1 for class k, 255 ignore
     superpixels: Tensor  # (H, W) int64: from 1, of patches of one colour; 0 padding
@@ -58,6 +62,9 @@ class Batch(TypedDict, total=False):
     colour_views: Tensor  # (N, V, 3, h, w)
     small_colours: Tensor  # (N, 3, h', w')
     small_colour_views: Tensor  # (N, V, 3, h', w')
+    pixels: Tensor  # (N, 3, H, W)
+    pixel_views: Tensor  # (N, V, 3, H, W)
+    patch_views: Tensor  # (N, V, H, W)
     labels: Tensor  # (N, K)
     masks: Tensor  # (N, H, W)
     boxes: list[Tensor]
@@ -109,6 +116,11 @@ FIELDS: dict[str, Field] = {
     "colour_views": Field("colour_views", "stacked", moves="drop"),
     "small_colours": Field("small_colours", "stacked", moves="drop"),
     "small_colour_views": Field("small_colour_views", "stacked", moves="drop"),
+    "pixels": Field("pixels", "stacked", moves="drop"),
+    "pixel_views": Field("pixel_views", "stacked", moves="drop"),
+    # Superpixels on a grid of their own, beside features that stand for the image.
+    "patches": Field("superpixels", "stacked", moves="drop"),
+    "patch_views": Field("patch_views", "stacked", moves="drop"),
     "labels": Field("labels", "stacked"),
     "id": Field("ids", "listed"),
     # No metric counts what is 255: so it says, too, that an image has no mask.

@@ -49,6 +49,11 @@ class Records(Dataset[Sample]):
         raise NotImplementedError
 
     @property
+    def images_fingerprint(self) -> str:
+        """The fingerprint of the images alone: what is added to them, such as superpixels, changes nothing."""
+        return self.fingerprint
+
+    @property
     def labels(self) -> Tensor:
         """All image labels, (len(self), K) float32 multi-hot. Subclasses that can, answer without decoding images."""
         return torch.stack([self[i]["labels"] for i in range(len(self))])
@@ -89,6 +94,10 @@ class _Subset(Records):
 
     def __getitem__(self, index: int) -> Sample:
         return self.parent[self.indices[record_number(index, len(self), f"a part of {self.name}/{self.split}")]]
+
+    @property
+    def images_fingerprint(self) -> str:
+        return sha256_of_text(self.parent.images_fingerprint + repr(self.indices))
 
     @property
     def labels(self) -> Tensor:

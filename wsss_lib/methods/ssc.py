@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -186,7 +187,7 @@ class SSC(Method):
     """
 
     needs = ("images", "labels", "superpixels")
-    reads_pixels = True  # to redraw them
+    companions = MappingProxyType({"pixels": True})  # to redraw them
     backbone: StagedBackbone
     aligning: Tensor
 
@@ -209,9 +210,11 @@ class SSC(Method):
 
     def scores(self, images: Tensor) -> Tensor:
         """F (N, K, h, w), raw class scores of images (N, 3, H, W) in [0, 1]."""
-        x = self.backbone.normalise(images)
-        for stage, block in self.backbone.blocks.items():
-            x = block(x)  # (N, C, h, w)
+        stages = self.backbone.stages
+        first = min((stages.index(stage) for stage in self.expanded), default=len(stages) - 1)
+        x = self.backbone(images, (stages[first],))[stages[first]]  # (N, C, h, w): no DRS so far
+        for number, stage in enumerate(stages[first:]):
+            x = self.backbone.blocks[stage](x) if number else x
             if stage in self.expanded:
                 x = drs(x, self.config.delta)
         return class_activation_maps(x, self.head.weight)  # (N, K, h, w)
@@ -228,15 +231,17 @@ class SSC(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``classification``, ``reconstruction`` and ``alignment``, each times its weight.
 
-        The batch has ``images``, ``labels`` (N, K) and ``superpixels`` (N, H, W).
+        The batch has ``images``, ``labels`` (N, K) and ``superpixels`` (N, H, W). Where features of a trunk stand for
+        the images, it has ``pixels`` (N, 3, H, W) beside them, of the superpixels' size.
         """
         (images, labels), config = self.supervision(batch), self.config
         scores = self.scores(images)  # (N, K, h, w)
-        size = [max(1, round(side * config.size)) for side in images.shape[2:]]
+        pixels = batch.get("pixels", images)  # (N, 3, H, W)
+        size = [max(1, round(side * config.size)) for side in pixels.shape[2:]]
         zero = scores.new_zeros(())
         return {
             "classification": multilabel_soft_margin(scores.mean((2, 3)), labels),
-            "reconstruction": config.reconstruction * self.redrawn_loss(scores, images, size)
+            "reconstruction": config.reconstruction * self.redrawn_loss(scores, pixels, size)
             if config.reconstruction
             else zero,
             "alignment": config.alignment * self.uneven_loss(scores, batch["superpixels"], labels, size)

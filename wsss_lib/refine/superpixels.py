@@ -115,6 +115,10 @@ class WithSuperpixels(Records):
         return Sample(**sample, superpixels=self._superpixels(number, sample["image"]))
 
     @property
+    def images_fingerprint(self) -> str:
+        return self.parent.images_fingerprint
+
+    @property
     def labels(self) -> Tensor:
         return self.parent.labels
 

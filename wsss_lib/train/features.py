@@ -60,13 +60,19 @@ class View:
 
     def __call__(self, image: Tensor, size: tuple[int, int] | None) -> Tensor:
         """The view of an image (3, H, W), as (3, *size), or at its own size where ``size`` is None."""
-        height, width = image.shape[1:]
+        return self.planes(Sample(image=image), size)["image"]
+
+    def planes(self, sample: Sample, size: tuple[int, int] | None) -> Sample:
+        """The view of an image and of its superpixels, where the sample has them; all else is left out."""
+        height, width = sample["image"].shape[1:]
         left, top, right, bottom = self.window
         columns = slice(int(left * width), max(int(left * width) + 1, round(right * width)))
         rows = slice(int(top * height), max(int(top * height) + 1, round(bottom * height)))
-        part = image[:, rows, columns]
-        part = part if size is None else Resize(size)(Sample(image=part))["image"]
-        return part.flip(-1) if self.mirrored else part
+        part = Sample(image=sample["image"][:, rows, columns])
+        if "superpixels" in sample:
+            part["superpixels"] = sample["superpixels"][rows, columns]
+        part = part if size is None else Resize(size)(part)
+        return {name: plane.flip(-1) for name, plane in part.items()} if self.mirrored else part  # type: ignore
 
 
 BOTH_SIDES = (View(), View(mirrored=True))
@@ -78,6 +84,8 @@ PLANES = {
     "small": "small_views",
     "colours": "colour_views",
     "small_colours": "small_colour_views",
+    "pixels": "pixel_views",
+    "patches": "patch_views",
 }
 """What is kept of a view, and the field that holds it for all views."""
 
@@ -99,8 +107,8 @@ class FeatureRecords(Records):
     """Records that yield what a frozen trunk makes of their images, with their labels.
 
     A sample has ``views`` (V, C, h, w), of which :func:`draw_view` draws one; or, of a single view, ``image``
-    (C, h, w). With ``small`` and ``colours``, it has the other :data:`PLANES` of each view too. All else that is known
-    of the image is left out.
+    (C, h, w). With ``small``, ``colours`` and ``pixels``, it has the other :data:`PLANES` of each view too. All else
+    that is known of the image is left out.
 
     Args:
         records: Images with labels.
@@ -113,6 +121,8 @@ class FeatureRecords(Records):
         small: Size of a second copy of each view over the first, of which the trunk's features are kept too.
         antialias: Whether the view is smoothed before it is made smaller.
         colours: Whether the views themselves are kept on the grid of their features, corner cells on the corners.
+        pixels: Whether the views themselves are yielded at their full size, and their superpixels where the records
+            have these. They are read anew each time: on disk they would be larger than their features.
 
     Raises:
         ValueError: The backbone has no frozen trunk, images differ in size and no size is given, there is no view, or
@@ -132,6 +142,7 @@ class FeatureRecords(Records):
         small: float | None = None,
         antialias: bool = True,
         colours: bool = False,
+        pixels: bool = False,
     ) -> None:
         if not getattr(backbone, "trunk", ()):
             raise ValueError(f"{type(backbone).__name__} has no frozen trunk: call backbone.freeze(stage) first")
@@ -142,7 +153,7 @@ class FeatureRecords(Records):
         self.name, self.split, self.classes = records.name, records.split, records.classes
         self.image_size, self._labels = size or records.image_size, records.labels
         identity = {
-            "records": records.fingerprint,
+            "records": records.images_fingerprint,
             "images": len(records),
             **maker(backbone),
             "size": size,
@@ -160,7 +171,8 @@ class FeatureRecords(Records):
                 keys.append(sha256_of_text(json.dumps(identity | kind | {"view": asdict(view)}, sort_keys=True)))
                 place = None if folder is None else Path(folder) / FOLDER / keys[-1][:DIGITS]
                 self._parts[plane].append(_Part(place))
-        self.fingerprint = sha256_of_text(" ".join(keys))
+        self._seen = (records, tuple(views), size) if pixels else None
+        self.fingerprint = sha256_of_text(" ".join([*keys, *([records.fingerprint] if pixels else [])]))
 
         numbers = range(-(-len(records) // _IMAGES))
         # Two processes that begin together begin at different files, and so share the work.
@@ -189,6 +201,8 @@ class FeatureRecords(Records):
         for plane, parts in self._parts.items():
             views = torch.stack([torch.from_numpy(part.row(index)).float() for part in parts])  # (V, C, h, w)
             sample |= {plane: views[0]} if len(views) == 1 else {PLANES[plane]: views}
+        if self._seen:
+            sample |= _pixels_of(index, *self._seen)
         return sample  # type: ignore[return-value]
 
     @property
@@ -248,6 +262,19 @@ class _Part:
     def __getstate__(self) -> dict[str, Any]:
         """For a worker process: what is in files is opened there, not sent."""
         return vars(self) | {"arrays": {n: array for n, array in self.arrays.items() if n not in self.files}}
+
+
+def _pixels_of(index: int, records: Records, views: Sequence[View], size: tuple[int, int] | None) -> dict[str, Tensor]:
+    """The views of a record themselves, and their superpixels, by the names of :data:`PLANES`."""
+    seen = records[index]
+    each = [view.planes(seen, size) for view in views]
+    planes = {"pixels": torch.stack([view["image"] for view in each])}  # (V, 3, H, W)
+    if "superpixels" in seen:
+        planes["patches"] = torch.stack([view["superpixels"] for view in each])  # (V, H, W)
+    return {
+        name if len(views) == 1 else PLANES[name]: stacked[0] if len(views) == 1 else stacked
+        for name, stacked in planes.items()
+    }
 
 
 def _copy(image: Tensor, kind: Mapping[str, Any]) -> Tensor:
