@@ -41,6 +41,12 @@ def test_the_text_names_each_arrow_and_the_reason_of_each_stop():
     assert alt.endswith("Stop-gradient 1 between map and loss: The map is a <target>.")
 
 
+def test_a_broken_word_is_whole_in_the_text():
+    drawing = flow([[Box("L", "recon\xad\nstruction\nloss", "loss")], ["end"]], [Arrow("L", "end")], title="One loss.")
+    assert drawing.alt == "One loss. Arrows: reconstruction loss to end."
+    assert [">recon-<" in drawing.svg(), ">struction<" in drawing.svg()] == [True, True]
+
+
 def test_what_is_written_in_the_page_is_escaped():
     html = drawn()._repr_html_()
     assert "<target>" not in html

@@ -31,7 +31,7 @@ class Box:
 
     Attributes:
         name: By which arrows name it; also its text, where ``text`` is empty.
-        text: What stands in it; ``\\n`` breaks the line.
+        text: What stands in it; ``\\n`` breaks the line, and a soft hyphen before it breaks a word.
         kind: ``"data"`` (thin frame): a tensor. ``"layer"`` (grey ground): something with parameters.
             ``"loss"`` (thick frame): a scalar that is minimised.
     """
@@ -42,8 +42,13 @@ class Box:
 
     @property
     def lines(self) -> list[str]:
-        """The lines of text."""
-        return (self.text or self.name).split("\n")
+        """The lines of text, a hyphen where a word is broken."""
+        return (self.text or self.name).replace("\xad", "-").split("\n")
+
+    @property
+    def words(self) -> str:
+        """The text in one line, broken words joined."""
+        return (self.text or self.name).replace("\xad\n", "").replace("\n", " ")
 
 
 @dataclass(frozen=True)
@@ -262,7 +267,7 @@ def _middle(points: Sequence[Point]) -> Point:
 
 
 def _describe(rows: Sequence[Sequence[Box]], arrows: Sequence[Arrow], title: str) -> str:
-    text = {box.name: " ".join(box.lines) for row in rows for box in row}
+    text = {box.name: box.words for row in rows for box in row}
     ways = "; ".join(f"{text[a.start]} to {text[a.end]}" for a in arrows)
     stops = " ".join(
         f"Stop-gradient {n} between {text[a.start]} and {text[a.end]}: {a.stop}"
