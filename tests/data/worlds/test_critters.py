@@ -32,6 +32,7 @@ from wsss_lib.files import cache_folder
 GOLDEN = {
     "default": "bb69247c46a3a41f020a3ce6f8e9cb21a42f6301392b00c2da3bc57cce064bb8",
     "crowded": "98107e5a1ed3f189b9df468b7a091c723b59f0de414b9bfb716dec8ff80235d1",
+    "fingerprint": "836061c219564474b7d3c2330bac020307ed404688d3533512e402c1f46243a0",
 }
 CROWDED = World(size=64, critters=(2, 3), occlusion=0.4, cooccurrence=0.8, clutter=1.0, seed=7)
 
@@ -44,6 +45,18 @@ def digest(world: World) -> str:
 def test_the_same_bytes_as_when_the_world_was_first_drawn() -> None:
     assert digest(World()) == GOLDEN["default"]
     assert digest(CROWDED) == GOLDEN["crowded"]
+
+
+def test_dials_that_came_later_are_silent_where_they_change_nothing() -> None:
+    later = World(companion_size=2, loners=("fenn",))
+    assert "companion_size" not in repr(World())
+    assert "loners" not in repr(World())
+    assert repr(later).endswith("occlusion=0.0, companion_size=2.0, loners=('fenn',), seed=0)")
+    prints = {
+        world.fingerprint("val", 3) for world in (World(), later, World(companion_size=2), World(loners=("fenn",)))
+    }
+    assert len(prints) == 4
+    assert World(size=16).fingerprint("val", 3) == GOLDEN["fingerprint"]
 
 
 def test_an_image_depends_on_its_position_only() -> None:
@@ -168,6 +181,15 @@ def test_dials_turn_what_they_name() -> None:
     strays = [o["companion"] == COMPANIONS[o["class"]] for row in render(base, "train", n).objects for o in row]
     assert np.mean(follows) > 0.8
     assert np.mean(strays) < 0.12
+    lonely = render(replace(base, cooccurrence=1.0, loners=("fenn", "brok")), "train", n).objects
+    own = {name: [o["companion"] == COMPANIONS[o["class"]] for (o, *_) in lonely if o["species"] == name]
+           for name in base.species}  # fmt: skip
+    assert all(np.mean(own[name]) < 0.2 for name in ("fenn", "brok"))
+    assert all(np.mean(own[name]) == 1 for name in ("lopi", "taur", "gira", "olif"))
+    alone = render(replace(base, cooccurrence=1.0, companion_size=0.5), "train", n).images.astype(float)
+    grown = render(replace(base, cooccurrence=1.0, companion_size=2.0), "train", n).images.astype(float)
+    usual = render(replace(base, cooccurrence=1.0), "train", n).images.astype(float)
+    assert (np.abs(grown - usual).max(1) > 20).mean() > 2 * (np.abs(alone - usual).max(1) > 20).mean()
     plain = render(replace(base, clutter=0.0), "train", n).images.astype(float)
     busy = render(replace(base, clutter=1.0), "train", n).images.astype(float)
     assert (np.abs(plain - busy).max(1) > 20).mean() > 0.02
@@ -181,6 +203,7 @@ def test_dials_turn_what_they_name() -> None:
         ("species", None), ("seed", "7"), ("seed", -1), ("seed", 2**63), ("seed", 7.0), ("seed", True), ("seed", None),
         ("size", "96"), ("size", 96.5), ("clutter", "0.5"), ("clutter", float("nan")), ("contrast", None),
         ("scale", 0.5), ("scale", ("a", "b")), ("critters", (1.5, 2)), ("critters", 2),
+        ("companion_size", 0.4), ("companion_size", "2"), ("loners", ("unicorn",)), ("loners", "fenn"),
     ],
 )  # fmt: skip
 def test_a_dial_out_of_range_is_refused_by_name(dial: str, value: object) -> None:

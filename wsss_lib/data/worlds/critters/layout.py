@@ -75,7 +75,8 @@ def lay_out(world: World, draws: Draws, horizon: Floats) -> list[Layer]:
         foot = lowest + d.uniform("depth") * np.maximum(np.float32(0.97) - lowest, 0)
         foot = np.minimum(foot, np.float32(0.97))
         companion = np.array([COMPANIONS.index(companion_of(s)) for s in world.species])
-        follows = d.uniform("follows") < np.float32(world.cooccurrence)
+        sociable = np.array([name not in world.loners for name in world.species])
+        follows = (d.uniform("follows") < np.float32(world.cooccurrence)) & sociable[species]
         strays = d.uniform("strays") < np.float32(0.25)
         layers.append(
             Layer(

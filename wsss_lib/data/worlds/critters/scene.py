@@ -95,8 +95,9 @@ def _draw(world: World, keys: NDArray[np.uint64], layout: Layout) -> Scenes:
     layers = layout(world, draws, horizon)
     for j, layer in enumerate(layers):
         side = draws.child(f"companion {j}").uniform("side", low=-0.42, high=0.42)
-        foot = layer.foot - np.float32(0.05)
-        companion(image, COMPANIONS, layer.companion, layer.with_companion, layer.cx + side, foot)
+        foot = layer.foot - np.float32(0.05 * world.companion_size)
+        where = layer.cx + side, foot
+        companion(image, COMPANIONS, layer.companion, layer.with_companion, *where, world.companion_size)
 
     owner = np.zeros((n, size, size), np.uint8)  # which layer is seen at each pixel, 0 none
     parts = np.zeros((n, size, size), np.uint8)

@@ -205,8 +205,9 @@ _COMPANIONS = {
 
 
 def companion(
-    image: Floats, names: tuple[str, ...], kind: NDArray[np.int64], present: NDArray[np.bool_], cx: Floats, cy: Floats
-) -> None:
+    image: Floats, names: tuple[str, ...], kind: NDArray[np.int64], present: NDArray[np.bool_], cx: Floats, cy: Floats,
+    usual: float = 1.0,
+) -> None:  # fmt: skip
     """Stand habitat objects at (cx, cy), in place.
 
     Args:
@@ -215,15 +216,16 @@ def companion(
         kind: (N,) index into ``names``.
         present: (N,) whether there is one.
         cx, cy: (N,) where, in image sides.
+        usual: Their size, in the usual one.
     """
     size = image.shape[-1]
-    reach = np.float32(0.15)
+    reach = np.float32(0.15 * usual)
     pixel = np.float32(1 / size) / reach
     for index, name in enumerate(names):
         rows = np.flatnonzero(present & (kind == index))
         if not len(rows):
             continue
-        window = Window(rows, cx[rows], cy[rows], 0.20, size)
+        window = Window(rows, cx[rows], cy[rows], 0.20 * usual, size)
         x, y = window.x / reach, window.y / reach
         lit = np.clip(1 - y * np.float32(0.22), 0.7, 1.2)
         for distance, rgb, tone in _COMPANIONS[name](x, y, lit):

@@ -30,6 +30,8 @@ class World:
             any kind appears one time in four, whatever the species.
         critters: Fewest and most critters in an image.
         occlusion: Share of a critter's length that a bush in front of it hides, in [0, 1]; 0: no bush.
+        companion_size: Size of the habitat objects, in their usual size (about 0.3 image sides), in [0.5, 3].
+        loners: Species that have no habitat object of their own.
         seed: A whole number from 0 to 2⁶³ − 1. Worlds of other seeds are other draws from the same distribution.
 
     Raises:
@@ -46,6 +48,8 @@ class World:
     cooccurrence: float = 0.0
     critters: tuple[int, int] = (1, 1)
     occlusion: float = 0.0
+    companion_size: float = 1.0
+    loners: tuple[str, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -55,9 +59,11 @@ class World:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}, expected a number from 0 to 1: turn the dial back into its range"
                 )
+        object.__setattr__(self, "companion_size", float(_number("companion_size", self.companion_size)))
         object.__setattr__(self, "size", whole_number("size", self.size))
         object.__setattr__(self, "seed", whole_number("seed", self.seed))
         object.__setattr__(self, "species", tuple(_sequence("species", self.species)))
+        object.__setattr__(self, "loners", tuple(_sequence("loners", self.loners)))
         object.__setattr__(self, "scale", tuple(float(_number("scale", s)) for s in _sequence("scale", self.scale)))
         object.__setattr__(
             self, "critters", tuple(whole_number("critters", c) for c in _sequence("critters", self.critters))
@@ -76,10 +82,24 @@ class World:
         if len(self.critters) != 2 or not 1 <= self.critters[0] <= self.critters[1] <= 6:
             raise ValueError(f"critters is {self.critters}, expected (fewest, most) with 1 <= fewest <= most <= 6")
 
+        if not 0.5 <= self.companion_size <= 3:
+            raise ValueError(f"companion_size is {self.companion_size}, expected a number from 0.5 to 3: turn it back")
+        if strange := [name for name in self.loners if name not in self.species]:
+            raise ValueError(
+                f"loners holds {strange[0]!r}, which is none of {self.species}: name species of this world"
+            )
+
     def fingerprint(self, split: str, count: int) -> str:
         """SHA-256 over the dials, the split, the number of images and the version of the drawing."""
-        text = json.dumps([asdict(self), split, count, DRAWING_VERSION], sort_keys=True)
+        text = json.dumps([self._dials(), split, count, DRAWING_VERSION], sort_keys=True)
         return sha256_of_text(text)
+
+    def _dials(self) -> dict[str, object]:
+        """By name, but for those of :data:`ADDED` that stand as before they were there."""
+        return {name: value for name, value in asdict(self).items() if name not in ADDED or value != ADDED[name]}
+
+    def __repr__(self) -> str:
+        return f"World({', '.join(f'{name}={value!r}' for name, value in self._dials().items())})"
 
 
 def _number(name: str, value: object) -> float:
@@ -102,5 +122,7 @@ def _sequence(name: str, value: object) -> Sequence[object]:
     return value
 
 
+ADDED: dict[str, object] = {"companion_size": 1.0, "loners": ()}
+"""Dials that came later, and where they change nothing: caches and results from before them stay valid."""
 DRAWING_VERSION = 1
 """Raised whenever the same dials draw other bytes: old caches and recorded results are then not mixed in."""
