@@ -24,7 +24,8 @@ def read(name: str, weights: str | Path) -> dict[str, Tensor]:
         name: A backbone.
         weights: ``"published"``: torchvision's IMAGENET1K_V1 (the weights that the CAM literature starts from) or
             timm's, downloaded once and cached by those libraries; EfficientNet-Lite0's are taken from an installed
-            package where there is one. ``"shipped"``: part of this package. Otherwise
+            package where there is one. ``"shipped"``: part of this package. ``"unlabelled"``: too, and trained
+            without labels (of ``tiny_cnn``). Otherwise
             the path of a ``.safetensors`` file, of a folder that holds ``<name>.safetensors``, or of a ``.pth`` file
             of tensors as torchvision publishes them (read with ``weights_only=True``).
 
@@ -34,7 +35,8 @@ def read(name: str, weights: str | Path) -> dict[str, Tensor]:
     """
     if weights == "published":
         return _published(name)
-    path = _shipped(name) if weights == "shipped" else named_path(weights, "weights")
+    within = {"shipped": name, "unlabelled": f"{name}_unlabelled"}.get(str(weights))
+    path = named_path(weights, "weights") if within is None else _shipped(within)
     contents = ""
     if path.is_dir():
         held = ", ".join(sorted(file.name for file in path.glob("*.safetensors")))
