@@ -7,7 +7,7 @@ differs from image to image, and what is right does not.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +70,7 @@ class Segmenter(Learner):
     """
 
     task = "masks"
-    needs = ("images", "masks")
+    needs: ClassVar[tuple[str, ...]] = ("images", "masks")
     reads_pixels = True
 
     def __init__(self, backbone: Backbone, num_classes: int, config: SegmenterConfig | None = None) -> None:
