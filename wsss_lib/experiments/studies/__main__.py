@@ -8,10 +8,23 @@ import time
 from collections.abc import Sequence
 
 from wsss_lib.experiments import results
-from wsss_lib.experiments.studies import bas, coco, dtmr, esol, ladder, sat, sat_spread, seam, spine, ssc, together
+from wsss_lib.experiments.studies import (
+    bas,
+    coco,
+    dtmr,
+    esol,
+    ladder,
+    mars,
+    sat,
+    sat_spread,
+    seam,
+    spine,
+    ssc,
+    together,
+)
 from wsss_lib.experiments.studies.common import SEEDS, Study
 
-MODULES = (spine, bas, sat, sat_spread, seam, ssc, esol, ladder, dtmr, together, coco)
+MODULES = (spine, bas, sat, sat_spread, seam, ssc, esol, mars, ladder, dtmr, together, coco)
 STUDIES: dict[str, Study] = {name: study for module in MODULES for name, study in module.STUDIES.items()}
 """Every study by name; a module of this package brings its own."""
 NOTE = "thresholds chosen on val, numbers from test, image labels given"

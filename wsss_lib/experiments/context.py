@@ -1,0 +1,161 @@
+"""Chapter 8's run: a world in which things come along, any method's labels in it, clusters and truth, networks.
+
+lab = limited(Workbench("book", world=WORLD, seed=0))
+method = lab.classifier(); lab.fit(method, epochs=passes(lab))
+labels = {split: seed_labels(lab, method, split) for split in ("train", "choose")}
+features = unlabelled_features(lab, labels["train"])
+clusters = cluster(labels["train"], features)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from wsss_lib import maps, metrics
+from wsss_lib.backbones import Backbone, backbone
+from wsss_lib.data.records import IGNORE, Batch, Records
+from wsss_lib.data.worlds.critters import World
+from wsss_lib.evaluate import MaskMeasurement
+from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods.contract import Method
+from wsss_lib.segment import MARS, CentredFeatures, Clusters, DebiasConfig, MARSConfig, Provenance, PseudoLabels, debias
+from wsss_lib.segment.debiasing import Features, on_grid
+from wsss_lib.segment.mars import Refill
+
+LONERS = ("fenn", "taur", "brok")
+"""Species whose habitat objects look like the clutter (a stump, a fence, a boulder); here they have none."""
+WORLD = World(
+    head_evidence=0.7, body_evidence=0.8, scale=(0.40, 0.65), cooccurrence=0.9, companion_size=2.0, loners=LONERS
+)
+"""Small animals beside large things, as a train on its rails; the loners are the control."""
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6)
+"""Similarities from which a pixel keeps its label; ``val`` chooses."""
+NETWORK = MARSConfig(width=32, dilations=(2,), shallow="")
+"""The segmentation network of every row: small, on the grid of the backbone."""
+TARGET, BIASED = 0.3, 0.1
+"""A cluster is the object above an IoU of the first, and biased below the second (Jo et al. 2023, section 4.4)."""
+
+
+def limited(lab: Workbench) -> Workbench:
+    """The same lab on fewer images: 500 to train on, 200 to choose on, 200 to report."""
+    lab.limit("train", most=500)
+    lab.limit("choose", most=200)
+    lab.limit("report", most=200)
+    return lab
+
+
+def passes(lab: Workbench, book: int = 6) -> int:
+    """Passes through the images; one in the profile that only tries."""
+    return lab.size.epochs or book
+
+
+def seed_labels(lab: Workbench, method: Method, split: Literal["train", "choose"], name: str = "cam") -> PseudoLabels:
+    """Seeds of a method as pseudo-labels, cut at the threshold that ``val`` chooses by mIoU."""
+    threshold = metrics.choose_threshold(lab.measure(method, "choose", score_boxes=False).miou()).value
+    records = lab.train_on if split == "train" else lab.choose_on
+
+    def seeds(batch: Batch) -> Tensor:
+        height, width = batch["images"].shape[2:]
+        heat = maps.resize(method.localize(batch["images"], batch["labels"]), (height, width))
+        return maps.seeds(heat, batch["labels"], threshold)
+
+    how = Provenance(name, "none", lab.seed, {"background": threshold})
+    return PseudoLabels.of(records, seeds, how, network=method, device=lab.device)
+
+
+def unlabelled_features(lab: Workbench, records: Records, net: Backbone | None = None) -> CentredFeatures:
+    """The features of the shipped network that was trained without labels, or of another, centred over the records."""
+    net = backbone("tiny_cnn", weights="unlabelled") if net is None else net
+    return CentredFeatures.of(net.to(lab.device), records).to(lab.device).eval()
+
+
+@torch.no_grad()
+def cluster_ious(labels: Records, truth: Records, features: Features, clusters: Clusters) -> Tensor:
+    """How much of the true object each cluster covers: its IoU with the object of its class, on the features' grid.
+
+    Args:
+        labels: As they were clustered.
+        truth: The same images with true masks.
+        features: As they were clustered.
+        clusters: Of the labels.
+
+    Returns:
+        (M,) in [0, 1].
+    """
+    ious = torch.zeros(len(clusters.classes))
+    device = clusters.centroids.device
+    for start in range(0, len(labels), 50):
+        at = range(start, min(start + 50, len(labels)))
+        images = truth.batch(at)["images"]
+        grid = features(images).to(device)
+        said, true = (on_grid(records.batch(at)["masks"], grid) for records in (labels, truth))
+        units = F.normalize(grid, dim=1)
+        for row, number in enumerate(at):
+            for kind in clusters.classes[clusters.images == number].unique():
+                (which,) = ((clusters.images == number) & (clusters.classes == kind)).nonzero(as_tuple=True)
+                nearest = torch.einsum("kd,dhw->khw", clusters.centroids[which], units[row]).argmax(0)
+                inside, real = said[row] == kind + 1, true[row] == kind + 1
+                for position, index in enumerate(which.tolist()):
+                    mine = inside & (nearest == position)
+                    ious[index] = (mine & real).sum() / (mine | real).sum().clamp(min=1)
+    return ious
+
+
+class Sides(NamedTuple):
+    """Which clusters are the object and which are biased, (M,) bool; those between are neither."""
+
+    target: Tensor
+    biased: Tensor
+
+    def share(self, among: Tensor) -> float:
+        """Share of targets among the chosen clusters that are one or the other; NaN where none is."""
+        return float((self.target & among).sum() / ((self.target | self.biased) & among).sum())
+
+
+def sides(ious: Tensor) -> Sides:
+    """The paper's two kinds of clusters, by their IoU with the object."""
+    return Sides(ious > TARGET, ious < BIASED)
+
+
+def label_scores(labels: PseudoLabels, truth: Records) -> MaskMeasurement:
+    """Labels against the truth; where a label was dropped, they say background."""
+    measured = MaskMeasurement(truth)
+    for start in range(0, len(truth), 50):
+        at = range(start, min(start + 50, len(truth)))
+        masks = labels.batch(at)["masks"]
+        measured.update(truth.batch(at), torch.where(masks == IGNORE, 0, masks))
+    return measured
+
+
+def chosen_threshold(
+    lab: Workbench, labels: PseudoLabels, features: Features, clusters: Clusters, settings: Sequence[float] = THRESHOLDS
+) -> tuple[float, list[float]]:
+    """The similarity threshold with the best mIoU of the debiased labels of ``val``, and the mIoU of each."""
+    curve = []
+    for threshold in settings:
+        config = DebiasConfig(threshold=threshold)
+        cleaned = debias(labels, features, clusters, config, device=lab.device)
+        curve.append(row_of(label_scores(cleaned, lab.choose_on))["miou"])
+    return settings[curve.index(max(curve))], curve
+
+
+def network(lab: Workbench, labels: Records, refill: Refill = "none", book: int = 4) -> MARS:
+    """The segmentation network after training on labels: every row of the chapter, by one recipe."""
+    net = lab.build(MARS, replace(NETWORK, refill=refill)).to(memory_format=torch.channels_last)
+    lab.fit(net, labels, batch_size=4, epochs=passes(lab, book))
+    return net
+
+
+def row_of(measured: MaskMeasurement) -> dict[str, Any]:
+    """The scores of masks; and the IoU of each class, of the loners and of the others in the mean."""
+    ious = metrics.iou(measured.confusions[0].matrix)[1:].nan_to_num()
+    loner = torch.tensor([name in LONERS for name in measured.classes])
+    groups = {"loners": float(ious[loner].mean()), "companioned": float(ious[~loner].mean())}
+    each = {f"iou_{name}": float(value) for name, value in zip(measured.classes, ious, strict=True)}
+    return measured.numbers({}) | groups | each

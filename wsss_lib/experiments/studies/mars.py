@@ -1,0 +1,184 @@
+"""Chapter 8's measurements: what always comes along in labels, networks and clusters, with and without MARS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from wsss_lib.backbones import backbone
+from wsss_lib.data.records import Records
+from wsss_lib.experiments import context
+from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitted, fresh, say
+from wsss_lib.experiments.variants import channels_last
+from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods import registry
+from wsss_lib.methods.contract import Method
+from wsss_lib.segment import Clusters, DebiasConfig, Provenance, PseudoLabels, cluster, debias
+from wsss_lib.segment.debiasing import Features
+
+SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
+"""α, of which the paper takes 0.4."""
+BACKGROUNDS = (1, 2, 3, 5)
+"""K of the backgrounds, of which the paper takes 2."""
+COOCCURRENCE = (0.0, 0.3, 0.6, 0.9, 1.0)
+"""Settings of the dial."""
+BASES = {"bas": 6, "seam": 4}
+"""Other methods whose masks are debiased, and their passes."""
+BINS = 24
+"""Of the histograms of distances, from 0.4 to 0.7."""
+
+
+def comparison(profile: str) -> dict[str, Any]:
+    """The segmentation network on labels as they are, debiased in three ways, and true; and the choices behind it."""
+    beside: dict[str, list[dict[str, Any]]] = {}
+
+    def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
+        context.limited(lab)
+        method = fitted(lab, channels_last(lab.classifier()), epochs=context.passes(lab))
+        labels, val = (context.seed_labels(lab, method, split) for split in ("train", "choose"))
+        features = context.unlabelled_features(lab, labels)
+        clusters = cluster(labels, features, device=lab.device)
+        threshold, curve = context.chosen_threshold(lab, val, features, clusters)
+        cleaned = debias(labels, features, clusters, DebiasConfig(threshold=threshold), device=lab.device)
+        for key, value in observed(lab, labels, features, clusters, threshold).items():
+            beside.setdefault(key, []).append(value)
+        beside.setdefault("thresholds", []).append({"chosen": threshold, "miou": curve})
+        truth = true_labels(lab)
+        yield "labels", label_row(lab, labels)
+        yield "debiased labels", label_row(lab, cleaned)
+        all_of_them = debias(
+            labels, features, clusters.with_share(1.0), DebiasConfig(threshold=threshold), device=lab.device
+        )
+        rows: dict[str, tuple[Records, Any]] = {
+            "full supervision": (truth, "none"),
+            "base": (labels, "none"),
+            "+ debiased, ignored": (cleaned, "none"),
+            "+ refilled alike": (cleaned, "equal"),
+            "MARS": (cleaned, "weighted"),
+            "α = 1, refilled alike": (all_of_them, "equal"),
+        }
+        for name, (taught, refill) in rows.items():
+            yield name, context.row_of(lab.measure(context.network(lab, taught, refill)))
+
+    rows, prints = by_seed("mars", profile, measured, world=context.WORLD)
+    data = {"rows": rows, **beside, "shares": SHARES, "backgrounds": BACKGROUNDS, "tried": context.THRESHOLDS}
+    note = "thresholds of maps and of similarity are chosen on val; labels are reported on train, networks on test"
+    return {"data": data | {"world": repr(context.WORLD)}, "fingerprint": prints, "note": note}
+
+
+def observed(
+    lab: Workbench, labels: PseudoLabels, features: Features, clusters: Clusters, threshold: float
+) -> dict[str, Any]:
+    """The paper's observations, its two settings, and the features of other networks, on the labels of ``train``."""
+    ious = context.cluster_ious(labels, lab.train_on, features, clusters)
+    kinds = context.sides(ious)
+    split = {"target": kinds.target, "biased": kinds.biased}
+    counts = {name: histogram(clusters.distances[which]) for name, which in split.items()}
+    means = {name: float(clusters.distances[which].mean()) for name, which in split.items()}
+
+    def debiased(using: Features, by: Clusters) -> Row:
+        return label_row(lab, debias(labels, using, by, DebiasConfig(threshold=threshold), device=lab.device))
+
+    alpha = []
+    for share in SHARES:
+        turned = clusters.with_share(share)
+        alpha.append({"targets": kinds.share(turned.chosen), **debiased(features, turned)})
+    grounds = []
+    for count in BACKGROUNDS:
+        by = cluster(labels, features, DebiasConfig(backgrounds=count), device=lab.device)
+        grounds.append({"targets": targets_of(lab, labels, features, by), **debiased(features, by)})
+    others: dict[str, Row] = {}
+    for name, using in networks(lab, labels).items():
+        by = cluster(labels, using, device=lab.device)
+        others[name] = {"targets": targets_of(lab, labels, using, by), **debiased(using, by)}
+    return {"distances": {"counts": counts, "means": means}, "alpha": alpha, "grounds": grounds, "features": others}
+
+
+def targets_of(lab: Workbench, labels: PseudoLabels, features: Features, clusters: Clusters) -> float:
+    """Share of targets among the chosen clusters."""
+    return context.sides(context.cluster_ious(labels, lab.train_on, features, clusters)).share(clusters.chosen)
+
+
+def networks(lab: Workbench, labels: Records) -> dict[str, Features]:
+    """Features by what made them: nothing but colour, chance, no label, labels."""
+    mean = torch.stack([labels.batch([i])["images"].mean((0, 2, 3)) for i in range(0, len(labels), 10)]).mean(0)
+
+    def colour(images: Tensor) -> Tensor:
+        return F.avg_pool2d(images, 4) - mean.to(images)[:, None, None]  # (N, 3, h, w)
+
+    torch.manual_seed(lab.seed)
+    known: dict[str, Features] = {"colour": colour}
+    weights: dict[str, str | None] = {"random weights": None, "no labels": "unlabelled", "labels": "shipped"}
+    for name, held in weights.items():
+        known[name] = context.unlabelled_features(lab, labels, backbone("tiny_cnn", weights=held))
+    return known
+
+
+def histogram(distances: Tensor) -> list[int]:
+    """Counts in :data:`BINS` bins."""
+    return [int(value) for value in torch.histc(distances, BINS, min=0.4, max=0.7).tolist()]
+
+
+def true_labels(lab: Workbench) -> PseudoLabels:
+    """The true masks of the training images."""
+    masks = [lab.train_on[number]["mask"] for number in range(len(lab.train_on))]
+    return PseudoLabels(lab.train_on, masks, Provenance("truth", "none", lab.seed))
+
+
+def label_row(lab: Workbench, labels: PseudoLabels) -> Row:
+    """The scores of the labels of the training images."""
+    return context.row_of(context.label_scores(labels, lab.train_on))
+
+
+def agnostic(profile: str) -> dict[str, Any]:
+    """The network on masks of other methods, as they are and with MARS."""
+
+    def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
+        context.limited(lab)
+        for name, book in BASES.items():
+            method = fitted(lab, channels_last(fresh(lab, name)), epochs=context.passes(lab, book))
+            title = registry.entry(name).title
+            labels, cleaned = before_and_after(lab, method, name)
+            yield f"{title} labels", label_row(lab, labels)
+            yield title, context.row_of(lab.measure(context.network(lab, labels)))
+            yield f"{title} + MARS", context.row_of(lab.measure(context.network(lab, cleaned, "weighted")))
+
+    rows, prints = by_seed("mars_methods", profile, measured, world=context.WORLD)
+    return {"data": {"rows": rows}, "fingerprint": prints}
+
+
+def before_and_after(lab: Workbench, method: Method, name: str = "cam") -> tuple[PseudoLabels, PseudoLabels]:
+    """The labels of a method, and the same debiased at the threshold that ``val`` chooses."""
+    labels, val = (context.seed_labels(lab, method, split, name) for split in ("train", "choose"))
+    features = context.unlabelled_features(lab, labels)
+    clusters = cluster(labels, features, device=lab.device)
+    threshold, _ = context.chosen_threshold(lab, val, features, clusters)
+    return labels, debias(labels, features, clusters, DebiasConfig(threshold=threshold), device=lab.device)
+
+
+def dial(profile: str) -> dict[str, Any]:
+    """The labels of CAM, as they are and debiased, while things come along more and more often."""
+    names: dict[str, Callable[[tuple[PseudoLabels, PseudoLabels]], PseudoLabels]]
+    names = {"CAM": lambda pair: pair[0], "debiased": lambda pair: pair[1]}
+    rows: dict[str, list[list[Row]]] = {name: [[] for _ in COOCCURRENCE] for name in names}
+    prints: dict[str, str] = {}
+    for seed in SEEDS:
+        for number, setting in enumerate(COOCCURRENCE):
+            lab = context.limited(Workbench(profile, seed=seed, world=replace(context.WORLD, cooccurrence=setting)))
+            method = fitted(lab, channels_last(lab.classifier()), epochs=context.passes(lab))
+            pair = before_and_after(lab, method)
+            for name, which in names.items():
+                rows[name][number].append(label_row(lab, which(pair)))
+            prints[f"train-{setting}-{seed}"] = lab.train_on.fingerprint
+            say(f"mars_dial {setting}", seed, {name: held[number] for name, held in rows.items()})
+    data = {"cooccurrence": {"settings": list(COOCCURRENCE), "rows": rows}}
+    note = "labels of train against its masks; where a label was dropped, background"
+    return {"data": data, "fingerprint": prints, "note": note}
+
+
+STUDIES: dict[str, Study] = {"mars": comparison, "mars_methods": agnostic, "mars_dial": dial}
