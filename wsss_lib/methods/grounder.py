@@ -49,7 +49,7 @@ def words_of(sentence: str) -> list[str]:
     return re.findall(r"[a-z0-9'-]+", sentence.lower()) or [""]
 
 
-@register("grounder", title="GroundeR", settings=GroundeRConfig, chapter=10, recipe=RECIPE)
+@register("grounder", title="GroundeR", settings=GroundeRConfig, chapter=10, recipe={**RECIPE, "lr": 2e-3})
 class GroundeR(RegionReader):
     """Matching and reconstruction of whole sentences.
 

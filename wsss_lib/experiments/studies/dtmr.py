@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from wsss_lib.data.records import Records
-from wsss_lib.experiments.grounding import bench, learnt, mixed, proposing, recall_of, row
+from wsss_lib.experiments.grounding import bench, eased, learnt, proposing, recall_of, row
 from wsss_lib.experiments.studies.common import SEEDS, Row, Study, fitted, say
 from wsss_lib.experiments.studies.cost import step_costs
 from wsss_lib.experiments.workbench import Workbench
@@ -18,6 +18,8 @@ from wsss_lib.methods import registry
 Changes = Mapping[str, Any]
 """Settings that differ from the book's."""
 FULL = "DTMR"
+BATCH = 48
+"""Scenes of an update."""
 ROWS: dict[str, Changes] = {
     "raw scores, as released": {"attention": "raw"},
     "independent softmaxes": {"attention": "independent"},
@@ -29,10 +31,8 @@ ROWS: dict[str, Changes] = {
 SENTENCE = "GroundeR (whole sentence)"
 PROPOSED = "DTMR, proposals"
 """Trained on true boxes, and asked about proposals."""
-SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
-"""Settings of the dial: share of training scenes in which the target's species is unique. The fourth is the world's."""
-MIXED = 500
-"""Scenes that are trained on for the dial, at each setting."""
+ADDED = (0, 75, 150, 300, 600)
+"""Settings of the dial: unambiguous scenes in the training, beside the ambiguous ones. The last is the world's share."""
 PROPOSALS = (5, 20)
 """Proposals of an image for which the cost is measured."""
 NOTE = "nothing is chosen, numbers from test, where every scene is ambiguous; seeds decide world, weights and order"
@@ -48,7 +48,7 @@ def network(lab: Workbench, changes: Changes, records: Records | None = None, **
 def comparison(profile: str) -> dict[str, Any]:
     """Every way to weigh, every unit left out, the whole sentence, real proposals, and the dial of ambiguity."""
     rows: dict[str, list[Row]] = {}
-    dial: list[list[Row]] = [[] for _ in SHARES]
+    dial: list[list[Row]] = [[] for _ in ADDED]
     prints: dict[str, str] = {}
     recalls: list[Row] = []
     counts: dict[str, int] = {}
@@ -69,18 +69,20 @@ def comparison(profile: str) -> dict[str, Any]:
                 recalls.append(recall_of(other))
                 keep(PROPOSED, method, other)
         keep(SENTENCE, fitted(lab, lab.build("grounder", registry.entry("grounder").configured())))
-        count = min(MIXED, len(lab.train_on) // 4)
-        updates = {"epochs": None, "steps": (lab.recipe(method).epochs or 1) * (len(lab.train_on) // 48)}
-        for number, share in enumerate(SHARES):
-            part = mixed(lab.train_on, share, count)
+        updates = {"epochs": None, "steps": (lab.recipe(method).epochs or 1) * -(-len(lab.train_on) // BATCH)}
+        for number, share in enumerate(ADDED):
+            if number == len(ADDED) - 1:
+                dial[number].append(rows[FULL][-1])
+                continue
+            part = eased(lab.train_on, share / ADDED[-1])
             dial[number].append(row(lab, network(lab, {}, part, **updates)))
-            say(f"dtmr, {share:g} unambiguous", seed, {FULL: dial[number]})
+            say(f"dtmr, {share} unambiguous", seed, {FULL: dial[number]})
     data = {
         "rows": rows,
         "recall": recalls,
         "learnt": counts,
         "scenes": len(lab.train_on),
-        "unambiguous": {"settings": SHARES, "rows": {FULL: dial}, "scenes": count},
+        "unambiguous": {"settings": ADDED, "rows": {FULL: dial}},
     }
     return {"data": data, "fingerprint": prints, "note": NOTE}
 
