@@ -32,7 +32,7 @@ SENTENCE = "GroundeR (whole sentence)"
 PROPOSED = "DTMR, proposals"
 """Trained on true boxes, and asked about proposals."""
 ADDED = (0, 75, 150, 300, 600)
-"""Settings of the dial: unambiguous scenes in the training, beside the ambiguous ones. The last: about all there are."""
+"""Settings of the dial: unambiguous scenes in the training, beside the ambiguous ones; the last is about all."""
 PROPOSALS = (5, 20)
 """Proposals of an image for which the cost is measured."""
 NOTE = "nothing is chosen, numbers from test, where every scene is ambiguous; seeds decide world, weights and order"
