@@ -90,3 +90,18 @@ def test_two_drawings_on_a_page_have_tips_of_their_own():
 def test_what_cannot_be_drawn_is_refused(rows, arrows, message):
     with pytest.raises(ValueError, match=message):
         flow(rows, arrows, title="Wrong.")
+
+
+def test_one_reason_has_one_number_and_a_turn_has_its_sign() -> None:
+    rows = [["x"], ["a", "b"], ["y"]]
+    arrows = [Arrow("x", "a", stop="It is held."), Arrow("x", "b", stop="It is held."), Arrow("a", "y", turned=True)]
+    drawing = flow(rows, arrows, title="Two ways.")
+    page = drawing._repr_html_()
+    assert page.count("<polygon") == 2
+    assert page.count("<li>") == 1
+    assert page.count("<circle") == 1
+    assert drawing.alt.count("Stop-gradient 1 ") == 2
+    assert drawing.alt.endswith("The gradient is turned between a and y.")
+    plain = flow(rows, [Arrow(a.start, a.end) for a in arrows], title="Two ways.")
+    assert "<circle" not in plain.svg()
+    assert "turned" not in plain.alt

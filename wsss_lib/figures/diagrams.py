@@ -57,12 +57,15 @@ class Arrow:
 
     Attributes:
         start, end: Names of boxes.
-        stop: Why no gradient flows back here, as a sentence; empty where it flows.
+        stop: Why no gradient flows back here, as a sentence; empty where it flows. Two arrows with the same reason bear
+            the same number.
+        turned: Whether the gradient changes its sign here.
     """
 
     start: str
     end: str
     stop: str = ""
+    turned: bool = False
 
 
 class Flow:
@@ -82,15 +85,16 @@ class Flow:
         """The drawing alone."""
         height = max(bottom for _, _, _, bottom in self._places.values()) + 4
         tip = f"tip-{zlib.crc32(self.alt.encode()):08x}"  # of its own: a page may hold several drawings
-        number = 0
+        reasons = _reasons(self.arrows)
         lines, signs = [], []
         for arrow in self.arrows:
             points = self._route(arrow)
             path = " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
             lines.append(f'<path d="M{path}" fill="none" stroke="currentColor" marker-end="url(#{tip})"/>')
             if arrow.stop:
-                number += 1
-                signs.append(_sign(_middle(points), number))
+                signs.append(_sign(_middle(points), reasons.index(arrow.stop) + 1))
+            elif arrow.turned:
+                signs.append(_turn(_middle(points)))
         boxes = "".join(_drawn(box, self._places[box.name]) for row in self.rows for box in row)
         head = (
             f'<defs><marker id="{tip}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
@@ -103,7 +107,7 @@ class Flow:
         )
 
     def _repr_html_(self) -> str:
-        reasons = "".join(f"<li>{escape(arrow.stop)}</li>" for arrow in self.arrows if arrow.stop)
+        reasons = "".join(f"<li>{escape(reason)}</li>" for reason in _reasons(self.arrows))
         caption = f'<figcaption style="text-align: left; color: inherit">{escape(self.title)}'
         caption += (
             f' Stop signs: no gradient flows back.<ol style="margin: 0.3em 0; text-align: left">{reasons}</ol>'
@@ -254,6 +258,17 @@ def _sign(at: Point, number: int) -> str:
     )
 
 
+def _turn(at: Point) -> str:
+    """A disc with an arrow that turns back: the gradient leaves with the other sign."""
+    x, y = at
+    return (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{HALF_SIGN:g}" fill="#1F4E8C" stroke="#FFFFFF" stroke-width="1.5"/>'
+        f'<path d="M{x - 4.5:.1f} {y + 3:.1f} A5.4 5.4 0 1 1 {x + 2:.1f} {y + 5:.1f}" fill="none" stroke="#FFFFFF" '
+        f'stroke-width="1.8"/><path d="M{x + 3.6:.1f} {y + 1:.1f} L{x + 4.4:.1f} {y + 6:.1f} L{x - 0.6:.1f} '
+        f'{y + 6.6:.1f} z" fill="#FFFFFF"/>'
+    )
+
+
 def _middle(points: Sequence[Point]) -> Point:
     """The point halfway along a broken line."""
     lengths = [math.dist(a, b) for a, b in itertools.pairwise(points)]
@@ -266,11 +281,18 @@ def _middle(points: Sequence[Point]) -> Point:
     return points[-1]
 
 
+def _reasons(arrows: Sequence[Arrow]) -> list[str]:
+    """The reasons of the stop signs, each once, in the order of their numbers."""
+    return list(dict.fromkeys(arrow.stop for arrow in arrows if arrow.stop))
+
+
 def _describe(rows: Sequence[Sequence[Box]], arrows: Sequence[Arrow], title: str) -> str:
     text = {box.name: box.words for row in rows for box in row}
     ways = "; ".join(f"{text[a.start]} to {text[a.end]}" for a in arrows)
     stops = " ".join(
-        f"Stop-gradient {n} between {text[a.start]} and {text[a.end]}: {a.stop}"
-        for n, a in enumerate((a for a in arrows if a.stop), 1)
+        f"Stop-gradient {_reasons(arrows).index(a.stop) + 1} between {text[a.start]} and {text[a.end]}: {a.stop}"
+        for a in arrows
+        if a.stop
     )
-    return f"{title} Arrows: {ways}. {stops}".strip()
+    turns = " ".join(f"The gradient is turned between {text[a.start]} and {text[a.end]}." for a in arrows if a.turned)
+    return f"{title} Arrows: {ways}. {stops} {turns}".strip()
