@@ -122,7 +122,7 @@ def test_a_page_shows_the_rows_of_the_results_that_it_names(built):
         ["CAM", "critters/test", "0.400 ± 0.141", "–", "2", "400", "best on critters/val"],
         ["BAS", "critters/test", "0.900", "–", "1", "400", "best on critters/val"],
     ]
-    assert "Recorded as sample, other" in page
+    assert "recorded as sample and other" in page
     assert 'href="results.html"' in page
 
 

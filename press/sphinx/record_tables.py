@@ -91,7 +91,8 @@ class ResultsTable(Recorded):
         if self.arguments:
             body = [[row[head] for head in FEW_COLUMNS] for row in rows]
             where = "Each row with its provenance stands under {doc}`Results </book/results>`."
-            return [*table(f"Recorded as {plain(', '.join(self.arguments))}", "", FEW_COLUMNS, body), where]
+            title = f"Mean ± s.d. over the seeds; recorded as {plain(' and '.join(self.arguments))}"
+            return [*table(title, "few-columns", FEW_COLUMNS, body), where]
         body = [list(row.values()) for row in rows]
         title = "Honest rows of all recorded results"
         return table(title, "sortable wide-table", heads, body) + details("result-origins", origins)
