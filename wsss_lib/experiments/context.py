@@ -27,6 +27,7 @@ from wsss_lib.methods.contract import Method
 from wsss_lib.segment import MARS, CentredFeatures, Clusters, DebiasConfig, MARSConfig, Provenance, PseudoLabels, debias
 from wsss_lib.segment.debiasing import Features, on_grid
 from wsss_lib.segment.mars import Refill
+from wsss_lib.train import History
 
 LONERS = ("fenn", "taur", "brok")
 """Species whose habitat objects look like the clutter (a stump, a fence, a boulder); here they have none."""
@@ -145,11 +146,46 @@ def chosen_threshold(
     return settings[curve.index(max(curve))], curve
 
 
-def network(lab: Workbench, labels: Records, refill: Refill = "none", book: int = 4) -> MARS:
-    """The segmentation network after training on labels: every row of the chapter, by one recipe."""
-    net = lab.build(MARS, replace(NETWORK, refill=refill)).to(memory_format=torch.channels_last)
-    lab.fit(net, labels, batch_size=4, epochs=passes(lab, book))
-    return net
+def network(
+    lab: Workbench,
+    classifier: Method,
+    labels: Records,
+    refill: Refill = "none",
+    *,
+    book: int = 5,
+    config: MARSConfig = NETWORK,
+) -> tuple[MARS, History]:
+    """The segmentation network after training on labels, and how it went: every row of the chapter, by one recipe.
+
+    Args:
+        lab: The run.
+        classifier: Every network starts from its backbone, and so needs few updates to tell the species apart.
+        labels: What is learnt.
+        refill: What becomes of dropped labels.
+        book: Passes through the images.
+        config: Of the network.
+    """
+    net = lab.build(MARS, replace(config, refill=refill))
+    net.backbone.load_state_dict(classifier.backbone.state_dict())
+    net.teacher.follow(net, momentum=0.0)
+    net = net.to(memory_format=torch.channels_last)
+    return net, lab.fit(net, labels, batch_size=4, epochs=passes(lab, book))
+
+
+def companion_pixels(lab: Workbench, split: str = "test", count: int = 200) -> Tensor:
+    """Where the habitat object of its species is seen in each of the first images of a split, (N, H, W) bool.
+
+    It is where the same image, drawn without the object, differs. Images without one show it nowhere; neither do those
+    that another object strays into once it is left out.
+    """
+    along, alone = lab.split(split), lab.split(split, cooccurrence=0.0)
+    at = range(min(count, len(along)))
+    one, two = along.batch(at), alone.batch(at)
+    had, lost = (
+        torch.tensor([any(thing["companion"] for thing in row) for row in batch["objects"]]) for batch in (one, two)
+    )
+    differs = (one["images"] - two["images"]).abs().sum(1) > 0.05
+    return differs & (had & ~lost)[:, None, None] & (one["masks"] == 0)
 
 
 def row_of(measured: MaskMeasurement) -> dict[str, Any]:

@@ -82,7 +82,18 @@ def test_what_is_observed(lab: Workbench, labels: PseudoLabels) -> None:
 
 
 def test_every_network_is_trained_by_one_recipe(lab: Workbench, labels: PseudoLabels) -> None:
+    classifier = lab.classifier()
     for refill in ("none", "weighted"):
-        net = context.network(lab, labels, refill)
+        net, history = context.network(lab, classifier, labels, refill)
+        assert len(history) == 40
         assert net.config.refill == refill
         assert set(context.row_of(lab.measure(net))) >= {"miou", "loners", "companioned", "iou_olif"}
+
+
+def test_the_companion_is_where_the_image_differs_without_it(lab: Workbench) -> None:
+    seen = context.companion_pixels(lab, count=40)
+    batch = lab.split("test").batch(range(40))
+    loner = torch.tensor([row[0]["species"] in context.LONERS for row in batch["objects"]])
+    assert not seen[loner].any(), "a loner has no object of its own"
+    assert seen[~loner].any((1, 2)).float().mean() > 0.4
+    assert not seen[batch["masks"] > 0].any()

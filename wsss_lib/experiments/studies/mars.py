@@ -63,7 +63,7 @@ def comparison(profile: str) -> dict[str, Any]:
             "α = 1, refilled alike": (all_of_them, "equal"),
         }
         for name, (taught, refill) in rows.items():
-            yield name, context.row_of(lab.measure(context.network(lab, taught, refill)))
+            yield name, context.row_of(lab.measure(context.network(lab, method, taught, refill)[0]))
 
     rows, prints = by_seed("mars", profile, measured, world=context.WORLD)
     data = {"rows": rows, **beside, "shares": SHARES, "backgrounds": BACKGROUNDS, "tried": context.THRESHOLDS}
@@ -140,13 +140,17 @@ def agnostic(profile: str) -> dict[str, Any]:
 
     def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
         context.limited(lab)
+        classifier = fitted(lab, channels_last(lab.classifier()), epochs=context.passes(lab))
         for name, book in BASES.items():
             method = fitted(lab, channels_last(fresh(lab, name)), epochs=context.passes(lab, book))
             title = registry.entry(name).title
             labels, cleaned = before_and_after(lab, method, name)
             yield f"{title} labels", label_row(lab, labels)
-            yield title, context.row_of(lab.measure(context.network(lab, labels)))
-            yield f"{title} + MARS", context.row_of(lab.measure(context.network(lab, cleaned, "weighted")))
+            yield title, context.row_of(lab.measure(context.network(lab, classifier, labels)[0]))
+            yield (
+                f"{title} + MARS",
+                context.row_of(lab.measure(context.network(lab, classifier, cleaned, "weighted")[0])),
+            )
 
     rows, prints = by_seed("mars_methods", profile, measured, world=context.WORLD)
     return {"data": {"rows": rows}, "fingerprint": prints}
