@@ -13,6 +13,7 @@ from wsss_lib.experiments.profiles import PROFILES
 from wsss_lib.experiments.studies import __main__ as studies
 from wsss_lib.experiments.studies import together
 from wsss_lib.methods.contract import Method
+from wsss_lib.methods.esol import ESOLConfig
 
 
 def test_maps_survive_being_packed() -> None:
@@ -62,3 +63,21 @@ def test_a_method_is_drawn_with_the_images_of_its_chapter(monkeypatch: pytest.Mo
     monkeypatch.setattr(together, "by_its_recipe", count)
     together.expanding("smoke")
     assert trained_on == {"ssc": 8, "esol": 96}
+
+
+@pytest.mark.usefixtures("small")
+def test_what_an_update_costs_is_over_that_of_the_groups_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    def counted(modules: dict[str, Any], batch: Any, *options: Any, **more: Any) -> dict[str, dict[str, float]]:
+        assert len(batch["images"]) == together.UPDATE == len(batch["superpixels"])
+        numbers = {"CAM": 2.0, "TS-CAM": 4.0, "ESOL, classify": 1.6, "ESOL, expand": 0.8, "ESOL, shrink": 0.4}
+        return {name: {"time": numbers.get(name, 1.0)} for name in modules}
+
+    monkeypatch.setattr(together, "UPDATE", 4)
+    monkeypatch.setattr(together, "step_costs", counted)
+    data = together.costs("smoke")["data"]
+    cost = {name: row["time"] for name, row in data["cost"].items()}
+    classify, expand, shrink = ESOLConfig().shares
+    esol = (1.6 * classify + 0.8 * expand + 0.4 * shrink) / 2
+    expected = {"CAM": 1, "BAS": 0.5, "SEAM": 0.5, "SSC": 0.5, "ESOL": esol, "TS-CAM": 1, "SAT": 0.25}
+    assert cost == pytest.approx(expected)
+    assert data["classifiers"] == ["CAM", "TS-CAM"]
