@@ -64,6 +64,39 @@ def test_scores_have_the_size_of_the_image(n, height, width, shallow):
     assert {group["name"] for group in network.parameter_groups(0.1)} >= {"backbone", "head"}
 
 
+def test_labels_that_are_given_leave_the_others_out():
+    network = small()
+    images = torch.rand(3, 3, 32, 32)
+    labels = torch.tensor([[0.0, 1, 0], [0, 0, 0], [1, 1, 1]])
+    answer = network.answer_given({"images": images, "labels": labels})
+    assert set(answer[0].unique().tolist()) <= {0, 2}
+    assert not answer[1].any()
+    assert torch.equal(answer[2], network.answer({"images": images})[2])
+
+
+def test_what_the_whole_image_shows_counts_at_each_pixel():
+    with_scene, without = small(scene=True), small()
+    assert without.scene is None
+    shared = {name: value for name, value in with_scene.state_dict().items() if not name.startswith("scene.")}
+    without.load_state_dict(shared)
+    images = torch.rand(1, 3, 32, 48)
+    added = with_scene(images) - without(images)  # (1, 4, 32, 48)
+    torch.testing.assert_close(added, added.mean((2, 3), keepdim=True).expand_as(added), rtol=1e-4, atol=1e-5)
+    deep = with_scene.backbone(images, with_scene.stages)[with_scene.stages[-1]]
+    torch.testing.assert_close(added[:, :, 0, 0], with_scene.scene(deep.mean((2, 3), keepdim=True))[:, :, 0, 0])
+
+
+def test_scores_of_any_size_and_losses_of_the_masks_size():
+    network = small(shallow="")
+    assert not network.reads_pixels
+    assert small().reads_pixels
+    images = torch.rand(2, 3, 32, 32)
+    assert network(images, (5, 7)).shape == (2, 4, 5, 7)
+    masks = torch.randint(0, 4, (2, 8, 8))
+    expected = pixel_loss(network(images, (8, 8)), masks)
+    torch.testing.assert_close(network.losses({"images": images, "masks": masks})["pixels"], expected)
+
+
 def test_settings_that_make_no_sense_are_refused():
     for wrong in ({"width": 6}, {"dilations": ()}, {"dilations": (0,)}, {"trust": 2.0}):
         with pytest.raises(ValueError, match="multiple of 4"):
