@@ -13,22 +13,42 @@ import torch
 from torch import Tensor
 
 from wsss_lib import maps, metrics
+from wsss_lib.backbones import Backbone
 from wsss_lib.data.records import IGNORE, Batch, Records
 from wsss_lib.evaluate import measure_masks
+from wsss_lib.experiments import recipes
+from wsss_lib.experiments.studies import seam
 from wsss_lib.experiments.studies.common import Row, Study, by_seed, fitted
-from wsss_lib.experiments.studies.together import as_in_its_chapter
 from wsss_lib.experiments.variants import channels_last
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods import registry
 from wsss_lib.methods.contract import Method
 from wsss_lib.refine import CRFSettings, dense_crf
-from wsss_lib.segment import Provenance, PseudoLabels, Segmenter, certain_labels
+from wsss_lib.segment import (
+    AffinityConfig,
+    AffinityNet,
+    Provenance,
+    PseudoLabels,
+    Segmenter,
+    SegmenterConfig,
+    certain_labels,
+)
 
-METHODS = ("cam", "bas", "seam")
+METHODS = ("cam", "bas", "seam", "ssc", "esol")
 """Whose maps climb the ladder."""
-SEED_THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 17))
-"""Constant background scores of the seeds, from which ``val`` chooses."""
-CRF_THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+IMAGES, LABELLED, CHOSEN_ON, REPORTED = recipes.SSC_IMAGES, 500, 30, 120
+"""Of ``train``, those of them that get pseudo-labels and teach the networks, of ``val`` and of ``test``: a dense CRF of
+each image, at each threshold, takes most of the time."""
+NETWORK = SegmenterConfig(width=32, dilations=(6,), scene=True, shallow="stage2")
+"""The network, small enough for eighteen of them; the first stage of the small CNN would make its decoder four times as
+slow."""
+AFFINITY = AffinityConfig(width=16, steps=256)
+"""Half the width, for half the time; as many steps as AffinityNet takes, which ``val`` preferred to 64 and 16."""
+BATCH = 8
+"""Images of a step of either: a quarter of the recipe's, so four times as many steps in as many passes."""
+SEED_THRESHOLDS = (0.01, 0.02, *(round(0.05 * step, 2) for step in range(1, 17)))
+"""Constant background scores of the seeds, before and after the walk, from which ``val`` chooses."""
+CRF_THRESHOLDS = (0.02, 0.1, 0.25, 0.45)
 """Those before the dense CRF, which favours what is large: the background."""
 CERTAINTY = 0.8
 """Of the dense CRF, from which a pixel is a pseudo-label."""
@@ -41,63 +61,118 @@ Prediction = Callable[[Batch], Tensor]
 def ladder(profile: str, names: Sequence[str] = METHODS) -> dict[str, Any]:
     """The rungs of each method, and full supervision of the same network."""
 
-    def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
-        yield "ceiling", {"network": network_row(lab, lab.train_on)}
-        classifier = fitted(lab, lab.classifier())
-        for name in names:
-            method = classifier if name == "cam" else as_in_its_chapter(name, lab, classifier)
-            yield registry.entry(name).title, rungs(lab, name, method)
-
-    rows, prints = by_seed("ladder", profile, measured)
-    note = "Thresholds are chosen on val; seeds and pseudo-labels are reported on train, networks on test."
-    return {"data": {"rows": rows, "certainty": CERTAINTY}, "fingerprint": prints, "note": note}
+    rows, prints = by_seed("ladder", profile, lambda lab: measured(lab, names))
+    note = (
+        "thresholds chosen on val; seeds, walked and refined ones and pseudo-labels reported on train with the image "
+        "labels given, networks on test without, where not said otherwise"
+    )
+    images = {"classifiers": IMAGES, "train": LABELLED, "val": CHOSEN_ON, "test": REPORTED}
+    return {"data": {"rows": rows, "certainty": CERTAINTY, "images": images}, "fingerprint": prints, "note": note}
 
 
-def rungs(lab: Workbench, name: str, method: Method) -> Row:
+def measured(lab: Workbench, names: Sequence[str] = METHODS) -> Iterator[tuple[str, Row]]:
+    """The rows of one run."""
+    for split, most in (("train", IMAGES), ("choose", CHOSEN_ON), ("report", REPORTED)):
+        lab.limit(split, most=most)  # type: ignore[arg-type]
+    methods = {name: trained(lab, name) for name in dict.fromkeys(("cam", *names))}
+    labelled = lab.limit("train", most=LABELLED)
+    start = methods["cam"].backbone
+    yield "ceiling", {"network": network_row(lab, labelled, start)}
+    for name in names:
+        yield registry.entry(name).title, rungs(lab, name, methods[name], start)
+
+
+def trained(lab: Workbench, name: str) -> Method:
+    """A method after its chapter's recipe."""
+    changes = {"epochs": seam.passes(lab)} if name == "seam" else {}
+    return fitted(lab, channels_last(lab.build(name)), **changes)
+
+
+def rungs(lab: Workbench, name: str, method: Method, start: Backbone) -> Row:
     """From a trained method's seeds to the network that learnt from its pseudo-labels."""
-    height, width = lab.train_on[0]["image"].shape[1:]
-    settings = CRFSettings.irn().resized(max(height, width) / PUBLISHED_SIDE)  # on val better than psa's
     seeds = chosen(lab, seeding(method), SEED_THRESHOLDS)
-    refined = chosen(lab, refining(method, settings), CRF_THRESHOLDS)
-    threshold = refined["threshold"]
+    walk = chosen(lab, walking(method, affinities(lab, name, method, seeds["threshold"])), SEED_THRESHOLDS)
+    threshold = best_threshold(lab, refining(method, widths(lab)), CRF_THRESHOLDS)
+    refined: list[Tensor] = []
 
     def sure(batch: Batch) -> Tensor:
-        return certain_labels(sharpened(method, batch, threshold, settings), CERTAINTY)
+        sharp = sharpened(method, batch, threshold, widths(lab))
+        refined.extend(sharp.argmax(dim=1).cpu())
+        return certain_labels(sharp, CERTAINTY)
 
     how = Provenance(name, "dense CRF", lab.seed, {"background": threshold, "certainty": CERTAINTY})
     labels = PseudoLabels.of(lab.train_on, sure, how, network=method, device=lab.device)
     return {
         "seed": seeds,
-        "refined": refined,
+        "walk": walk,
+        "refined": {"threshold": threshold, **scored(refined, lab.train_on)},
         "pseudo_labels": {
             "coverage": labels.coverage(),
             "without_object": labels.without_object,
-            **sure_pixels(labels, lab.train_on),
+            **scored(labels.masks, lab.train_on),
         },
-        "network": network_row(lab, labels),
+        "network": network_row(lab, labels, start),
     }
 
 
-def network_row(lab: Workbench, records: Records) -> Row:
-    """What the segmentation network reaches on ``test`` with the masks of the records."""
-    network = channels_last(lab.build(Segmenter))
-    lab.fit(network, records)
-    return lab.measure(network).numbers({})
+def widths(lab: Workbench) -> CRFSettings:
+    """The dense CRF's, for images of the lab's size."""
+    return CRFSettings().resized(max(lab.train_on[0]["image"].shape[1:]) / PUBLISHED_SIDE)
+
+
+def network_row(lab: Workbench, records: Records, start: Backbone) -> Row:
+    """What the segmentation network reaches on ``test`` with the masks of the records.
+
+    Its backbone starts as the classifier's, which knows the classes. ``given``: the same network with the image labels
+    given, on ``test`` and on the images from whose masks it learnt, as its labels were made. ``sharpened``: behind a
+    dense CRF, on ``test``, no label given.
+    """
+    network = channels_last(lab.build(Segmenter, NETWORK))
+    network.backbone.load_state_dict(start.state_dict())
+    lab.fit(network, records, batch_size=BATCH)
+    network.eval()
+
+    @torch.no_grad()
+    def behind_crf(batch: Batch) -> Tensor:
+        return dense_crf(network(batch["images"]).softmax(dim=1), batch["images"], widths(lab)).argmax(dim=1)
+
+    given = {
+        split: measure_masks(network.answer_given, truth, device=lab.device).numbers({})
+        for split, truth in (("train", lab.train_on), ("test", lab.report_on))
+    }
+    sharp = measure_masks(behind_crf, lab.report_on, device=lab.device).numbers({})
+    return {**lab.measure(network).numbers({}), "given": given, "sharpened": sharp}
+
+
+def affinities(lab: Workbench, name: str, method: Method, threshold: float) -> AffinityNet:
+    """AffinityNet, taught in one pass by what the maps are sure of: above twice the threshold, and below half of it."""
+    low, high = threshold / 2, min(2 * threshold, 0.9)
+
+    def sure(batch: Batch) -> Tensor:
+        return maps.confident_seeds(heats(method, batch), batch["labels"], low, high)
+
+    how = Provenance(name, "none", lab.seed, {"low": low, "high": high})
+    net = channels_last(lab.build(AffinityNet, AFFINITY))
+    lab.fit(net, PseudoLabels.of(lab.train_on, sure, how, network=method), epochs=1, batch_size=BATCH)
+    return net
+
+
+def best_threshold(
+    lab: Workbench, predict: Callable[[Sequence[float]], Prediction], thresholds: Sequence[float]
+) -> float:
+    """The one with the best mIoU on ``val``."""
+    curve = measure_masks(predict(thresholds), lab.choose_on, choices=thresholds, device=lab.device).curves()["miou"]
+    return metrics.choose_threshold(curve).value
 
 
 def chosen(lab: Workbench, predict: Callable[[Sequence[float]], Prediction], thresholds: Sequence[float]) -> Row:
-    """Masks at the threshold that is best on ``val``: its numbers on ``train`` and on ``test``."""
-    curve = measure_masks(predict(thresholds), lab.choose_on, choices=thresholds, device=lab.device).curves()["miou"]
-    best = metrics.choose_threshold(curve).value
+    """The threshold that is best on ``val``, and the numbers of its masks on ``train``."""
+    best = best_threshold(lab, predict, thresholds)
 
     def one(batch: Batch) -> Tensor:
         return predict((best,))(batch)[0]
 
-    numbers = {
-        split: measure_masks(one, records, device=lab.device).numbers({})
-        for split, records in (("train", lab.train_on), ("test", lab.report_on))
-    }
-    return {"threshold": best, **numbers}
+    return {"threshold": best, **measure_masks(one, lab.train_on, device=lab.device).numbers({})}
 
 
 def seeding(method: Method) -> Callable[[Sequence[float]], Prediction]:
@@ -107,6 +182,21 @@ def seeding(method: Method) -> Callable[[Sequence[float]], Prediction]:
         def predict(batch: Batch) -> Tensor:
             heat = heats(method, batch)
             return torch.stack([maps.seeds(heat, batch["labels"], threshold) for threshold in thresholds])
+
+        return predict
+
+    return at
+
+
+def walking(method: Method, net: AffinityNet) -> Callable[[Sequence[float]], Prediction]:
+    """Seeds after a random walk. A constant background stays what it is, so that the maps walk once for all."""
+
+    def at(thresholds: Sequence[float]) -> Prediction:
+        @torch.no_grad()
+        def predict(batch: Batch) -> Tensor:
+            walked = net.eval().walk(batch["images"], heats(method, batch))  # (N, K, H, W)
+            walked = maps.normalise(walked, "max")
+            return torch.stack([maps.seeds(walked, batch["labels"], threshold) for threshold in thresholds])
 
         return predict
 
@@ -125,6 +215,7 @@ def refining(method: Method, settings: CRFSettings) -> Callable[[Sequence[float]
     return at
 
 
+@torch.no_grad()
 def heats(method: Method, batch: Batch) -> Tensor:
     """Maps (N, K, H, W) of the classes that the labels name, at the images' size."""
     height, width = batch["images"].shape[2:]
@@ -138,14 +229,13 @@ def sharpened(method: Method, batch: Batch, threshold: float, settings: CRFSetti
     return dense_crf(scores, batch["images"], settings)
 
 
-def sure_pixels(labels: PseudoLabels, truth: Records) -> Row:
-    """mIoU and precision of pseudo-labels over the pixels that they label."""
+def scored(masks: Sequence[Tensor], truth: Records) -> Row:
+    """The numbers of masks over the pixels that they label."""
     confusion = metrics.ConfusionMatrix(len(truth.classes) + 1)
-    for index, mask in enumerate(labels.masks):
+    for index, mask in enumerate(masks):
         known = torch.where(mask == IGNORE, IGNORE, truth[index]["mask"])  # an ignored pixel is asked of nobody
         confusion.update(torch.where(mask == IGNORE, 0, mask.long())[None], known[None])
-    numbers = metrics.mean_mask_scores(confusion.matrix)
-    return {"miou": numbers["miou"], "precision": numbers["precision"]}
+    return metrics.mean_mask_scores(confusion.matrix)
 
 
 STUDIES: dict[str, Study] = {"ladder": ladder}
