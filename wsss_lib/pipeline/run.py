@@ -20,10 +20,11 @@ from wsss_lib.pipeline.labels import LABELS
 from wsss_lib.pipeline.maps import MAPS
 from wsss_lib.pipeline.masks import MASKS
 from wsss_lib.pipeline.report import write_report
+from wsss_lib.pipeline.segmenter import NETWORK
 from wsss_lib.pipeline.stages import Stage, Work, claim, run_stages
 from wsss_lib.pipeline.threshold import THRESHOLD
 
-STAGES: tuple[Stage, ...] = (LABELS, CLASSIFIER, MAPS, THRESHOLD, MASKS)
+STAGES: tuple[Stage, ...] = (LABELS, CLASSIFIER, MAPS, THRESHOLD, MASKS, NETWORK)
 """What is done, in order."""
 LOCK = "pipeline.lock"
 """The file in the folder of results that a run holds."""
@@ -45,6 +46,7 @@ class Settings:
         drawn_on: As :class:`wsss_lib.data.photos.annotations.Forms` has it.
         threshold: t in [0, 1); None: what masks choose, or the usual one.
         refine: ``"none"``, or ``"crf"``: masks are sharpened along the photographs' edges by a dense CRF.
+        network: Whether a segmentation network learns from the masks, and makes others.
         multi_scale: Whether maps are summed over four scales and mirrored.
         steps: Updates of the weights; None: as many as suit the number of photographs.
         seed: Decides fresh weights, the order of the photographs and their flips.
@@ -62,6 +64,7 @@ class Settings:
     drawn_on: str | None = None
     threshold: float | None = None
     refine: Refinement = "none"
+    network: bool = False
     multi_scale: bool = False
     steps: int | None = None
     seed: int = 0
