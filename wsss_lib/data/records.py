@@ -50,7 +50,7 @@ class Records(Dataset[Sample]):
 
     @property
     def images_fingerprint(self) -> str:
-        """The fingerprint of the images alone: what is added to them, such as superpixels, changes nothing."""
+        """The fingerprint of the images alone; what is added to them, such as superpixels, changes nothing."""
         return self.fingerprint
 
     @property

@@ -1,5 +1,7 @@
 """What is said of a scene: sentences that are true of one critter and of no other, and what they single it out by.
 
+The grammar::
+
     sentence  →  the ATTRIBUTE SPECIES  |  the SPECIES that is ATTRIBUTE
               |  the SPECIES RELATION the SPECIES
     ATTRIBUTE →  a coat's name  |  large  |  small
