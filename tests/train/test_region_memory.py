@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from wsss_lib.backbones import backbone
+from wsss_lib.data.records import Records
 from wsss_lib.data.worlds.sentences import Sentences, World
 from wsss_lib.methods import DTMR
 from wsss_lib.methods.regions import regions_of
@@ -26,6 +29,26 @@ def test_regions_stand_for_images() -> None:
     method = DTMR(net, 6).eval()
     for one, other in zip(method.answer(batch), method.answer(plain), strict=True):
         assert torch.equal(one, other)
+
+
+class Photos(Records):
+    """Two images of unlike size, the second one half covered by its only proposal."""
+
+    name, split, classes, fingerprint = "photos", "train", ("cat",), "photos"
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> Any:
+        size = ((32, 48), (24, 16))[index]
+        box = torch.tensor([[0.0, 0, size[1] / 2, size[0]]])
+        return {"image": torch.rand(3, *size), "labels": torch.ones(1), "proposals": box, "sentences": ["the cat"]}
+
+
+def test_places_are_those_of_the_image_and_not_of_its_padding() -> None:
+    kept = RegionRecords(Photos(), backbone("tiny_cnn", widths=(4, 6, 8, 10)))
+    for regions in kept.batch([0, 1])["regions"]:
+        assert regions[0, -5:].tolist() == [0, 0, 0.5, 1, 0.5]
 
 
 def test_another_backbone_is_another_fingerprint() -> None:

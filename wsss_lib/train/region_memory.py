@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from wsss_lib.backbones import Backbone
-from wsss_lib.data.records import Batch, Records, Sample, batches, collate, positions, record_number
+from wsss_lib.data.records import Batch, Records, Sample, collate, positions, record_number, unpadded_batches
 from wsss_lib.files import sha256_of_text
 from wsss_lib.methods.regions import regions_of
 
@@ -22,7 +22,7 @@ class RegionRecords(Records):
     Args:
         records: With images, proposals and sentences.
         backbone: Looked through in evaluation mode, where it is.
-        batch_size: Images in one forward pass.
+        batch_size: Images in one forward pass, where their sizes agree.
     """
 
     def __init__(self, records: Records, backbone: Backbone, batch_size: int = 50) -> None:
@@ -32,7 +32,7 @@ class RegionRecords(Records):
         self._labels = records.labels
         device = next(backbone.parameters()).device
         self._samples: list[dict[str, Any]] = []
-        for batch in batches(records, batch_size):
+        for batch in unpadded_batches(records, batch_size):
             regions = regions_of(backbone, batch["images"].to(device), [p.to(device) for p in batch["proposals"]])
             named = {"ids": "id"}
             held = {named.get(name, name): value for name, value in batch.items() if named.get(name, name) in KEPT}
