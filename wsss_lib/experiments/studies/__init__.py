@@ -14,6 +14,7 @@
 - ``ladder``: chapter 9, from seeds by pseudo-labels to a segmentation network
 - ``dtmr``, ``dtmr_cost``: chapter 10, sentences
 - ``together``: chapter 12, every method's maps of the same eight images
+- ``dtmr_coco``: chapter 10 on photographs, sentences made by a program
 - ``coco``, ``coco_taught``: photographs of MS COCO, with what was learnt and chosen on VOC, or learnt on themselves
 
 Three seeds each; a seed decides the drawn world, the head's weights, the order of the images and their flips.

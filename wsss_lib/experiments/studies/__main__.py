@@ -12,6 +12,7 @@ from wsss_lib.experiments.studies import (
     bas,
     coco,
     dtmr,
+    dtmr_coco,
     esol,
     ladder,
     mars,
@@ -24,7 +25,7 @@ from wsss_lib.experiments.studies import (
 )
 from wsss_lib.experiments.studies.common import SEEDS, Study
 
-MODULES = (spine, bas, sat, sat_spread, seam, ssc, esol, mars, ladder, dtmr, together, coco)
+MODULES = (spine, bas, sat, sat_spread, seam, ssc, esol, mars, ladder, dtmr, together, coco, dtmr_coco)
 STUDIES: dict[str, Study] = {name: study for module in MODULES for name, study in module.STUDIES.items()}
 """Every study by name; a module of this package brings its own."""
 NOTE = "thresholds chosen on val, numbers from test, image labels given"
