@@ -13,7 +13,7 @@ from PIL import Image
 from wsss_lib.methods import registry
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
-BASELINES = ("class-token", "grounder")
+BASELINES = ("class-token", "grounder", "centerpoint")
 """What is trained only to be compared with."""
 
 
@@ -35,10 +35,15 @@ def test_an_example_trains_measures_and_draws(
     printed = capsys.readouterr().out
     losses = re.findall(r"^epoch (\d): (\w+ \d+\.\d{3}(?:, \w+ \d+\.\d{3})*)$", printed, flags=re.MULTILINE)
     assert [epoch for epoch, _ in losses] == ["1", "2"]
-    if registry.entry(path.stem.replace("_", "-")).task == "grounding":
+    task = registry.entry(path.stem.replace("_", "-")).task
+    if task == "grounding":
         shares = [float(share) for share in re.findall(r"^accuracy[^0-9]* (0\.\d{3})$", printed, flags=re.MULTILINE)]
         assert len(shares) > 1
         assert 0.1 < shares[0] < 1
+    elif task == "boxes3d":
+        mean, made = re.search(r"IoU of cars: (0\.\d{3}) at the click, (0\.\d{3}) with", printed).groups()
+        assert 0.3 < float(mean) < 0.6
+        assert 0.3 < float(made) < 1
     else:
         iou, miou = re.search(r"IoU of the object (0\.\d{3}), mIoU over classes (0\.\d{3})", printed).groups()
         assert 0.1 < float(iou) < 1

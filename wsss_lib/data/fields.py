@@ -49,6 +49,8 @@ class Sample(TypedDict, total=False):
     points: Tensor  # (P, 3 + C) float32: x, y, z in metres, and C measurements
     boxes3d: Tensor  # (M, 7) float32: centre x, y, z, length, width, height in metres, yaw in radians
     box3d_labels: Tensor  # (M,) int64, 0-based class
+    clicks: Tensor  # (M, 3) float32: a point in metres near the centre of each object in 3D
+    panorama: Tensor  # (3, H, W) float32 in [0, 1]: the whole horizon, first and last column are neighbours
 
 
 class Batch(TypedDict, total=False):
@@ -82,6 +84,8 @@ class Batch(TypedDict, total=False):
     points: list[Tensor]
     boxes3d: list[Tensor]
     box3d_labels: list[Tensor]
+    clicks: list[Tensor]
+    panoramas: Tensor  # (N, 3, H, W)
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,8 @@ FIELDS: dict[str, Field] = {
     "points": Field("points", "listed", moves="drop"),
     "boxes3d": Field("boxes3d", "listed", moves="drop"),
     "box3d_labels": Field("box3d_labels", "listed", moves="drop"),
+    "clicks": Field("clicks", "listed", moves="drop"),
+    "panorama": Field("panoramas", "stacked", moves="drop"),
 }
 """The fields by their name in a sample."""
 

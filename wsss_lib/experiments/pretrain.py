@@ -3,6 +3,7 @@
     python -m wsss_lib.experiments.pretrain tiny_cnn
     python -m wsss_lib.experiments.pretrain tiny_vit     # starts from the convolutions of the first
     python -m wsss_lib.experiments.pretrain tiny_cnn_unlabelled     # see wsss_lib.experiments.unlabelled
+    python -m wsss_lib.experiments.pretrain panorama     # see wsss_lib.experiments.panorama
 
 That is how practice works: features are learnt on a large set of other classes first (ImageNet), and a method is
 trained on top of them. Takes about ten minutes on one core (``tiny_vit``: twenty); the same machine gives the same
@@ -24,7 +25,7 @@ from wsss_lib.backbones.weights import SHIPPED
 from wsss_lib.data.records import Batch
 from wsss_lib.data.transforms import RandomFlip
 from wsss_lib.data.worlds.critters import NURSERY, Critters, World
-from wsss_lib.experiments import unlabelled
+from wsss_lib.experiments import panorama, unlabelled
 from wsss_lib.files import cache_folder, writing
 from wsss_lib.methods.cam import CAM, CAMConfig
 from wsss_lib.methods.losses import softmax_cross_entropy
@@ -116,15 +117,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m wsss_lib.experiments.pretrain", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("name", choices=("tiny_cnn", "tiny_vit", unlabelled.NAME), help="which backbone")
+    parser.add_argument("name", choices=("tiny_cnn", "tiny_vit", unlabelled.NAME, panorama.NAME), help="which network")
     parser.add_argument("--out", type=Path, help="safetensors file (default: the package's own)")
-    parser.add_argument("--count", type=int, help="training images (default: 8000, without labels 2000)")
+    parser.add_argument("--count", type=int, help="training images or scenes (default: the recipe's)")
     parser.add_argument("--epochs", type=int, help="passes through them (default: the recipe's own)")
     given = parser.parse_args()
     out = given.out or SHIPPED / f"{given.name}.safetensors"
     if given.name == unlabelled.NAME:
         share = unlabelled.pretrain(out, given.count or 2000, given.epochs)
         print(f"{out.name}: {share:.1%} of the places in 24 other images recognise themselves in another view")
+        return
+    if given.name == panorama.NAME:
+        share = panorama.pretrain(out, given.count or 1000)
+        print(f"{out.name}: front and rear are told apart for {share:.1%} of the cars of 100 other scenes")
         return
     accuracy = pretrain(given.name, out, given.count or 8000, given.epochs)
     print(f"{out.name}: accuracy {accuracy:.3f} on 400 images of species it was trained on")

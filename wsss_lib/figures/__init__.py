@@ -17,6 +17,7 @@ from wsss_lib.figures.galleries import gallery
 from wsss_lib.figures.lettering import plain
 from wsss_lib.figures.page import DPI, WIDTH, canvas, check_alt, png, show, style
 from wsss_lib.figures.pictures import boxes, colourbar, mask_outline, overlay
+from wsss_lib.figures.scenes import bird_eye, show_panorama, street
 
 __all__ = [
     "DPI",
@@ -25,6 +26,7 @@ __all__ = [
     "Box",
     "Flow",
     "Table",
+    "bird_eye",
     "boxes",
     "canvas",
     "check_alt",
@@ -39,6 +41,8 @@ __all__ = [
     "plain",
     "png",
     "show",
+    "show_panorama",
+    "street",
     "style",
     "table",
     "threshold_curve",

@@ -15,6 +15,7 @@ from wsss_lib.methods.esol import ESOL, ESOLConfig
 from wsss_lib.methods.gradcam import GradCAM, GradCAMPlusPlus
 from wsss_lib.methods.grounder import GroundeR, GroundeRConfig
 from wsss_lib.methods.learner import Learner, Phase, Progress, Settings
+from wsss_lib.methods.point_detr3d import CenterPoint, CenterPointConfig, PointDETR3D, PointDETR3DConfig
 from wsss_lib.methods.sat import SAT, SATConfig
 from wsss_lib.methods.seam import SEAM, SEAMConfig
 from wsss_lib.methods.ssc import SSC, SSCConfig
@@ -31,6 +32,8 @@ __all__ = [
     "TSCAM",
     "BASConfig",
     "CAMConfig",
+    "CenterPoint",
+    "CenterPointConfig",
     "ClassToken",
     "DTMRConfig",
     "ESOLConfig",
@@ -43,6 +46,8 @@ __all__ = [
     "Learner",
     "Method",
     "Phase",
+    "PointDETR3D",
+    "PointDETR3DConfig",
     "Prediction",
     "Progress",
     "SATConfig",

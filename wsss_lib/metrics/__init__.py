@@ -32,6 +32,7 @@ from wsss_lib.metrics.localisation import (
     max_box_acc_v2,
 )
 from wsss_lib.metrics.outside import distances_to_object, false_positives_by_distance
+from wsss_lib.metrics.overlaps3d import OverlapPrecision, QualityByDistance, ground_iou, iou3d
 from wsss_lib.metrics.segmentation import (
     ConfusionMatrix,
     MaskScores,
@@ -61,7 +62,9 @@ __all__ = [
     "GroundingAccuracy",
     "MaskScores",
     "MassShare",
+    "OverlapPrecision",
     "PixelAveragePrecision",
+    "QualityByDistance",
     "Report",
     "SameSplitError",
     "Threshold",
@@ -78,8 +81,10 @@ __all__ = [
     "equivariance_error",
     "false_positives_by_distance",
     "foreground_iou",
+    "ground_iou",
     "gt_known",
     "iou",
+    "iou3d",
     "localisation_accuracy",
     "mask_scores",
     "mass_share",

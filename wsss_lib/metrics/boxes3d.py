@@ -88,7 +88,7 @@ class CentreDistance(Accumulator):
             raise ValueError(f"{len(predicted)} scenes are predicted, expected {len(truth)}: one entry for each scene")
         if not truth:
             return
-        p, t = _stacked(predicted, scored=True), _stacked(truth, scored=False)
+        p, t = stacked(predicted, scored=True), stacked(truth, scored=False)
         for what, scenes in (("predictions", p), ("objects", t)):
             self._check(what, scenes)
         matched = _match(p, t, self.distances)
@@ -145,33 +145,18 @@ class CentreDistance(Accumulator):
                 f"0..{self.num_classes - 1}, or a score outside [0, 1]: find where it arises, and check num_classes"
             )
 
-    def _ranked(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Hits and differences of a class's predictions, surest first, and whether a run of equal scores ends."""
-        scores, order = self.scores[self.labels == k].cpu().sort(descending=True, stable=True)
-        ends = torch.ones_like(scores, dtype=torch.bool)
-        ends[:-1] = scores[:-1] != scores[1:]
-        return self.hits[self.labels == k].cpu()[order], self.differences[self.labels == k].cpu()[order], ends
-
     def _one_precision(self, k: int, d: int) -> float:
-        objects = int(self.objects[k])
-        if not objects:
-            return math.nan
-        hits, _, ends = self._ranked(k)
-        true = hits[:, d].double().cumsum(0)[ends]
-        if not len(true):
-            return 0.0
-        precision = true / (torch.arange(len(hits)) + 1.0)[ends]
-        recalls = torch.arange(round(100 * MIN_RECALL) + 1, 101, dtype=torch.float64) / 100
-        return float((_interpolate(recalls, true / objects, precision) - MIN_PRECISION).clamp(min=0).mean()) / (
-            1 - MIN_PRECISION
-        )
+        member = self.labels == k
+        return interpolated_precision(self.scores[member], self.hits[member, d], int(self.objects[k]))
 
     def _class_errors(self, k: int) -> Tensor:
         objects = int(self.objects[k])
         if not objects:
             return torch.full((3,), math.nan, dtype=torch.float64)
-        hits, differences, ends = self._ranked(k)
-        right = hits[:, self.distances.index(ERROR_DISTANCE)]
+        member = self.labels == k
+        order, ends = _ranked(self.scores[member])
+        right = self.hits[member, self.distances.index(ERROR_DISTANCE)].cpu()[order]
+        differences = self.differences[member].cpu()[order]
         true = right.cumsum(0)[ends]  # after each run of equal scores
         sums = torch.where(right[:, None], differences, 0.0).cumsum(0)[ends]
         reached = torch.diff(true, prepend=true.new_zeros(1)) > 0
@@ -179,6 +164,37 @@ class CentreDistance(Accumulator):
         if not bool(reached.any()):
             return torch.ones(3, dtype=torch.float64)
         return (sums[reached] / true[reached, None]).mean(0)
+
+
+def _ranked(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The order of predictions, surest first, and whether a run of equal scores ends."""
+    ranked, order = scores.cpu().sort(descending=True, stable=True)
+    ends = torch.ones_like(ranked, dtype=torch.bool)
+    ends[:-1] = ranked[:-1] != ranked[1:]
+    return order, ends
+
+
+def interpolated_precision(scores: Tensor, hits: Tensor, objects: int) -> float:
+    """Average precision of the predictions of one class, as nuScenes defines it: see the module.
+
+    Args:
+        scores: (P,) in [0, 1]; equal ones enter together.
+        hits: (P,) whether each is right.
+        objects: How many there are to find.
+
+    Returns:
+        In [0, 1]; NaN where there is no object.
+    """
+    if not objects:
+        return math.nan
+    order, ends = _ranked(scores)
+    true = hits.cpu()[order].double().cumsum(0)[ends]
+    if not len(true):
+        return 0.0
+    precision = true / (torch.arange(len(hits)) + 1.0)[ends]
+    recalls = torch.arange(round(100 * MIN_RECALL) + 1, 101, dtype=torch.float64) / 100
+    above = (_interpolate(recalls, true / objects, precision) - MIN_PRECISION).clamp(min=0)
+    return float(above.mean()) / (1 - MIN_PRECISION)
 
 
 def spnds(mean_average_precision: float, translation: float, scale: float, orientation: float) -> float:
@@ -210,7 +226,8 @@ class _Matched(NamedTuple):
     differences: Tensor  # (B, P, 3) float64
 
 
-def _stacked(scenes: Sequence[Boxes3D], scored: bool) -> _Stacked:
+def stacked(scenes: Sequence[Boxes3D], scored: bool) -> _Stacked:
+    """The boxes of scenes as padded tensors, those with scores surest first."""
     most = max(1, *(len(scene.boxes) for scene in scenes))
     boxes = exact(scenes[0].boxes).new_zeros(len(scenes), most, 7)
     labels = torch.zeros(len(scenes), most, dtype=torch.int64, device=boxes.device)

@@ -12,6 +12,7 @@ from wsss_lib.data.records import Records, Sample
 WORLDS: dict[str, str] = {
     "critters": "wsss_lib.data.worlds.critters",
     "sentences": "wsss_lib.data.worlds.sentences",
+    "lidar": "wsss_lib.data.worlds.lidar",
 }
 """By name, the module whose ``DRAWN`` describes the world; it is imported when the world is first asked for."""
 

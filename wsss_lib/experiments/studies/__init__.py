@@ -13,6 +13,7 @@
 - ``esol``, and ``esol_controls``, ``_collapse``, ``_settings``, ``_dial``: chapter 7
 - ``ladder``: chapter 9, from seeds by pseudo-labels to a segmentation network
 - ``dtmr``, ``dtmr_cost``: chapter 10, sentences
+- ``point_detr3d``, and ``point_detr3d_02``, ``_10``, ``_20``, shares of labels in per cent: chapter 11
 - ``together``: chapter 12, every method's maps of the same eight images
 - ``dtmr_coco``: chapter 10 on photographs, sentences made by a program
 - ``coco``, ``coco_taught``: photographs of MS COCO, with what was learnt and chosen on VOC, or learnt on themselves

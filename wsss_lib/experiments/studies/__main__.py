@@ -16,6 +16,7 @@ from wsss_lib.experiments.studies import (
     esol,
     ladder,
     mars,
+    point_detr3d,
     sat,
     sat_spread,
     seam,
@@ -25,7 +26,7 @@ from wsss_lib.experiments.studies import (
 )
 from wsss_lib.experiments.studies.common import SEEDS, Study
 
-MODULES = (spine, bas, sat, sat_spread, seam, ssc, esol, mars, ladder, dtmr, together, coco, dtmr_coco)
+MODULES = (spine, bas, sat, sat_spread, seam, ssc, esol, mars, ladder, dtmr, point_detr3d, together, coco, dtmr_coco)
 STUDIES: dict[str, Study] = {name: study for module in MODULES for name, study in module.STUDIES.items()}
 """Every study by name; a module of this package brings its own."""
 NOTE = "thresholds chosen on val, numbers from test, image labels given"
