@@ -5,8 +5,8 @@ Kim et al., *Discriminative Region Suppression for Weakly-Supervised Semantic Se
 
     x'(u) = min(ReLU(x(u)), δ max_v ReLU(x(v)))          each channel of each image on its own
 
-A classifier that pools by averaging lives on few strong cells. Where their lead is cut, the same score needs more
-cells: the map spreads.
+A classifier that pools by averaging takes most of a score from few strong cells. Where these are limited, a high score
+needs more cells: the map spreads.
 """
 
 from __future__ import annotations
