@@ -52,7 +52,7 @@ class SSCConfig(Settings):
         reconstruction: Weight β_p of the redrawn image.
         alignment: Weight β_a of the evenness within superpixels. The differences are small, and squared.
         warm_up: Share of the training before the alignment begins. It must be long enough for every class to be learnt:
-            the map of a class that is not is flat, is divided by a tiny maximum, and runs away (chapter 6).
+            after a fifth of the training, the alignment still makes the classifier worse (chapter 6).
         reliable: What exceeds this share of a map's maximum is kept as it is, but for a rim.
         rim: Side of the square by which it is eroded, over the maps' side; rounded up to an odd number of pixels.
         size: Side on which both constraints compare, over the images' side.
