@@ -146,6 +146,10 @@ def test_on_a_gpu_that_is_not_there():
         assert network.answer(batch).device.type == "cuda"
 
 
+def test_a_frozen_trunk_stands_for_no_image():
+    assert small(shallow="").reads_pixels, "the teacher has a whole backbone"
+
+
 def test_settings():
     assert MARSConfig.paper().momentum == 0.999
     with pytest.raises(ValueError, match=r"momentum is 1\.5"):

@@ -71,6 +71,7 @@ class MARS(Segmenter):
 
     def __init__(self, backbone: Backbone, num_classes: int, config: MARSConfig | None = None) -> None:
         super().__init__(backbone, num_classes, config or MARSConfig())
+        self.reads_pixels = True  # features of a frozen trunk would not do: the teacher's backbone has none
         self.teacher = Teacher(self)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
