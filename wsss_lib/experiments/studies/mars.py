@@ -27,6 +27,8 @@ BACKGROUNDS = (1, 2, 3, 5)
 """K of the backgrounds, of which the paper takes 2."""
 COOCCURRENCE = (0.0, 0.3, 0.6, 0.9, 1.0)
 """Settings of the dial."""
+BY_NETWORK = (0.2, 0.4, 0.6)
+"""Similarity thresholds between which the network chooses."""
 BASES = {"bas": 6, "seam": 4}
 """Other methods whose masks are debiased, and their passes."""
 BINS = 24
@@ -165,6 +167,25 @@ def before_and_after(lab: Workbench, method: Method, name: str = "cam") -> tuple
     return labels, debias(labels, features, clusters, DebiasConfig(threshold=threshold), device=lab.device)
 
 
+def thresholds(profile: str) -> dict[str, Any]:
+    """MARS at several similarity thresholds, on ``val`` and on ``test``: what the network itself would choose."""
+
+    def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
+        context.limited(lab)
+        method = fitted(lab, channels_last(lab.classifier()), epochs=context.passes(lab))
+        labels = context.seed_labels(lab, method, "train")
+        features = context.unlabelled_features(lab, labels)
+        clusters = cluster(labels, features, device=lab.device)
+        for threshold in BY_NETWORK:
+            cleaned = debias(labels, features, clusters, DebiasConfig(threshold=threshold), device=lab.device)
+            net, _ = context.network(lab, method, cleaned, "weighted")
+            on_val = context.row_of(lab.measure(net, "choose"))["miou"]
+            yield f"τ = {threshold:g}", context.row_of(lab.measure(net)) | {"val_miou": on_val}
+
+    rows, prints = by_seed("mars_thresholds", profile, measured, world=context.WORLD)
+    return {"data": {"rows": rows, "thresholds": BY_NETWORK}, "fingerprint": prints}
+
+
 def dial(profile: str) -> dict[str, Any]:
     """The labels of CAM, as they are and debiased, while things come along more and more often."""
     names: dict[str, Callable[[tuple[PseudoLabels, PseudoLabels]], PseudoLabels]]
@@ -185,4 +206,9 @@ def dial(profile: str) -> dict[str, Any]:
     return {"data": data, "fingerprint": prints, "note": note}
 
 
-STUDIES: dict[str, Study] = {"mars": comparison, "mars_methods": agnostic, "mars_dial": dial}
+STUDIES: dict[str, Study] = {
+    "mars": comparison,
+    "mars_methods": agnostic,
+    "mars_dial": dial,
+    "mars_thresholds": thresholds,
+}
