@@ -54,6 +54,8 @@ def test_numbers_count_from_0_or_from_1() -> None:
     assert read(1, 2, names=names)[1] == (("dog",), ("owl",)), "nothing says that they count from 1"
     assert read("1;3", "2", names=names)[1] == (("cat", "owl"), ("dog",))
     assert read("0 2", "1")[1] == (("0", "2"), ("1",))
+    assert read("0.0", "2.0", names=names) == (names, (("cat",), ("owl",))), "a table of floats, where a cell is empty"
+    assert read("v2.0", "v3.0")[0] == ("v2.0", "v3.0")
     assert "counted from 1" in Cells.of([1, 3], names, None, "zoo.csv").notes[0]
     with pytest.raises(ValueError, match="holds the class 4, and --names has 3 names"):
         read(0, 4, names=names)

@@ -63,6 +63,9 @@ def test_rows_and_photographs_that_do_not_agree(tmp_path: Path) -> None:
 def test_columns_of_0_and_1(tmp_path: Path) -> None:
     root = folder(tmp_path, [("a.png", "1", "0"), ("b.png", "1", "1"), ("c.png", "0", "0")], ("file", "cat", "dog"))
     assert said(read_listing(root)) == [("a.png", "cat"), ("b.png", "cat", "dog"), ("c.png",)]
+    flags = [("a.png", "TRUE", "False"), ("b.png", "1.0", "true"), ("c.png", "0", "0.0")]
+    again = read_listing(folder(tmp_path / "spreadsheet", flags, ("file", "cat", "dog")))
+    assert said(again) == [("a.png", "cat"), ("b.png", "cat", "dog"), ("c.png",)]
     root = folder(tmp_path / "other", [("a.png", "yes")], ("file", "cat"))
     with pytest.raises(ValueError, match="there is no column label, and the column cat holds 'yes'"):
         read_listing(root)

@@ -406,8 +406,10 @@ def test_photographs_that_exif_turns_beside_masks(zoo: Path, monkeypatch: pytest
 def test_labels_that_tell_nothing_apart(tmp_path: Path, rows: list[tuple[str, str]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(folder(tmp_path / "zoo", rows))
-    results, _ = run(folder(tmp_path / "other" / "zoo", [*rows, ("c.png", "[]")]))
+    results, _ = run(folder(tmp_path / "other" / "zoo", [*rows, ("c.png", "Nothing")]), names=("cat", "dog", "Nothing"))
     assert results["masks"]["masks"] == 3
+    said = "Nothing is taken for a class: write [] for a photograph that shows none of the classes"
+    assert said in results["labels"]["notes"]
 
 
 def test_what_cannot_be_done_is_one_sentence(

@@ -52,10 +52,10 @@ class Cells:
         notes = []
         if mark is not None and mark != NONE and any(mark in word for word in words):
             notes.append(f"several classes of a cell stand between {mark!r}")
-        if all(value.isdecimal() for value in values):
-            spelt, note = _numbered(sorted({int(value) for value in values}), names, source)
+        if all(_whole(value).isdecimal() for value in values):
+            spelt, note = _numbered(sorted({int(_whole(value)) for value in values}), names, source)
             notes += [note] if note else []
-            several = [None if each is None else [spelt[int(value)] for value in each] for each in several]
+            several = [None if each is None else [spelt[int(_whole(value))] for value in each] for each in several]
             classes = tuple(names or spelt.values())
         else:
             classes = tuple(names or sorted(set(values)))
@@ -69,6 +69,11 @@ class Cells:
             None if each is None else tuple(name for name in classes if name in set(each)) for each in several
         )
         return cls(classes, labels, tuple(notes))
+
+
+def _whole(word: str) -> str:
+    """A whole number as tables of floats write it, ``3.0``, without what follows the point; other words as they are."""
+    return word.removesuffix(".0")
 
 
 def _several(cell: Any, mark: str | None) -> list[str]:

@@ -24,6 +24,8 @@ LIST = "photos.csv"
 """The list that a stage leaves: id, image, label, mask, as :func:`wsss_lib.data.load` reads it."""
 FEW = 5
 """Photographs of a class below which the user is told that they are few."""
+NOTHING = {"background", "empty", "none", "nothing"}
+"""Words that hardly any class is called."""
 
 
 def read_labels(work: Work) -> dict[str, Any]:
@@ -147,6 +149,8 @@ def _doubts(counts: dict[str, int], photos: int) -> Iterator[str]:
     if few:
         yield f"photographs are few of {', '.join(few)}"
     for name, count in counts.items():
+        if name.casefold() in NOTHING:
+            yield f"{printable(name)} is taken for a class: write [] for a photograph that shows none of the classes"
         if count == photos:
             yield f"every photograph shows {printable(name)}: add some that do not, or its map will say little"
 

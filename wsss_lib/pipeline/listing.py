@@ -59,6 +59,10 @@ class Listing:
     failures: list[str] = field(default_factory=list)
 
 
+FLAGS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
+"""How spreadsheets and tables of floats write 0 and 1."""
+
+
 def read_listing(data: Path, *, names: Sequence[str] | None = None, separator: str | None = None) -> Listing:
     """List the photographs of a folder with their labels and masks; nothing is decoded yet.
 
@@ -181,7 +185,7 @@ def _label_cell(row: dict[str, Any], columns: dict[str, Any]) -> Any:
     """The cell of the labels; of columns of 0 and 1 the names of those with a 1."""
     if columns["label"] is not None:
         return row[columns["label"]]
-    values = {name: row[name] for name in columns["hot"]}
+    values = {name: FLAGS.get(str(row[name]).lower(), row[name]) for name in columns["hot"]}
     if strange := [name for name, value in values.items() if value not in (0, 1)]:
         raise ValueError(
             f"there is no column label, and the column {strange[0]} holds {values[strange[0]]!r}: call the column of "
