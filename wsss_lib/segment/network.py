@@ -102,7 +102,7 @@ class Segmenter(Learner):
             size: (height, width) of the scores; None for (H, W).
 
         Returns:
-            (N, K + 1, *size) logits.
+            (N, K + 1, height, width) logits.
         """
         features = self.backbone(images, self.stages)
         deep = features[self.stages[-1]]  # (N, C, h, w)

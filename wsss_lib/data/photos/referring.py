@@ -76,7 +76,7 @@ class ReferringExpressions(Records):
 
     @property
     def labels(self) -> Tensor:
-        """(len(self), 80) multi-hot: what is referred to."""
+        """What is referred to, (len(self), 80) multi-hot."""
         labels = torch.zeros(len(self), len(COCO))
         for number, rows in enumerate(self._images):
             labels[number, [_class_of(row) for row in rows]] = 1
