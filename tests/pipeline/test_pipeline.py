@@ -341,6 +341,7 @@ def test_odd_photographs_are_done_and_broken_ones_named(
     assert len(failures) == len(BROKEN), said.err
     for name in BROKEN:
         assert any(line.startswith(f"wsss: {name} is left out: ") for line in failures), failures
+    assert "/../" not in said.err, "a place as the list of the results writes it"
     assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == len(ODD)
     with Image.open(tmp_path / "out" / "masks" / "turned.png") as mask:
         assert mask.size == (24, 32), "upright, as a person sees the photograph"
@@ -425,6 +426,7 @@ def test_what_cannot_be_done_is_one_sentence(
         ("zoo", "--threshold", "2"): "expected a share of the maximum",
         ("zoo", "--names", "cat,cat"): "name each class once",
         ("zoo", "--names", "cat"): "which --names does not have",
+        ("zoo", "--names", "classes.txt"): "there is no file 'classes.txt'",
         ("zoo", "--backbone", "resnet5"): "There is no backbone",
         ("zoo", "--backbone", "resnet50", "--weights", "gone"): "gone",
         ("zoo", "--method", "sat", "--backbone", "tiny_cnn"): "wsss: ",

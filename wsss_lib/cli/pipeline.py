@@ -82,6 +82,8 @@ def _pipeline(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
 def _names(text: str) -> tuple[str, ...]:
     """Names between commas, or those of a file, one a line."""
     path = Path(text)
+    if "," not in text and path.suffix.lower() in (".txt", ".csv", ".names") and not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text!r}: name one that holds a class a line")
     try:
         listed = "," not in text and path.is_file()
         lines = path.read_text(encoding="utf-8-sig").splitlines() if listed else text.split(",")

@@ -117,7 +117,7 @@ def _good(listing: Listing, path: Path, drawn_on: str | None) -> Iterator[Photo]
         try:
             image = plain[number]["image"]
         except (ValueError, MemoryError) as error:
-            listing.failures.append(f"{name} is left out: {_cause(error)}")
+            listing.failures.append(f"{name} is left out: {_cause(error, photo, path.parent)}")
             continue
         if not torch.isfinite(image).all():
             listing.failures.append(f"{name} is left out: it holds values that are no numbers")
@@ -126,14 +126,22 @@ def _good(listing: Listing, path: Path, drawn_on: str | None) -> Iterator[Photo]
             try:
                 masked[number]
             except (ValueError, MemoryError) as error:
-                listing.failures.append(f"{name} is used without its mask: {_cause(error)}")
+                listing.failures.append(f"{name} is used without its mask: {_cause(error, photo, path.parent)}")
                 photo.mask = None
         yield photo
 
 
-def _cause(error: BaseException) -> str:
-    """What is wrong, without the place in a list that the user has not written, and in the command's words."""
+def _cause(error: BaseException, photo: Photo, folder: Path) -> str:
+    """What is wrong, without the place in a list that the user has not written, and in the command's words.
+
+    Args:
+        error: As reading the list raised it.
+        photo: Of which photograph.
+        folder: Of that list, from which its paths start.
+    """
     sentence = str(error.__cause__ or error) or "out of memory: make it smaller"
+    for file in (photo.image, photo.mask):
+        sentence = sentence.replace(str(folder / _relative(file, folder)), str(file)) if file else sentence
     for python, option in (
         ("drawn_on='stored' or drawn_on='upright'", "--drawn-on stored or --drawn-on upright"),
         ("pass names= in the order of the mask's values", "say --names in the order of the mask's values"),
