@@ -27,7 +27,7 @@ from wsss_lib.methods import Method, registry
 from wsss_lib.train import TrainConfig, fit
 from wsss_lib.train.phases import phases_of
 
-TRAINED = [name for name in registry.names() if registry.entry(name).trained]
+TRAINED = [name for name in registry.names("maps") if registry.entry(name).trained]
 CONFIG = TrainConfig(epochs=None, steps=1, batch_size=4, optimiser="adamw", lr=1e-4, device="cpu")
 
 

@@ -16,8 +16,8 @@ from wsss_lib.segment import CentredFeatures, DebiasConfig, Provenance, PseudoLa
 from wsss_lib.segment.debiasing import (
     debiased_centroids,
     debiased_labels,
+    labels_on_grid,
     mean_distance,
-    on_grid,
     target_similarity,
 )
 from wsss_lib.segment.kmeans import spherical_kmeans
@@ -185,5 +185,5 @@ def test_features_are_centred_over_the_images_and_have_both_signs():
 
 def test_masks_on_a_grid_are_read_in_the_middle_of_each_cell():
     masks = torch.arange(16).view(1, 1, 16).expand(1, 4, 16)
-    assert on_grid(masks, torch.zeros(1, 2, 1, 4))[0, 0].tolist() == [2, 6, 10, 14]
-    assert math.isclose(float(on_grid(torch.full((1, 5, 7), 255), torch.zeros(1, 1, 3, 3)).float().mean()), 255)
+    assert labels_on_grid(masks, torch.zeros(1, 2, 1, 4))[0, 0].tolist() == [2, 6, 10, 14]
+    assert math.isclose(float(labels_on_grid(torch.full((1, 5, 7), 255), torch.zeros(1, 1, 3, 3)).float().mean()), 255)

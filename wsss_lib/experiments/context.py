@@ -25,7 +25,7 @@ from wsss_lib.evaluate import MaskMeasurement
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods.contract import Method
 from wsss_lib.segment import MARS, CentredFeatures, Clusters, DebiasConfig, MARSConfig, Provenance, PseudoLabels, debias
-from wsss_lib.segment.debiasing import Features, on_grid
+from wsss_lib.segment.debiasing import Features, labels_on_grid
 from wsss_lib.segment.mars import Refill
 from wsss_lib.train import History
 
@@ -95,7 +95,7 @@ def cluster_ious(labels: Records, truth: Records, features: Features, clusters: 
         at = range(start, min(start + 50, len(labels)))
         images = truth.batch(at)["images"]
         grid = features(images).to(device)
-        said, true = (on_grid(records.batch(at)["masks"], grid) for records in (labels, truth))
+        said, true = (labels_on_grid(records.batch(at)["masks"], grid) for records in (labels, truth))
         units = F.normalize(grid, dim=1)
         for row, number in enumerate(at):
             for kind in clusters.classes[clusters.images == number].unique():

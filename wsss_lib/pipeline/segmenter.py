@@ -48,7 +48,7 @@ class TaughtByMasks(Records):
         self.image_size = features.image_size
         self.features = features
         size = features[0]["views"].shape[-2:]
-        self.masks = [on_grid(masked[index]["mask"], tuple(size)) for index in range(len(masked))]
+        self.masks = [mask_on_grid(masked[index]["mask"], tuple(size)) for index in range(len(masked))]
         said = "".join(sha256_of_text(str(mask.byte().numpy().tobytes())) for mask in self.masks)
         self.fingerprint = sha256_of_text(features.fingerprint + said)
 
@@ -70,7 +70,7 @@ def draw_side(sample: Sample, generator: torch.Generator) -> Sample:
     return Sample(image=sample["views"][mirrored], labels=sample["labels"], mask=mask)
 
 
-def on_grid(mask: Tensor, size: tuple[int, ...]) -> Tensor:
+def mask_on_grid(mask: Tensor, size: tuple[int, ...]) -> Tensor:
     """A mask (H, W) as (h, w), by the nearest pixel."""
     return F.interpolate(mask[None, None].float(), size=size, mode="nearest-exact")[0, 0].long()
 

@@ -195,7 +195,7 @@ def cluster(
             batch = to_device(batch, device)
             grid = features(batch["images"])  # (N, D, h, w)
             points = grid.flatten(2).transpose(1, 2)  # (N, hw, D)
-            masks = on_grid(batch["masks"], grid).flatten(1)  # (N, hw)
+            masks = labels_on_grid(batch["masks"], grid).flatten(1)  # (N, hw)
             behind, _ = spherical_kmeans(points, masks == 0, config.backgrounds)
             total, count = total + behind.sum((0, 1)).cpu(), count + int(behind.any(2).sum())
             for number in range(len(labels.classes)):
@@ -277,6 +277,6 @@ def debias(
     return PseudoLabels(labels.parent, masks, Provenance(**said | {"thresholds": how}))
 
 
-def on_grid(masks: Tensor, grid: Tensor) -> Tensor:
+def labels_on_grid(masks: Tensor, grid: Tensor) -> Tensor:
     """Masks (N, H, W) on the grid of features (N, D, h, w), int64: the value in the middle of each cell."""
     return F.interpolate(masks[:, None].float(), grid.shape[2:], mode="nearest-exact")[:, 0].long()

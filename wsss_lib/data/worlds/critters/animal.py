@@ -51,10 +51,10 @@ def head_centre(p: dict[str, Floats]) -> tuple[Floats, Floats]:
     return p["length"] * np.float32(0.72) + p["neck_x"], -p["height"] * np.float32(0.35) + p["neck_y"]
 
 
-def mixed(table: Floats, species: np.ndarray, other: np.ndarray, evidence: float) -> Floats:
-    """Rows of ``table``: evidence · species + (1 - evidence) · other."""
+def mixed(table: Floats, own: np.ndarray, other: np.ndarray, evidence: float) -> Floats:
+    """Rows of ``table``: evidence · own + (1 - evidence) · other."""
     e = np.float32(evidence)
-    return e * table[species] + (1 - e) * table[other]
+    return e * table[own] + (1 - e) * table[other]
 
 
 def make_look(
