@@ -21,10 +21,10 @@ from wsss_lib.data.worlds.critters import (
     load_critters,
     render,
 )
-from wsss_lib.data.worlds.critters.random_numbers import Draws, image_keys
 from wsss_lib.data.worlds.critters.scenery import Window
 from wsss_lib.data.worlds.critters.shapes import capsule, coverage, ellipse, turn, value_noise
 from wsss_lib.data.worlds.critters.species import tables
+from wsss_lib.data.worlds.random_numbers import Draws, image_keys
 from wsss_lib.files import cache_folder
 
 # SHA-256 of images, masks and parts of six images, drawn once and looked at. A change here is a change of every number

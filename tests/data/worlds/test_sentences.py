@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from wsss_lib.data.worlds.critters.random_numbers import Draws, image_keys
+from wsss_lib.data.worlds.random_numbers import Draws, image_keys
 from wsss_lib.data.worlds.sentences import ATTRIBUTES, KINDS, RELATIONS, WORDS, Sentences, World, said, statements
 from wsss_lib.data.worlds.sentences.layout import lay_out
 from wsss_lib.methods.triads import parse

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsss_lib.data.worlds.critters.random_numbers import Draws, Floats
 from wsss_lib.data.worlds.critters.shapes import blend, capsule, coverage, ellipse, step, wave
 from wsss_lib.data.worlds.critters.species import BODY_FIELDS, COATS, HEAD_FIELDS
+from wsss_lib.data.worlds.random_numbers import Draws, Floats
 
 COAT_TABLE = np.array(list(COATS.values()), np.float32)
 

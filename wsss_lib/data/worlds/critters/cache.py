@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,6 +14,23 @@ from wsss_lib.data.worlds.critters.scene import Scenes
 from wsss_lib.files import writing
 
 _ARRAYS = tuple(field.name for field in fields(Scenes) if field.name != "objects")
+
+
+def kept_scenes(path: Path | None, count: int, size: int, draw: Callable[[], Scenes]) -> Scenes:
+    """The scenes in a file of the cache; where it has none, they are drawn and kept.
+
+    Args:
+        path: The file; None keeps nothing.
+        count: How many images.
+        size: Their side in pixels.
+        draw: Draws them.
+    """
+    scenes = None if path is None else read_scenes(path, count, size)
+    if scenes is None:
+        scenes = draw()
+        if path is not None:
+            write_scenes(path, scenes)
+    return scenes
 
 
 def read_scenes(path: Path, count: int, size: int) -> Scenes | None:
@@ -55,4 +73,4 @@ def write_scenes(path: Path, scenes: Scenes) -> None:
 
 
 def _warn(what: str) -> None:
-    warnings.warn(f"{what}; the variable WSSS_CACHE names another folder for them, or, empty, none", stacklevel=6)
+    warnings.warn(f"{what}; the variable WSSS_CACHE names another folder for them, or, empty, none", stacklevel=7)

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from wsss_lib.data.records import Batch, Records, Sample, positions, record_number
 from wsss_lib.data.transforms import RandomFlip
-from wsss_lib.data.worlds.critters.cache import read_scenes, write_scenes
+from wsss_lib.data.worlds.critters.cache import kept_scenes
 from wsss_lib.data.worlds.critters.scene import Scenes, render
-from wsss_lib.data.worlds.critters.world import World, whole_number
+from wsss_lib.data.worlds.critters.world import World
+from wsss_lib.data.worlds.dials import whole_number
 from wsss_lib.data.worlds.drawn import DrawnWorld
 from wsss_lib.files import cache_folder
 
@@ -56,14 +57,8 @@ class Critters(Records):
         self._labels = torch.from_numpy(self.scenes.labels)
 
     def _scenes(self, cache: Path | None) -> Scenes:
-        if cache is None:
-            return render(self.world, self.split, range(self.count))
-        path = cache / "critters" / f"{self.fingerprint}.npz"
-        scenes = read_scenes(path, self.count, self.world.size)
-        if scenes is None:
-            scenes = render(self.world, self.split, range(self.count))
-            write_scenes(path, scenes)
-        return scenes
+        path = None if cache is None else cache / "critters" / f"{self.fingerprint}.npz"
+        return kept_scenes(path, self.count, self.world.size, lambda: render(self.world, self.split, range(self.count)))
 
     def __len__(self) -> int:
         return self.count

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_lib.data.worlds.critters.animal import Look, make_look
-from wsss_lib.data.worlds.critters.random_numbers import Draws, Floats
 from wsss_lib.data.worlds.critters.scenery import Window
 from wsss_lib.data.worlds.critters.species import COATS, COMPANIONS, companion_of, tables
 from wsss_lib.data.worlds.critters.world import World
+from wsss_lib.data.worlds.random_numbers import Draws, Floats
 
 
 @dataclass

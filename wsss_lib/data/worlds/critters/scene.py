@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from wsss_lib.data.worlds.critters.animal import paint
 from wsss_lib.data.worlds.critters.layout import Layer, lay_out
-from wsss_lib.data.worlds.critters.random_numbers import Draws, Floats, grain, image_keys
 from wsss_lib.data.worlds.critters.scenery import HABITATS, Window, background, bush, companion, ground_colour, scatter
 from wsss_lib.data.worlds.critters.shapes import ellipse, turn
 from wsss_lib.data.worlds.critters.species import COATS, COMPANIONS, PATTERNS, SPECIES
 from wsss_lib.data.worlds.critters.world import World
+from wsss_lib.data.worlds.random_numbers import Draws, Floats, grain, image_keys
 
 # Pixels of the images drawn together: with smaller planes, two threads wait for each other more than they draw.
 _PIXELS = 2_000_000

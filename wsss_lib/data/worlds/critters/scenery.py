@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_lib.data.worlds.critters.random_numbers import Draws, Floats
 from wsss_lib.data.worlds.critters.shapes import capsule, coverage, ellipse, step, value_noise, wave
+from wsss_lib.data.worlds.random_numbers import Draws, Floats
 
 HABITATS: dict[str, tuple[tuple[float, float, float], ...]] = {
     # sky above, sky at the horizon, ground far, ground near, tufts

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsss_lib.data.worlds.critters.random_numbers import Floats
+from wsss_lib.data.worlds.random_numbers import Floats
 
 
 def ellipse(u: Floats, v: Floats, cx: Floats, cy: Floats, a: Floats, b: Floats) -> Floats:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsss_lib.data.worlds.critters.random_numbers import Draws, Floats, image_keys
+from wsss_lib.data.worlds.random_numbers import Draws, Floats, image_keys
 
 COATS: dict[str, tuple[float, float, float]] = {
     "sand": (0.83, 0.68, 0.46),

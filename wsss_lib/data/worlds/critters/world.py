@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from numbers import Integral, Real
+from numbers import Real
 
 from wsss_lib.data.worlds.critters.species import NURSERY, SPECIES
+from wsss_lib.data.worlds.dials import whole_number
 from wsss_lib.files import sha256_of_text
 
 
@@ -107,13 +108,6 @@ def _number(name: str, value: object) -> float:
     if not isinstance(value, Real) or isinstance(value, bool):
         raise ValueError(f"{name} is {value!r}, expected a number: write it without quotes")
     return value if isinstance(value, int | float) else float(value)
-
-
-def whole_number(name: str, value: object) -> int:
-    """A dial's value as a whole number of Python's, if it is one."""
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}, expected a whole number: write it without quotes or decimals")
-    return int(value)
 
 
 def _sequence(name: str, value: object) -> Sequence[object]:

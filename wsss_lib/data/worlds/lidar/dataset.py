@@ -12,12 +12,12 @@ import torch
 from torch import Generator, Tensor
 
 from wsss_lib.data.records import Batch, Records, Sample, collate, positions, record_number
-from wsss_lib.data.worlds.critters.random_numbers import image_keys
-from wsss_lib.data.worlds.critters.world import whole_number
+from wsss_lib.data.worlds.dials import whole_number
 from wsss_lib.data.worlds.drawn import DrawnWorld
 from wsss_lib.data.worlds.lidar.panorama import COLUMNS, paint
 from wsss_lib.data.worlds.lidar.scene import scenes
 from wsss_lib.data.worlds.lidar.world import CLASSES, LidarWorld
+from wsss_lib.data.worlds.random_numbers import image_keys
 from wsss_lib.files import sha256_of_text
 
 COUNTS = {"train": 400, "val": 80, "test": 80}

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsss_lib.data.worlds.critters.random_numbers import grain
 from wsss_lib.data.worlds.lidar.scene import BONNET, BONNET_HEIGHT, Floats, Objects, turned
+from wsss_lib.data.worlds.random_numbers import grain
 
 ROWS, COLUMNS = 24, 384
 """Size of the panorama in pixels."""

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_lib.data.worlds.critters.random_numbers import Draws, image_keys, mix
 from wsss_lib.data.worlds.lidar.world import HALF, MEAN_SIZES, REFLECTS, SPREADS, LidarWorld
+from wsss_lib.data.worlds.random_numbers import Draws, image_keys, mix
 
 Floats = NDArray[np.float64]
 TRIES = 12

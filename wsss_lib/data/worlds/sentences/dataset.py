@@ -12,10 +12,10 @@ from torch import Tensor
 
 from wsss_lib.data.records import Batch, Records, Sample, positions, record_number
 from wsss_lib.data.worlds.critters import COATS, SPECIES, Scenes, render
-from wsss_lib.data.worlds.critters.cache import read_scenes, write_scenes
-from wsss_lib.data.worlds.critters.random_numbers import Draws, image_keys
-from wsss_lib.data.worlds.critters.world import whole_number
+from wsss_lib.data.worlds.critters.cache import kept_scenes
+from wsss_lib.data.worlds.dials import whole_number
 from wsss_lib.data.worlds.drawn import DrawnWorld
+from wsss_lib.data.worlds.random_numbers import Draws, image_keys
 from wsss_lib.data.worlds.sentences.grammar import PHRASES, Statement, said, statements
 from wsss_lib.data.worlds.sentences.layout import lay_out
 from wsss_lib.data.worlds.sentences.world import World
@@ -66,14 +66,10 @@ class Sentences(Records):
 
     def _scenes(self, cache: Path | None) -> Scenes:
         path = None if cache is None else cache / "sentences" / f"{self.fingerprint}.npz"
-        scenes = None if path is None else read_scenes(path, self.count, self.world.size)
-        if scenes is None:
-            share = self.world.unambiguous if self.split == "train" else 0.0
-            layout = partial(lay_out, alike=self.world.alike, unambiguous=share)
-            scenes = render(self.world.scenery(), self.split, range(self.count), layout=layout)
-            if path is not None:
-                write_scenes(path, scenes)
-        return scenes
+        share = self.world.unambiguous if self.split == "train" else 0.0
+        layout = partial(lay_out, alike=self.world.alike, unambiguous=share)
+        draw = partial(render, self.world.scenery(), self.split, range(self.count), layout=layout)
+        return kept_scenes(path, self.count, self.world.size, draw)
 
     def _said(self, index: int) -> list[Statement]:
         """What is said of a scene, about the species of which there are most."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wsss_lib.data.worlds.critters.random_numbers import Draws
+from wsss_lib.data.worlds.random_numbers import Draws
 
 Thing = Mapping[str, Any]
 """An entry of an image's ``objects``."""

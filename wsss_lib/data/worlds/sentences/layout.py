@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from wsss_lib.data.worlds.critters import World
 from wsss_lib.data.worlds.critters.animal import COAT_TABLE, make_look
 from wsss_lib.data.worlds.critters.layout import Layer
-from wsss_lib.data.worlds.critters.random_numbers import Draws, Floats
 from wsss_lib.data.worlds.critters.species import tables
+from wsss_lib.data.worlds.random_numbers import Draws, Floats
 
 SMALLEST, LARGEST = 0.16, 0.36
 """Extents of critters, in image sides."""

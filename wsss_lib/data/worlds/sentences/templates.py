@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wsss_lib.data.records import Records, Sample, record_number
-from wsss_lib.data.worlds.critters.random_numbers import Draws, image_keys
+from wsss_lib.data.worlds.random_numbers import Draws, image_keys
 from wsss_lib.data.worlds.sentences.grammar import Statement, said, statements
 from wsss_lib.files import sha256_of_text
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from wsss_lib.data.worlds.critters import DRAWING_VERSION
 from wsss_lib.data.worlds.critters import World as Critters
-from wsss_lib.data.worlds.critters.world import whole_number
+from wsss_lib.data.worlds.dials import whole_number
 from wsss_lib.files import sha256_of_text
 
 FEWEST, MOST = 3, 6
