@@ -14,9 +14,22 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 NUMBERS = 9
 """Eight numbers and a logit."""
+DIRECTION = 0.1
+"""Weight of the loss of the logit beside that of the numbers."""
+
+
+def differences(said: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """How far what is said of boxes is from what is right, both (..., 9).
+
+    Returns:
+        The mean L1 distance of the eight numbers, and the cross-entropy of the logit, each (...).
+    """
+    apart = (said[..., :8] - right[..., :8]).abs().mean(-1)
+    return apart, F.binary_cross_entropy_with_logits(said[..., 8], right[..., 8], reduction="none")
 
 
 def wrapped(angle: Tensor) -> Tensor:

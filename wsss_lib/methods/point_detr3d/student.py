@@ -15,7 +15,6 @@ read at the places of the weak one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -23,16 +22,13 @@ from torch.nn import functional as F
 
 from wsss_lib.data.records import Batch
 from wsss_lib.data.worlds.lidar import HALF, MEAN_SIZES
-from wsss_lib.methods.learner import Learner, Settings
-from wsss_lib.methods.point_detr3d.coding import NUMBERS, decoded, encoded, padded
+from wsss_lib.methods.learner import Settings
+from wsss_lib.methods.point_detr3d.boxes import BoxLearner, flat_block
+from wsss_lib.methods.point_detr3d.coding import DIRECTION, NUMBERS, decoded, differences, encoded, padded
 from wsss_lib.methods.point_detr3d.sampling import CHANNELS, pillars
-from wsss_lib.methods.point_detr3d.teacher import flat_block
 from wsss_lib.methods.point_detr3d.views import View, brought_back, move_boxes, move_points, strong_view
 from wsss_lib.methods.registry import register
 from wsss_lib.metrics import Boxes3D
-
-if TYPE_CHECKING:
-    from wsss_lib.backbones import Backbone
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ def point_guided_loss(strong: Tensor, weak: Tensor, weights: Tensor, count: Tens
     chapter=11,
     recipe={"epochs": None, "steps": 200, "batch_size": 6, "lr": 5e-3, "head_lr": 1.0},
 )
-class CenterPoint(Learner):
+class CenterPoint(BoxLearner):
     """Boxes from points.
 
     Args:
@@ -129,26 +125,17 @@ class CenterPoint(Learner):
         config: The settings.
     """
 
-    task = "boxes3d"
     needs = ("points", "boxes3d", "box3d_labels")
-    sizes: Tensor
 
     def __init__(self, num_classes: int, config: CenterPointConfig | None = None) -> None:
-        super().__init__(num_classes=num_classes)
-        self.config = c = config or CenterPointConfig()
-        if len(c.sizes) != num_classes:
-            raise ValueError(f"there are mean sizes of {len(c.sizes)} classes, expected {num_classes}: one for each")
-        self.register_buffer("sizes", torch.tensor(c.sizes), persistent=False)
+        c = config or CenterPointConfig()
+        super().__init__(num_classes, c.sizes)
+        self.config = c
         self.trunk = nn.Sequential(flat_block(CHANNELS, c.width), *(flat_block(c.width, c.width) for _ in range(3)))
         self.heat = nn.Conv2d(c.width, num_classes, 1)
         self.say = nn.Conv2d(c.width, NUMBERS, 1)
         # At the start hardly anything is an object.
         nn.init.constant_(self.heat.bias, -4.6)  # type: ignore[arg-type]
-
-    @classmethod
-    def build(cls, backbone: Backbone, num_classes: int, settings: Any = None) -> Self:
-        """The student; it brings a network of its own, and leaves the backbone aside."""
-        return cls(num_classes, settings)
 
     def features(self, points: list[Tensor]) -> Tensor:
         """(N, C, cells, cells) of the points of N scenes."""
@@ -185,9 +172,8 @@ class CenterPoint(Learner):
         said = self.say(features).flatten(2).gather(2, index[:, None].expand(-1, NUMBERS, -1)).transpose(1, 2)
         places = torch.cat([(cell + 0.5) * (2 * c.half / c.cells) - c.half, self.sizes[kinds][..., 2:] / 2], -1)
         right = encoded(target, places, torch.zeros_like(places[..., 0]), self.sizes[kinds])
-        apart = (said[..., :8] - right[..., :8]).abs().mean(-1)
-        way = F.binary_cross_entropy_with_logits(said[..., 8], right[..., 8], reduction="none")
-        box = ((apart + 0.1 * way) * real).sum() / count.clamp_min(1)
+        apart, way = differences(said, right)
+        box = ((apart + DIRECTION * way) * real).sum() / count.clamp_min(1)
         return {"heat": focal_loss(self.heat(features), heat, count), "box": c.box * box}
 
     def guidance(self, strong: Tensor, view: View, batch: Batch) -> Tensor:

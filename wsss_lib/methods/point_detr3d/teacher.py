@@ -14,16 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from wsss_lib.data.records import Batch, Records, batches
 from wsss_lib.data.worlds.lidar import HALF, MEAN_SIZES
-from wsss_lib.methods.learner import Learner, Settings
-from wsss_lib.methods.point_detr3d.coding import NUMBERS, decoded, encoded, padded
+from wsss_lib.methods.learner import Settings
+from wsss_lib.methods.point_detr3d.boxes import BoxLearner, flat_block
+from wsss_lib.methods.point_detr3d.coding import DIRECTION, NUMBERS, decoded, differences, encoded, padded
 from wsss_lib.methods.point_detr3d.picture import WIDTHS, around, picture_network, rectangle
 from wsss_lib.methods.point_detr3d.sampling import (
     CHANNELS,
@@ -36,9 +36,6 @@ from wsss_lib.methods.point_detr3d.sampling import (
 from wsss_lib.methods.registry import register
 from wsss_lib.metrics import Boxes3D
 from wsss_lib.modes import evaluating
-
-if TYPE_CHECKING:
-    from wsss_lib.backbones import Backbone
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class PointDETR3DConfig(Settings):
     side: int = 7
     extent: float = 5.0
     tall: float = 2.5
-    direction: float = 0.1
+    direction: float = DIRECTION
     sizes: tuple[tuple[float, float, float], ...] = MEAN_SIZES
     half: float = HALF
 
@@ -77,11 +74,6 @@ class PointDETR3DConfig(Settings):
     def paper(cls) -> PointDETR3DConfig:
         """Width and heads of the paper; its backbones and its 16 free points a level belong to its data."""
         return cls(width=256, heads=8, cells=128)
-
-
-def flat_block(channels: int, width: int) -> nn.Sequential:
-    """A convolution 3 × 3, batch norm, ReLU."""
-    return nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
 
 
 class RoIAttention(nn.Module):
@@ -118,7 +110,7 @@ class RoIAttention(nn.Module):
     chapter=11,
     recipe={"epochs": None, "steps": 200, "batch_size": 4, "lr": 2e-3, "head_lr": 1.0},
 )
-class PointDETR3D(Learner):
+class PointDETR3D(BoxLearner):
     """A box for each click.
 
     Args:
@@ -126,16 +118,12 @@ class PointDETR3D(Learner):
         config: The settings.
     """
 
-    task = "boxes3d"
     needs = ("points", "panoramas", "clicks", "boxes3d", "box3d_labels")
-    sizes: Tensor
 
     def __init__(self, num_classes: int, config: PointDETR3DConfig | None = None) -> None:
-        super().__init__(num_classes=num_classes)
-        self.config = c = config or PointDETR3DConfig()
-        if len(c.sizes) != num_classes:
-            raise ValueError(f"there are mean sizes of {len(c.sizes)} classes, expected {num_classes}: one for each")
-        self.register_buffer("sizes", torch.tensor(c.sizes), persistent=False)
+        c = config or PointDETR3DConfig()
+        super().__init__(num_classes, c.sizes)
+        self.config = c
         self.lidar = nn.Sequential(flat_block(CHANNELS, c.width), *(flat_block(c.width, c.width) for _ in range(2)))
         self.classes = nn.Embedding(num_classes, c.width)
         self.position = nn.Linear(3 * 8, c.width)
@@ -158,11 +146,6 @@ class PointDETR3D(Learner):
         self.head = nn.Linear(c.width, NUMBERS)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-
-    @classmethod
-    def build(cls, backbone: Backbone, num_classes: int, settings: Any = None) -> Self:
-        """The teacher; it brings networks of its own, and leaves the backbone aside."""
-        return cls(num_classes, settings)
 
     def queries(self, clicks: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Contents (N, Q, C) of the queries of clicks (N, Q, 3) with labels (N, Q), and the code of their places."""
@@ -224,8 +207,7 @@ class PointDETR3D(Learner):
         boxes, _ = padded(batch["boxes3d"], fill=1.0)
         right = encoded(boxes, clicks, azimuths(clicks), self.sizes[labels])
         count = real.sum().clamp_min(1)
-        apart = (said[..., :8] - right[..., :8]).abs().mean(-1)
-        way = F.binary_cross_entropy_with_logits(said[..., 8], right[..., 8], reduction="none")
+        apart, way = differences(said, right)
         return {
             "box": (apart * real).sum() / count,
             "direction": self.config.direction * (way * real).sum() / count,
