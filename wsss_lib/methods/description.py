@@ -32,7 +32,7 @@ def describe(method: object, classes: Sequence[str], image_size: tuple[int, int]
 
     Returns:
         ``name`` in the registry (None where it is not there), ``settings``, ``classes``, ``image_size``, and how its
-        ``backbone`` was built (None where :func:`wsss_lib.backbones.backbone` did not build it).
+        ``backbone`` was built (None where :func:`wsss_lib.backbones.backbone` did not build it, or there is none).
     """
     known = [name for name in registry.names() if registry.entry(name).method is type(method)]
     settings, net = getattr(method, "config", None), getattr(method, "backbone", None)
@@ -52,13 +52,22 @@ def rebuild(description: Mapping[str, Any]) -> Any:
         ValueError: Something is missing, or this version does not know it.
     """
     for key, what in NEEDED.items():
-        if not description.get(key):
+        if not description.get(key) and (key != "backbone" or _takes_backbone(description)):
             raise ValueError(f"it does not say {what} ({key!r})")
     known = registry.entry(description["name"])
     try:
-        net = backbone(**description["backbone"])
-        values = {key: tuple(v) if isinstance(v, list) else v for key, v in (description.get("settings") or {}).items()}
+        net = backbone(**description["backbone"]) if known.method.takes_backbone else None
+        values = {key: _frozen(value) for key, value in (description.get("settings") or {}).items()}
         settings = known.settings(**values) if known.settings is not None else None
     except TypeError as error:
         raise ValueError(f"it was written by another version of wsss-lib ({error})") from error
     return registry.build(known.name, net, len(description["classes"]), settings)
+
+
+def _takes_backbone(description: Mapping[str, Any]) -> bool:
+    return registry.entry(description["name"]).method.takes_backbone
+
+
+def _frozen(value: Any) -> Any:
+    """JSON's lists, also those within, as the tuples that settings hold."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -97,6 +97,7 @@ class Learner(nn.Module):
     Attributes:
         task: What it answers.
         needs: The fields of a batch that its losses read.
+        takes_backbone: Whether it is built over a backbone; one that is not brings networks of its own.
         decays_scales: Whether weight decay acts on the biases and scales of the backbone too.
         waits: Whether a forward pass asks the device for a value, so that the host waits for it.
         reads_pixels: Whether training looks at the images themselves, beside what the backbone makes of them, so that
@@ -110,6 +111,7 @@ class Learner(nn.Module):
 
     task: ClassVar[Task]
     needs: ClassVar[tuple[str, ...]] = ("images", "labels")
+    takes_backbone = True
     decays_scales = True
     waits = False
     reads_pixels = False

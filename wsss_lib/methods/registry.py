@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from wsss_lib.backbones.base import Backbone
 from wsss_lib.methods.contract import Method
@@ -113,19 +113,25 @@ def entry(name: str) -> Entry:
     return _ENTRIES[name]
 
 
-def build(name: str, backbone: Backbone, num_classes: int, settings: Any = None) -> Any:
+def build(name: str, backbone: Backbone | None, num_classes: int, settings: Any = None) -> Any:
     """The method called ``name`` over a backbone.
 
     Args:
         name: See :func:`names`.
-        backbone: From :func:`wsss_lib.backbones.backbone`.
+        backbone: From :func:`wsss_lib.backbones.backbone`; None for a method that takes none.
         num_classes: K. A method that explains a classifier gets a fresh one with as many classes.
         settings: Of the class ``entry(name).settings``; None for the book's.
 
     Raises:
-        ValueError: No such method, settings of another class, or what the method refuses.
+        ValueError: No such method, no backbone where it takes one, settings of another class, or what the method
+            refuses.
     """
-    return _checked(entry(name), settings).method.build(backbone, num_classes, settings)
+    known = _checked(entry(name), settings)
+    if backbone is None and known.method.takes_backbone:
+        raise ValueError(
+            f"{known.title} is built over a backbone and got none: build one by wsss_lib.backbones.backbone"
+        )
+    return known.method.build(cast(Backbone, backbone), num_classes, settings)
 
 
 def explain(name: str, classifier: Method, settings: Any = None) -> Method:

@@ -31,6 +31,7 @@ class BoxLearner(Learner):
     """
 
     task = "boxes3d"
+    takes_backbone = False
     sizes: Tensor
 
     def __init__(self, num_classes: int, sizes: Sequence[tuple[float, float, float]]) -> None:
@@ -40,6 +41,6 @@ class BoxLearner(Learner):
         self.register_buffer("sizes", torch.tensor(sizes), persistent=False)
 
     @classmethod
-    def build(cls, backbone: Backbone, num_classes: int, settings: Any = None) -> Self:
+    def build(cls, backbone: Backbone | None, num_classes: int, settings: Any = None) -> Self:
         """The system; it brings networks of its own, and leaves the backbone aside."""
         return cls(num_classes, settings)
