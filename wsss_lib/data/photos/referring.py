@@ -1,7 +1,7 @@
 """RefCOCO, RefCOCO+ and RefCOCOg: sentences by people about objects in photographs of MS COCO, as records.
 
 The tables are those that the Hub serves as ``jxu124/refcoco`` (Parquet): a row a referred object, with its sentences
-and, as JSON, its annotation and image of COCO. They hold no images: these are COCO's ``train2014``.
+and, as JSON, its annotation and image of COCO. They hold no images: these are COCO's ``train2014``::
 
     records = ReferringExpressions("refcoco/validation.parquet", images="coco/train2014")
     records[0]["sentences"], records[0]["sentence_boxes"], records[0]["proposals"]
