@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -235,3 +236,21 @@ def test_a_console_without_the_letters_of_a_name_shows_them_escaped(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(f"wsss: There is no photo {tmp_path}/\\u5199\\u771f.jpg: give the path of an image")
+
+
+def test_a_line_leaves_in_one_piece(monkeypatch):
+    """As a launcher starts its processes, unbuffered: their lines on one pipe must not run into each other."""
+    writes = []
+
+    class Pipe(io.RawIOBase):
+        def writable(self):
+            return True
+
+        def write(self, piece):
+            writes.append(bytes(piece))
+            return len(piece)
+
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Pipe(), encoding="utf-8", write_through=True))
+    assert cli.main(["data", "list"]) == 0
+    assert len(writes) > 3
+    assert all(piece.endswith(b"\n") for piece in writes)

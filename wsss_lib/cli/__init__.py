@@ -45,8 +45,10 @@ With WSSS_TRACEBACK=1 in the environment an error shows where it comes from.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a console without the letters of a name shows them escaped
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            # A console without the letters of a name shows them escaped. A line leaves in one piece: launchers start
+            # Python unbuffered, and the lines of two processes on one pipe would run into each other.
+            stream.reconfigure(errors="backslashreplace", line_buffering=True, write_through=False)
     parser = _parser()
     given = list(sys.argv[1:] if arguments is None else arguments)
     known = parser.commands.choices
