@@ -1,7 +1,10 @@
-"""Peak memory is that of the process, or of those that it started."""
+"""Peak memory is that of the process, or of those that it started. Freed memory is used again, where it can be."""
 
+import platform
 import subprocess
 import sys
+
+import pytest
 
 from wsss_lib.memory import peak_mib
 
@@ -24,3 +27,18 @@ def test_children_are_counted_apart() -> None:
     )
     assert run(program).split() == ["True", "True"]
     assert peak_mib() > 10
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep what is freed")
+@pytest.mark.parametrize("entry", ["memory.keep_freed()", "notebook.begin('01_cam')"])
+def test_freed_memory_is_used_again(entry: str) -> None:
+    program = (
+        "import resource, torch; from wsss_lib import memory, notebook\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(5): [torch.ones(2**22 * 4) for _ in range(3)]\n"  # 3 blocks of 64 MiB
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        f"usual = faults(); {entry}; faults(); print(usual, faults())"
+    )
+    usual, kept = map(int, run(program).split()[-2:])
+    assert kept < usual / 100, f"{kept} pages were touched for the first time, and {usual} before"

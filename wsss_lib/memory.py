@@ -1,10 +1,34 @@
-"""The most memory that was in use at once."""
+"""The most memory that was in use at once, and freed memory that is kept for what comes next."""
 
 from __future__ import annotations
 
+import ctypes
+import platform
 import re
 import sys
 from pathlib import Path
+
+_TRIM, _MAPPED = -1, -3
+"""Numbers of glibc's settings M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, of ``malloc.h``."""
+_LARGEST = 2**31 - 1
+"""What they are set to, in bytes: the largest C int."""
+
+
+def keep_freed() -> bool:
+    """Have this process keep the memory that it frees, for its next tensors, instead of giving it back to the system.
+
+    On Linux, glibc maps each block of some megabytes anew, and the system fills every page of it with zeros on its
+    first use. A training step on a CPU frees and takes such blocks all the time: behind a trunk of EfficientNet-Lite0
+    this was a third of its time, in the trunk itself two thirds. No number changes. The process stays as large as it
+    was at its peak.
+
+    Returns:
+        Whether it does so from now on; False where the C library is another than glibc.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    set_option = ctypes.CDLL(None).mallopt
+    return bool(set_option(_MAPPED, _LARGEST)) and bool(set_option(_TRIM, _LARGEST))
 
 
 def peak_mib(*, children: bool = False) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 from wsss_lib import __version__
 from wsss_lib.cli import data, images, maps, pipeline
 from wsss_lib.cli.common import FAILED, OK, USAGE, Parser, stop_cleanly
+from wsss_lib.memory import keep_freed
 
 GROUP = "wsss.commands"
 """Entry points of this group add commands: each is a function that takes argparse's subparsers."""
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     action: Callable[[argparse.Namespace], int] = options.action
     stop_cleanly()
+    keep_freed()
     try:
         return action(options)
     except KeyboardInterrupt:

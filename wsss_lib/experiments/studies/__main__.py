@@ -25,6 +25,7 @@ from wsss_lib.experiments.studies import (
     together,
 )
 from wsss_lib.experiments.studies.common import SEEDS, Study
+from wsss_lib.memory import keep_freed
 
 MODULES = (spine, bas, sat, sat_spread, seam, ssc, esol, mars, ladder, dtmr, point_detr3d, together, coco, dtmr_coco)
 STUDIES: dict[str, Study] = {name: study for module in MODULES for name, study in module.STUDIES.items()}
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="+", choices=tuple(STUDIES), help="which studies")
     parser.add_argument("--profile", choices=("book", "smoke"), default="book", help="smoke: small, not recorded")
     given = parser.parse_args(argv)
+    keep_freed()
     for name in given.names:
         began = time.monotonic()
         measured = STUDIES[name](given.profile)
