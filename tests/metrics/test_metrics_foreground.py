@@ -180,6 +180,25 @@ def test_precision_at_a_recall_equals_counting(split, step):
 # where the mass lies
 
 
+@pytest.mark.parametrize("side", [30, 400])
+@pytest.mark.parametrize("grid", [1000, torch.tensor([0.1, 0.15, 0.9], dtype=torch.float64)], ids=["even", "any"])
+def test_pieces_of_any_layout_are_binned_as_one_by_one(side, grid):
+    """Small maps go many at a time, large ones in several pieces, and a map may be the view of another."""
+    generator = torch.Generator().manual_seed(side)
+    maps = (torch.rand(3, side, side, generator=generator) * 500).round().div(500).transpose(1, 2)  # many on thresholds
+    masks = torch.randint(0, 3, (3, side, side), generator=generator).masked_fill(maps > 0.97, 255)
+    pooled, each = E.PixelAveragePrecision(grid), E.ForegroundSweep(grid)
+    pooled.update(maps, masks)
+    each.update(maps, masks)
+    for metric, closed in ((pooled, True), (each, False)):
+        cell = torch.bucketize(maps.contiguous(), metric.thresholds.float(), right=closed)
+        slow = [
+            torch.bincount(cell[where], minlength=len(metric.thresholds) + 1)
+            for where in (masks == 0, (masks > 0) & (masks != 255))
+        ]
+        assert torch.equal(metric.histogram, torch.stack(slow, dim=1))
+
+
 def test_mass_share_by_hand():
     m = torch.tensor([[[4.0, 1.0], [1.0, 2.0]]])
     head = torch.tensor([[[True, False], [False, True]]])

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -123,12 +124,12 @@ def count_exceeded(maps: Tensor, thresholds: Tensor, *, closed: bool = False) ->
     if maps.dtype in (torch.float16, torch.bfloat16):
         maps = maps.float()
     check_range(maps, -math.inf, math.inf)
-    if maps.device.type == "cpu" and (step := _step(thresholds)):
-        return _count_of_even(maps.detach(), len(thresholds), step, closed)
+    if maps.device.type == "cpu" and (step := even_step(thresholds)):
+        return torch.from_numpy(count_of_even(maps.detach().numpy(), len(thresholds), step, closed=closed))
     return torch.bucketize(maps.contiguous(), thresholds.to(maps.device, maps.dtype), right=closed, out_int32=True)
 
 
-def _step(thresholds: Tensor) -> float:
+def even_step(thresholds: Tensor) -> float:
     """Between thresholds 0, s, 2s, …; 0 for others, and for so many that a float32 hardly tells them apart."""
     if not 2 <= len(thresholds) <= 10_000:
         return 0.0
@@ -136,23 +137,36 @@ def _step(thresholds: Tensor) -> float:
     return step if torch.equal(thresholds, torch.arange(len(thresholds), dtype=torch.float64) * step) else 0.0
 
 
-def _count_of_even(maps: Tensor, number: int, step: float, closed: bool) -> Tensor:
-    """``count_exceeded`` of thresholds 0, s, 2s, … by a division, on a CPU fifty times as fast as a search.
+def count_of_even(values: NDArray[np.floating], number: int, step: float, *, closed: bool = False) -> NDArray[np.int32]:
+    """``count_exceeded`` of thresholds 0, s, 2s, … by a division, on a CPU many times as fast as a search.
 
-    The quotient may be wrong in its last digits. So it is rounded up where it is almost whole, and then the threshold
-    that it names decides. In NumPy, whose comparisons are faster.
+    The quotient may be wrong in its last digits. So it is cut once a little too low and once a little too high, and
+    where the two differ the threshold between them decides. In NumPy, whose comparisons are faster.
+
+    Args:
+        values: (...) float32 or float64, without NaN.
+        number: How many thresholds there are, T ≤ 10,000.
+        step: Their distance s, as :func:`even_step` finds it.
+        closed: Whether a pixel counts as well where it equals the threshold.
+
+    Returns:
+        (...) int32 in 0..T.
     """
-    values = maps.numpy()
+    values = np.ascontiguousarray(values)
+    kind = values.dtype.type
+    margin = 4 * np.finfo(kind).eps * (number + 1)  # five roundings, each of at most half an ε, cannot exceed it
     with np.errstate(over="ignore"):
-        index = values * values.dtype.type(1 / step)
-    index += values.dtype.type(0.01)
-    np.floor(index, out=index)
-    np.clip(index, -1, number - 1, out=index)
-    threshold = (index.astype(np.float64) * step).astype(values.dtype)  # the very numbers that the thresholds are
-    count = index.astype(np.int32)
-    count -= values < threshold if closed else values <= threshold
-    count += 1
-    return torch.from_numpy(np.maximum(count, 0, out=count))
+        quotient = values * kind(1 / step)
+    np.clip(quotient, -0.5, number - 0.5, out=quotient)
+    quotient += kind(1 - margin)
+    count = quotient.astype(np.int32)
+    quotient += kind(2 * margin)
+    near = np.flatnonzero(quotient.astype(np.int32) != count)
+    if len(near):
+        low = count.ravel().take(near)
+        value, threshold = values.ravel().take(near), (low * step).astype(kind)  # the very numbers that thresholds are
+        count.ravel()[near] = low + (value >= threshold if closed else value > threshold)
+    return count
 
 
 def check_range(maps: Tensor, low: float, high: float) -> None:
