@@ -13,6 +13,7 @@ from wsss_lib.experiments.studies import (
     coco,
     dtmr,
     dtmr_coco,
+    english,
     esol,
     ladder,
     mars,
@@ -27,7 +28,23 @@ from wsss_lib.experiments.studies import (
 from wsss_lib.experiments.studies.common import SEEDS, Study
 from wsss_lib.memory import keep_freed
 
-MODULES = (spine, bas, sat, sat_spread, seam, ssc, esol, mars, ladder, dtmr, point_detr3d, together, coco, dtmr_coco)
+MODULES = (
+    spine,
+    bas,
+    sat,
+    sat_spread,
+    seam,
+    ssc,
+    esol,
+    mars,
+    ladder,
+    dtmr,
+    point_detr3d,
+    together,
+    coco,
+    dtmr_coco,
+    english,
+)
 STUDIES: dict[str, Study] = {name: study for module in MODULES for name, study in module.STUDIES.items()}
 """Every study by name; a module of this package brings its own."""
 NOTE = "thresholds chosen on val, numbers from test, image labels given"
