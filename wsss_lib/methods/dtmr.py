@@ -15,7 +15,7 @@ The released code weighs with raw scores; one *shared* distribution over pairs i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple, Self
@@ -26,15 +26,19 @@ from torch import Tensor, nn
 from wsss_lib.backbones import Backbone
 from wsss_lib.data.records import Batch
 from wsss_lib.files import sha256_of_text
+from wsss_lib.methods.english import parse_english
 from wsss_lib.methods.learner import Settings
 from wsss_lib.methods.regions import RegionReader
 from wsss_lib.methods.registry import register
-from wsss_lib.methods.triads import parse
+from wsss_lib.methods.triads import Triad, parse
 
 RECIPE = {"epochs": 20, "batch_size": 48, "lr": 8e-3, "head_lr": 1.0}
 """How this book trains what grounds sentences."""
 Attention = Literal["shared", "independent", "raw"]
 """What weighs the regions: one softmax over pairs for all three words, a softmax for each word, or the scores."""
+Parser = Literal["grammar", "english"]
+"""What reads triads off sentences: the closed grammar, or the parser of free English, which needs an extra."""
+PARSERS: dict[str, Callable[[str], Triad]] = {"grammar": parse, "english": parse_english}
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class DTMRConfig(Settings):
         place: Numbers that a linear layer makes of the five of a place.
         reference: Whether the reference is matched and rebuilt.
         discriminative: Whether the discriminative word is.
+        parser: One of :data:`Parser`.
     """
 
     attention: Attention = "shared"
@@ -56,6 +61,7 @@ class DTMRConfig(Settings):
     place: int = 16
     reference: bool = True
     discriminative: bool = True
+    parser: Parser = "grammar"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -202,7 +208,7 @@ class DTMR(RegionReader):
     def match(self, batch: Batch) -> tuple[Pairs, Tensor, Tensor, tuple[Tensor, ...]]:
         """Scores of all pairs; v (N, P, D) and u (N, P, D + L) of the regions; and the codes of the triads."""
         v, place, real, owner = self.read(batch)
-        triads = [parse(sentence) for sentence in self.spoken(batch)]
+        triads = [PARSERS[self.config.parser](sentence) for sentence in self.spoken(batch)]
         codes = tuple(
             word_codes([triad[part] for triad in triads], self.config.words).to(v)  # (S, E)
             for part in range(3)
