@@ -42,8 +42,8 @@ def load(
 
     Args:
         what: ``"critters"``; a data set by name (``"voc2012"``, ``"cub200"``, ``"pets"``, ``"coco2014"``,
-            ``"imagenet"``); or one's own: a Parquet file, several, a pattern with ``*``, a CSV of image paths, or a
-            folder with a file per split, or with a folder of images per class.
+            ``"refcoco"``, ``"imagenet"``); or one's own: a Parquet file, several, a pattern with ``*``, a CSV of image
+            paths, or a folder with a file per split, or with a folder of images per class.
         split: ``"train"`` if None; for a file, only a name.
         options: For critters the dials of the world. Otherwise ``size``, ``classes``, ``others``, ``keep_empty``,
             ``names``, ``columns`` (see :class:`wsss_lib.data.photos.table.Table`), and what a table does not say of its

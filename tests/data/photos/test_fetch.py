@@ -298,7 +298,7 @@ def test_no_home_directory(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
     monkeypatch.setattr(Path, "home", nobody)
     assert home().name == "wsss_lib"
     assert "set WSSS_DATA" in caplog.text
-    assert len(catalogue()) == 5
+    assert len(catalogue()) == 6
 
 
 @pytest.mark.usefixtures("toy")
@@ -431,7 +431,15 @@ def test_a_hub_that_lists_nonsense(answer: bytes | None, site: Site, monkeypatch
 
 
 def test_describe(toy: DataSet, own_home: Path) -> None:
-    assert [d.data_set.name for d in catalogue()] == ["voc2012", "cub200", "pets", "coco2014", "imagenet", "toy"]
+    assert [d.data_set.name for d in catalogue()] == [
+        "voc2012",
+        "cub200",
+        "pets",
+        "coco2014",
+        "refcoco",
+        "imagenet",
+        "toy",
+    ]
     assert describe("toy").present == {}
     get(["train"])
     result = describe("toy")

@@ -13,8 +13,7 @@ order; each file carries the checksum that it must have. Where the checksums com
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from wsss_lib.data.photos.entries import DataSet, HubFiles, RemoteFile, Source
 
 VOC = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -34,89 +33,6 @@ COCO = (
     "hair drier", "toothbrush",
 )  # fmt: skip
 """MS COCO's 80 object classes, in the order of their category ids."""
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """Where a file is and what it must be.
-
-    Attributes:
-        url: Its address.
-        name: Its name on disk.
-        sha256: Of the whole file; None where nobody published one.
-        md5: Of the whole file, for archives whose publishers only give that. It guards against accidents, not against
-            someone who means to deceive.
-        size: Bytes, where known.
-    """
-
-    url: str
-    name: str
-    sha256: str | None = None
-    md5: str | None = None
-    size: int | None = None
-
-
-@dataclass(frozen=True)
-class HubFiles:
-    """Files of a data set on the Hugging Face Hub; they are listed when they are wanted.
-
-    Attributes:
-        repository: Owner and name.
-        revision: A commit, or a branch where no commit was at hand.
-        pattern: What their paths look like.
-        sha256: By path, where they are known; the Hub states those of the others.
-    """
-
-    repository: str
-    revision: str
-    pattern: str
-    sha256: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Source:
-    """One place to have a data set from.
-
-    Attributes:
-        name: Who serves it, for people.
-        layout: How it is laid out, a name in :data:`wsss_lib.data.photos.layouts.LAYOUTS`.
-        splits: What to fetch for each split, in the order that the layout expects.
-    """
-
-    name: str
-    layout: str
-    splits: Mapping[str, tuple[RemoteFile | HubFiles, ...]]
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """A data set that :func:`wsss_lib.data.load` knows by name.
-
-    Attributes:
-        name: For ``load``.
-        title: For people.
-        home: The publishers' page.
-        licence: In a sentence.
-        splits: Number of images of each split; a source that gives another number is refused.
-        gigabytes: To download for each split, roughly, from the first source.
-        number_of_classes: K.
-        classes: Their names, where they are known ahead; a table of other classes is refused.
-        has: Which of labels, masks, boxes.
-        sources: In the order in which they are tried.
-        note: What else to know.
-    """
-
-    name: str
-    title: str
-    home: str
-    licence: str
-    splits: Mapping[str, int]
-    gigabytes: Mapping[str, float]
-    number_of_classes: int
-    classes: tuple[str, ...]
-    has: tuple[str, ...]
-    sources: tuple[Source, ...]
-    note: str = ""
 
 
 _VOC_COMMIT = ("nateraw/pascal-voc-2012", "1537ff1954ebd3d693e4c5d33e9c17156108fa94")
@@ -225,6 +141,10 @@ _PETS = DataSet(
 )  # fmt: skip
 
 
+_COCO_HOSTS = ("http://images.cocodataset.org", "https://s3.amazonaws.com/images.cocodataset.org")
+_COCO_TRAIN_MD5 = "0da8c0bd3d6becc4dcb32757491aca88"
+
+
 def _coco_files(host: str, split: str, images_md5: str) -> tuple[RemoteFile, ...]:
     return (
         RemoteFile(f"{host}/zips/{split}2014.zip", f"{split}2014.zip", md5=images_md5),
@@ -235,7 +155,7 @@ def _coco_files(host: str, split: str, images_md5: str) -> tuple[RemoteFile, ...
 
 def _coco(name: str, host: str) -> Source:
     return Source(name, "coco_zip", {
-        "train": _coco_files(host, "train", "0da8c0bd3d6becc4dcb32757491aca88"),
+        "train": _coco_files(host, "train", _COCO_TRAIN_MD5),
         "val": _coco_files(host, "val", "a3d79f5ed8d289b7a7554ce06a5782b3"),
     })  # fmt: skip
 
@@ -251,13 +171,67 @@ _COCO2014 = DataSet(
     classes=COCO,
     has=("labels", "masks", "boxes"),
     sources=(
-        _coco("cocodataset.org", "http://images.cocodataset.org"),
-        _coco("cocodataset.org by its bucket's other address", "https://s3.amazonaws.com/images.cocodataset.org"),
+        _coco("cocodataset.org", _COCO_HOSTS[0]),
+        _coco("cocodataset.org by its bucket's other address", _COCO_HOSTS[1]),
     ),
     note="One box an object. Where objects overlap, the smaller is on top; crowds are 255. Images without any object "
     "are kept. Both addresses lead to one bucket: the second helps where the first is blocked, not where the bucket is "
     "gone.",
 )
+
+_REFCOCO_IMAGES = ("jxu124/refcoco-benchmark", "2f2f892835bbf44b4db81f1c4ad6d46a3e9e4359")
+_REFCOCO_TABLES = ("jxu124/refcoco", "2cae558e32444381235cc395e9ace9c099a63187")
+
+
+def _refcoco_images(split: str, suffix: str, sha256: str) -> tuple[HubFiles, ...]:
+    path = f"data/refcoco_unc_{split}-00000-of-00001-{suffix}.parquet"
+    return (HubFiles(*_REFCOCO_IMAGES, path, {path: sha256}),)
+
+
+def _refcoco_tables(name: str, host: str) -> Source:
+    files = {
+        "train": ("train", "94431d5f4bd5b93f", "66ff9a728b7ee45b8a2d72061d244685a75ba4c90956e0640b0165e71cd5afaa"),
+        "val": ("validation", "bfeafdc84ca37aa2", "df03b1b16873f92727f3df010afb3c7260e8396a86592d3c4fee053daca08c05"),
+        "testA": ("test", "82af0c1b600890ac", "d7d13f7b67b783d345b016f49e81d0499cab1039870e3e65c870f4457745df99"),
+        "testB": ("testB", "60990e4598892dc1", "d208cd210463ca7c50f12fdeeed315b8c726c079c22d164edd3bcc7041a35968"),
+    }
+    photos = _coco_files(host, "train", _COCO_TRAIN_MD5)[0]
+    paths = {
+        split: (f"data/{stem}-00000-of-00001-{suffix}.parquet", sha256)
+        for split, (stem, suffix, sha256) in files.items()
+    }
+    return Source(f"Hugging Face Hub, jxu124/refcoco, and {name}", "refcoco_table", {
+        split: (HubFiles(*_REFCOCO_TABLES, path, {path: sha256}), photos) for split, (path, sha256) in paths.items()
+    })  # fmt: skip
+
+
+_REFCOCO = DataSet(
+    name="refcoco",
+    title="RefCOCO, sentences about objects of MS COCO",
+    home="https://github.com/lichengunc/refer",
+    licence="No licence of the sentences could be verified; annotations and photos as those of MS COCO 2014.",
+    splits={"train": 16_994, "val": 1500, "testA": 750, "testB": 750},
+    gigabytes={"train": 13.5, "val": 0.26, "testA": 0.13, "testB": 0.13},
+    number_of_classes=80,
+    classes=COCO,
+    has=("labels", "boxes", "sentences"),
+    sources=(
+        Source("Hugging Face Hub, jxu124/refcoco-benchmark", "refcoco_images", {
+            "val": _refcoco_images("val", "350dcb478fc06c10",
+                                   "9f2f0057259be527249e0d260511ace5869b9055c23b65eb951d01e6e6920424"),
+            "testA": _refcoco_images("testA", "fb1cac930bec2ffc",
+                                     "09525d3e69ee120144542b8f37c8d9756c9e1f283479bca894962c22c7680446"),
+            "testB": _refcoco_images("testB", "c2632bb854441e46",
+                                     "a4b54404b5bcce31eff08e8e58bbab4a053725630e6ad96be6dd6eb3a0df657e"),
+        }),
+        _refcoco_tables("cocodataset.org", _COCO_HOSTS[0]),
+        _refcoco_tables("cocodataset.org by its bucket's other address", _COCO_HOSTS[1]),
+    ),
+    note="The split of UNC; testA shows people, testB all else. Boxes are those of objects that are spoken of, not of "
+    "all objects. Columns, checksums and counts are what the Hub and TensorFlow Datasets state; the files themselves "
+    "were not at hand. The sentences of train have one host, COCO's photographs two addresses. The publishers' own "
+    "archive holds pickles, which this library does not open.",
+)  # fmt: skip
 
 _IMAGENET = DataSet(
     name="imagenet",
@@ -274,7 +248,7 @@ _IMAGENET = DataSet(
     "yourself, and pass their folder as root=.",
 )
 
-DATA_SETS: dict[str, DataSet] = {d.name: d for d in (_VOC2012, _CUB200, _PETS, _COCO2014, _IMAGENET)}
+DATA_SETS: dict[str, DataSet] = {d.name: d for d in (_VOC2012, _CUB200, _PETS, _COCO2014, _REFCOCO, _IMAGENET)}
 """By name; :func:`wsss_lib.data.load` also knows ``"critters"``, which is drawn."""
 
 

@@ -21,7 +21,8 @@ from wsss_lib.data.photos.archives import Archive
 from wsss_lib.data.photos.catalogue import VOC
 from wsss_lib.data.photos.convert import content
 from wsss_lib.data.photos.masks import encode, mask_array, present
-from wsss_lib.data.photos.rows import ParquetRows
+from wsss_lib.data.photos.referring import refcoco_images, refcoco_table
+from wsss_lib.data.photos.rows import ParquetRows, records_of
 from wsss_lib.data.photos.schema import Row, Split
 from wsss_lib.data.records import IGNORE
 
@@ -33,7 +34,7 @@ def voc_table(files: Sequence[Path], split: str, scratch: Path) -> Split:
     """VOC as tables of the Hub: ``image``, ``mask`` (indices or colours); the labels are the classes in the mask."""
 
     def rows() -> Iterator[Row]:
-        for index, record in enumerate(_records(files, ("image", "mask"))):
+        for index, record in enumerate(records_of(files, ("image", "mask"))):
             mask = mask_array(content(record["mask"]))
             yield _masked(f"{split}-{index:05d}", content(record["image"]), mask)
 
@@ -88,7 +89,7 @@ def cub_table(files: Sequence[Path], split: str, scratch: Path) -> Split:
         raise ValueError(f"{files[0].name} does not name the classes of its column 'label'")
 
     def rows() -> Iterator[Row]:
-        for index, record in enumerate(_records(files, ("image", "label", "bbox"))):
+        for index, record in enumerate(records_of(files, ("image", "label", "bbox"))):
             label = int(record["label"])
             box = [float(v) for v in record["bbox"]]
             image = content(record["image"])
@@ -231,13 +232,6 @@ def _masked(name: str, image: bytes, mask: NDArray[np.uint8]) -> Row:
     return {"id": name, "image": image, "mask": encode(mask), "labels": present(mask)}
 
 
-def _records(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    rows = ParquetRows(files)
-    if missing := set(columns) - set(rows.columns):
-        raise ValueError(f"{files[0].name} has no column {sorted(missing)}: it has {', '.join(rows.columns)}")
-    return rows.cells(columns)
-
-
 LAYOUTS: dict[str, Layout] = {
     "voc_table": voc_table,
     "voc_tar": voc_tar,
@@ -246,4 +240,6 @@ LAYOUTS: dict[str, Layout] = {
     "cub_tar": cub_tar,
     "pets_tar": pets_tar,
     "coco_zip": coco_zip,
+    "refcoco_images": refcoco_images,
+    "refcoco_table": refcoco_table,
 }

@@ -11,6 +11,7 @@ from typing import Any
 from wsss_lib.data.photos.catalogue import known
 from wsss_lib.data.photos.fetch import DataUnavailable, prepare, unavailable
 from wsss_lib.data.photos.folders import complete, listing, locate, splits_in, tables
+from wsss_lib.data.photos.referring import SpokenTable
 from wsss_lib.data.photos.table import Table
 from wsss_lib.files import named_path
 
@@ -44,7 +45,8 @@ def load_known(
         options.setdefault("names", data_set.classes)
     options.setdefault("drawn_on", "stored")  # publishers count the pixels of their files
     siblings = {other: parts for other in data_set.splits if (parts := complete(folder, other))}
-    return Table(files, name=name, split=split, siblings=siblings, **options)
+    kind = SpokenTable if "sentences" in data_set.has else Table
+    return kind(files, name=name, split=split, siblings=siblings, **options)
 
 
 def load_files(

@@ -156,6 +156,18 @@ class ParquetRows:
         return self._kept[key]
 
 
+def records_of(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Some columns of all rows of Parquet files, in order.
+
+    Raises:
+        ValueError: A column is missing; the message says which there are.
+    """
+    rows = ParquetRows(files)
+    if missing := set(columns) - set(rows.columns):
+        raise ValueError(f"{files[0].name} has no column {sorted(missing)}: it has {', '.join(rows.columns)}")
+    return rows.cells(columns)
+
+
 def _opened(file: Path) -> pa.NativeFile:
     try:
         return pa.OSFile(str(file))

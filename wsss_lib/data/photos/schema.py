@@ -10,6 +10,8 @@ is Parquet with these columns, which ``datasets`` decodes without any script:
 ``labels``     list of the classes in the image, 0-based ``ClassLabel``
 ``boxes``      list of xyxy pixels, right and bottom exclusive (where the data set has boxes)
 ``box_labels`` list of the boxes' classes, as long as ``boxes``
+``sentences``  list of texts, each about one of the boxes (where the data set has sentences)
+``spoken_of``  list, as long as ``sentences``: which of the boxes each means
 =============  =====================================================================================
 """
 
@@ -46,6 +48,8 @@ class Row(TypedDict, total=False):
     labels: list[int]
     boxes: list[list[float]]
     box_labels: list[int]
+    sentences: list[str]
+    spoken_of: list[int]
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,17 @@ class Split:
         mask: Whether every row has a mask.
         boxes: Whether every row has boxes and their classes.
         rows: Made one at a time.
+        sentences: Whether every row has sentences about its boxes.
     """
 
     classes: tuple[str, ...]
     mask: bool
     boxes: bool
     rows: Iterable[Row]
+    sentences: bool = False
 
 
-def schema(classes: tuple[str, ...], *, mask: bool, boxes: bool) -> datasets.Features:
+def schema(classes: tuple[str, ...], *, mask: bool, boxes: bool, sentences: bool = False) -> datasets.Features:
     """The columns as ``datasets`` features."""
     import datasets
 
@@ -77,6 +83,9 @@ def schema(classes: tuple[str, ...], *, mask: bool, boxes: bool) -> datasets.Fea
     if boxes:
         columns["boxes"] = datasets.List(datasets.List(datasets.Value("float32"), length=4))
         columns["box_labels"] = datasets.List(label)
+    if sentences:
+        columns["sentences"] = datasets.List(datasets.Value("string"))
+        columns["spoken_of"] = datasets.List(datasets.Value("int64"))
     return datasets.Features(columns)
 
 
@@ -104,7 +113,7 @@ def write(
         ValueError: There were more or fewer rows than ``total``; nothing is kept.
         OSError: The file cannot be written; the message of a full disk names the file and the remedy.
     """
-    arrow = schema(split.classes, mask=split.mask, boxes=split.boxes).arrow_schema
+    arrow = schema(split.classes, mask=split.mask, boxes=split.boxes, sentences=split.sentences).arrow_schema
     arrow = arrow.with_metadata((arrow.metadata or {}) | {k.encode(): v.encode() for k, v in about.items()})
     count = 0
     with writing(path) as partial:
