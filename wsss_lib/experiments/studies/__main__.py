@@ -24,6 +24,7 @@ from wsss_lib.experiments.studies import (
     seam,
     spine,
     ssc,
+    supervision,
     together,
 )
 from wsss_lib.experiments.studies.common import SEEDS, Study
@@ -43,6 +44,7 @@ MODULES = (
     dtmr,
     point_detr3d,
     together,
+    supervision,
     coco,
     dtmr_coco,
     english,
