@@ -18,6 +18,7 @@ from wsss_lib.figures.lettering import plain
 from wsss_lib.figures.page import DPI, WIDTH, canvas, check_alt, png, show, style
 from wsss_lib.figures.pictures import boxes, colourbar, mask_outline, overlay
 from wsss_lib.figures.scenes import bird_eye, show_panorama, street
+from wsss_lib.figures.spreads import dots
 
 __all__ = [
     "DPI",
@@ -33,6 +34,7 @@ __all__ = [
     "colourbar",
     "content",
     "dial_curves",
+    "dots",
     "flow",
     "gallery",
     "loss_curve",
