@@ -30,10 +30,18 @@ OUTSIDE = np.iinfo(np.int64).max
 """The peak of what lies around the images: nothing swallows it."""
 
 
+_NEIGHBOURS = {
+    1: (np.s_[:, :-1], np.s_[:, 1:]),
+    2: (np.s_[:, :, :-1], np.s_[:, :, 1:]),
+}
+"""The first and the second pixel of all pairs along an axis of (N, h, w)."""
+
+
 class Tree(NamedTuple):
     """The S segments of N images, and the B branches that they form."""
 
     levels: Array  # (N, h, w)
+    column_tops: Integers  # (C,) pixels: where each column begins to fall, and where it starts if it falls at once
     start: Integers  # (S,) each segment's first pixel
     row: Integers  # (S,) counted over all images
     top: Array  # (S,) its highest level
@@ -61,14 +69,13 @@ def gap_tree(levels: Array, heights: Array | None, top: int) -> Tree:
 
 def _tree(levels: Array, heights: Array, *, outside: bool) -> Tree:
     height, width = levels.shape[1:]
-    left, right = heights[..., :-1], heights[..., 1:]
-    falls = left < right if outside else left > right
+    falls = _falls(heights, axis=2, outside=outside)
     cut = np.zeros(levels.shape, dtype=bool)
     cut[..., :1] = True
-    np.greater(falls[..., :-1], falls[..., 1:], out=cut[..., 1:-1])  # it fell to this pixel, and does not fall from it
+    np.greater(falls[..., :-1], falls[..., 1:], out=cut[..., 1:])  # it fell to this pixel, and does not fall from it
     start = np.flatnonzero(cut)
     row = start // width
-    top = np.maximum.reduceat(levels.ravel(), start)
+    top = levels.ravel().take(_tops(falls, axis=2))  # one a segment
     edges = [_beside(levels, start, row), _below(levels, cut)]
     if outside:
         edges.append(_around(levels, row, top))
@@ -91,7 +98,24 @@ def _tree(levels: Array, heights: Array, *, outside: bool) -> Tree:
     peak = top.take(root).astype(np.int64)
     image = np.append(row, 0).take(root) // height
     merge, swallower = _merge(branch.take(a), branch.take(b), level, peak)
-    return Tree(levels, start, row, top[: len(start)], branch[: len(start)], image, peak, merge, swallower)
+    column_tops = _tops(_falls(heights, axis=1, outside=outside), axis=1)
+    return Tree(levels, column_tops, start, row, top[: len(start)], branch[: len(start)], image, peak, merge, swallower)
+
+
+def _falls(heights: Array, axis: int, *, outside: bool) -> NDArray[np.bool_]:
+    """Whether the map falls from a pixel to the next one of its row (axis 2) or column (axis 1); it does behind all."""
+    falls = np.ones(heights.shape, dtype=bool)
+    first, second = _NEIGHBOURS[axis]
+    (np.less if outside else np.greater)(heights[first], heights[second], out=falls[first])
+    return falls
+
+
+def _tops(falls: NDArray[np.bool_], axis: int) -> Integers:
+    """The pixels, counted over all images, at which it begins to fall."""
+    begins = falls.copy()
+    first, second = _NEIGHBOURS[axis]
+    np.greater(falls[second], falls[first], out=begins[second])
+    return np.flatnonzero(begins)
 
 
 Edges = tuple[Integers, Integers, Array]
@@ -178,7 +202,7 @@ def _alive(branch: Integers, level: Integers, swallower: Integers, merge: Intege
     while True:
         to, lowest = steps[-1]
         further = to.take(to)
-        if np.array_equal(further, to):
+        if (further == to).all():
             break
         steps.append((further, np.minimum(lowest, lowest.take(to))))
     for to, lowest in reversed(steps):
@@ -188,6 +212,6 @@ def _alive(branch: Integers, level: Integers, swallower: Integers, merge: Intege
 
 def _ends(following: Integers) -> Integers:
     """Where the chain i, following[i], following[following[i]], … ends, for each i."""
-    while not np.array_equal(following, further := following.take(following)):
+    while ((further := following.take(following)) != following).any():
         following = further
     return following

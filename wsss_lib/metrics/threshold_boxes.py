@@ -146,25 +146,24 @@ class _Lives:
 
 
 def _reach(lives: _Lives) -> Integers:
-    """The box of each cell's component, (C, 4) xyxy."""
+    """The box of each cell's component, (C, 4) xyxy.
+
+    Up and down a component reaches where a segment does at its top, and to the sides where a column does at a top of
+    its own: from any other pixel one climbs to such a one without leaving the component.
+    """
     tree = lives.tree
     height, width = tree.levels.shape[1:]
-    small = np.uint8 if len(tree.peak) < 256 else np.int32
-    columns = np.ascontiguousarray(tree.of_pixels(tree.branch.astype(small)).transpose(0, 2, 1))  # (N, w, h)
-    change = np.ones(columns.shape, dtype=bool)
-    np.not_equal(columns[..., 1:], columns[..., :-1], out=change[..., 1:])
-    start = np.flatnonzero(change)
-    top = np.maximum.reduceat(np.ascontiguousarray(tree.levels.transpose(0, 2, 1)).ravel(), start)
-    new = np.full((len(lives.branch), 4), height + width)  # x0, y0, −x1, −y1: the least of each
+    tops = tree.column_tops
+    of_tops = tree.branch.take(np.searchsorted(tree.start, tops, "right") - 1)
+    new = np.full((4, len(lives.branch)), height + width)  # x0, y0, −x1, −y1: the least of each
     for axis, branch, level, position in (
-        (0, columns.ravel().take(start).astype(np.int64), top, start // height % width),
+        (0, of_tops, tree.levels.ravel().take(tops), tops % width),
         (1, tree.branch, tree.top, tree.row % height),
     ):
         cell, position = lives.at(branch, level, position)
-        # Within an image positions rise, and of several values that are put in one place the last one stays.
-        new[cell[::-1], axis] = position[::-1]
-        new[cell, axis + 2] = -1 - position
-    return lives.components(new, np.minimum) * np.array([1, 1, -1, -1])
+        np.minimum.at(new[axis], cell, position)
+        np.minimum.at(new[axis + 2], cell, -1 - position)
+    return lives.components(np.ascontiguousarray(new.T), np.minimum) * np.array([1, 1, -1, -1])
 
 
 def _spread(tree: Tree, wanted: Array) -> Boxes:
