@@ -47,6 +47,20 @@ def test_a_box_is_filled_and_the_smaller_one_lies_on_top() -> None:
     assert (masks[:, 6:] == 0).all()
 
 
+def test_the_middle_of_a_box_is_sure_and_the_rest_of_it_ignored() -> None:
+    batch: Any = {
+        "masks": torch.zeros(1, 40, 60, dtype=torch.int64),
+        "boxes": [torch.tensor([[10.0, 5.0, 50.0, 35.0]])],
+        "box_labels": [torch.tensor([2])],
+    }
+    masks = supervision.cored(batch)[0]
+    assert masks[20, 30] == 3
+    assert (masks == 3).sum().item() / (40 * 30) == pytest.approx(supervision.CORE, abs=0.03)
+    assert masks[5, 10] == masks[34, 49] == IGNORE
+    assert ((masks == 3) | (masks == IGNORE)).sum() == 40 * 30
+    assert (masks[:5] == 0).all()
+
+
 def test_a_network_may_say_only_what_is_known_to_be_there(critters: Records) -> None:
     batch = critters.batch(range(4))
     scores = torch.randn(4, len(critters.classes) + 1, *batch["masks"].shape[1:], generator=torch.manual_seed(0))
