@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from wsss_lib.data.worlds.critters import World
 from wsss_lib.experiments import Workbench
-from wsss_lib.experiments.studies import ladder, ladder_dial
+from wsss_lib.experiments.studies import ladder
 from wsss_lib.experiments.studies.__main__ import STUDIES
-from wsss_lib.segment import Provenance, PseudoLabels, Segmenter
+from wsss_lib.segment import Provenance, PseudoLabels
 
 HOW = Provenance("cam", "none", 0)
 
@@ -66,7 +66,7 @@ def test_sure_pixels_are_scored_where_they_are_labelled(lab: Workbench) -> None:
 def test_the_rungs_of_a_method_and_the_ceiling(lab: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ladder, "LABELLED", 16)
     rows = dict(ladder.measured(lab, ("cam",)))
-    assert list(rows) == ["ceiling", "CAM", "CAM + MARS"]
+    assert list(rows) == ["ceiling", "CAM"]
     row = rows["CAM"]
     assert len(lab.train_on) == 16
     assert row["seed"]["threshold"] in ladder.SEED_THRESHOLDS
@@ -82,44 +82,6 @@ def test_the_rungs_of_a_method_and_the_ceiling(lab: Workbench, monkeypatch: pyte
     assert STUDIES["ladder"] is ladder.ladder
 
 
-def test_a_dropped_label_says_background(lab: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    truth = list(lab.train_on.batch(range(24))["masks"])
-    labels = PseudoLabels(lab.train_on, truth, HOW)
-    left = [torch.where((mask > 0) & (torch.arange(32) < 16), 255, mask) for mask in truth]
-    debiased = PseudoLabels(lab.train_on, left, HOW)
-    network = []
-    monkeypatch.setattr(ladder, "debias", lambda *_, **__: debiased)
-    monkeypatch.setattr(ladder.context, "chosen_threshold", lambda *_: (0.4, []))
-    monkeypatch.setattr(ladder, "sharpened", lambda *_: torch.full((24, len(lab.classes) + 1, 32, 32), 1.0))
-    monkeypatch.setattr(
-        ladder, "network_row", lambda lab, records, start, **how: network.append((records, how)) or {"miou": 1.0}
-    )
-    row = {"seed": {}, "walk": {}, "refined": {"threshold": 0.1}}
-    classifier = lab.classifier()
-    made = ladder.debiased_rungs(lab, classifier, row, labels, truth, classifier.backbone)
-    spoilt = [torch.where(after == 255, 0, before) for before, after in zip(truth, debiased.masks, strict=True)]
-    assert made["refined"] == {"threshold": 0.1, **ladder.scored(spoilt, lab.train_on)}
-    assert made["pseudo_labels"]["miou"] == made["refined"]["miou"] < 1
-    assert made["pseudo_labels"]["coverage"] == debiased.coverage() < 1
-    assert made["pseudo_labels"]["similarity"] == 0.4
-    assert network == [(debiased, {"teacher": True})]
-
-
-def test_the_network_of_mars_is_the_same_with_a_teacher(lab: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    networks: list[Segmenter] = []
-    monkeypatch.setattr(lab, "fit", lambda network, *_, **__: networks.append(network))
-    classifier = lab.classifier()
-    for teacher in (False, True):
-        ladder.network_row(lab, lab.train_on, classifier.backbone, teacher=teacher)
-    plain, mars = networks
-    student = {name: value for name, value in mars.state_dict().items() if not name.startswith("teacher.")}
-    assert type(plain) is Segmenter
-    for name, value in plain.state_dict().items():
-        assert torch.equal(student[name], value)
-        assert torch.equal(mars.teacher.network.state_dict()[name], value)
-    assert mars.config.refill == "weighted"
-
-
 def test_a_network_starts_where_the_classifier_ended(lab: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     starts = []
     fit = lab.fit
@@ -129,18 +91,3 @@ def test_a_network_starts_where_the_classifier_ended(lab: Workbench, monkeypatch
     ladder.network_row(lab, lab.train_on, classifier.backbone)
     for name, value in classifier.backbone.state_dict().items():
         assert torch.equal(starts[0].backbone.state_dict()[name], value)
-
-
-def test_the_dial_turns_the_images_and_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ladder_dial, "SEEDS", (0, 1))
-    monkeypatch.setattr(ladder_dial, "CONTRAST", (0.1, 0.9))
-    held = ladder_dial.dial("smoke")
-    contrast = held["data"]["contrast"]
-    assert contrast["settings"] == [0.1, 0.9]
-    for rows in contrast["rows"].values():
-        assert [len(row) for row in rows] == [2, 2]
-        assert [row["threshold"] for row in rows[0]] == [row["threshold"] for row in rows[1]]
-        assert rows[0][0]["miou"] != rows[1][0]["miou"]
-    assert len(set(held["fingerprint"].values())) == 4
-    assert STUDIES["ladder_dial"] is ladder_dial.dial

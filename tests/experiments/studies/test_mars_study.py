@@ -7,7 +7,7 @@ import torch
 
 from wsss_lib.experiments import context
 from wsss_lib.experiments.studies import __main__ as studies
-from wsss_lib.experiments.studies import mars
+from wsss_lib.experiments.studies import common, mars
 from wsss_lib.experiments.studies.common import fitted
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.segment import Clusters, DebiasConfig, Provenance, PseudoLabels, cluster, debias
@@ -97,3 +97,13 @@ def test_the_companion_is_where_the_image_differs_without_it(lab: Workbench) -> 
     assert not seen[loner].any(), "a loner has no object of its own"
     assert seen[~loner].any((1, 2)).float().mean() > 0.4
     assert not seen[batch["masks"] > 0].any()
+
+
+def test_a_teacher_costs_operations_and_keeps_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common, "SEEDS", (0,))
+    rows = {name: row for name, (row,) in mars.cost("smoke")["data"]["rows"].items()}
+    assert set(rows["CAM"].values()) == {1.0}
+    assert 1.2 < rows["MARS"]["flops"] / rows["network"]["flops"] < 1.5, "a forward pass more"
+    assert 1 <= rows["MARS"]["memory"] / rows["network"]["memory"] < 1.1, "of which nothing is kept"
+    assert rows["MARS"]["time"] > rows["network"]["time"]
+    assert all(seconds > 0 for seconds in rows["seconds an image"].values())

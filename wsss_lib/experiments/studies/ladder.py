@@ -7,7 +7,6 @@ given; the *network* on ``test``, where nobody gives it labels. Every threshold 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from wsss_lib import maps, metrics
 from wsss_lib.backbones import Backbone
 from wsss_lib.data.records import IGNORE, Batch, Records
 from wsss_lib.evaluate import measure_masks
-from wsss_lib.experiments import context, recipes
+from wsss_lib.experiments import recipes
 from wsss_lib.experiments.studies import seam
 from wsss_lib.experiments.studies.common import Row, Study, by_seed, fitted
 from wsss_lib.experiments.variants import channels_last
@@ -29,21 +28,15 @@ from wsss_lib.segment import (
     MARS,
     AffinityConfig,
     AffinityNet,
-    DebiasConfig,
-    MARSConfig,
     Provenance,
     PseudoLabels,
     Segmenter,
     SegmenterConfig,
     certain_labels,
-    cluster,
-    debias,
 )
 
 METHODS = ("cam", "bas", "seam", "ssc", "esol")
 """Whose maps climb the ladder."""
-DEBIASED = ("cam", "bas", "seam")
-"""Those of them whose pseudo-labels climb a second time, debiased by MARS: the methods of chapter 8."""
 IMAGES, LABELLED, CHOSEN_ON, REPORTED = recipes.SSC_IMAGES, 500, 30, 120
 """Of ``train``, those of them that get pseudo-labels and teach the networks, of ``val`` and of ``test``: a dense CRF of
 each image, at each threshold, takes most of the time."""
@@ -87,11 +80,7 @@ def measured(lab: Workbench, names: Sequence[str] = METHODS) -> Iterator[tuple[s
     start = methods["cam"].backbone
     yield "ceiling", {"network": network_row(lab, labelled, start)}
     for name in names:
-        title = registry.entry(name).title
-        row, labels, refined = rungs(lab, name, methods[name], start)
-        yield title, row
-        if name in DEBIASED and labels.coverage():  # nothing to debias where no image shows its class
-            yield f"{title} + MARS", debiased_rungs(lab, methods[name], row, labels, refined, start)
+        yield registry.entry(name).title, rungs(lab, name, methods[name], start)
 
 
 def trained(lab: Workbench, name: str) -> Method:
@@ -100,14 +89,26 @@ def trained(lab: Workbench, name: str) -> Method:
     return fitted(lab, channels_last(lab.build(name)), **changes)
 
 
-def rungs(lab: Workbench, name: str, method: Method, start: Backbone) -> tuple[Row, PseudoLabels, list[Tensor]]:
-    """From a trained method's seeds to the network that learnt from its pseudo-labels.
-
-    Returns:
-        The row; the pseudo-labels; and, of the same images, the refined masks (H, W), in which every pixel has a label.
-    """
+def rungs(lab: Workbench, name: str, method: Method, start: Backbone) -> Row:
+    """From a trained method's seeds to the network that learnt from its pseudo-labels."""
     seeds = chosen(lab, seeding(method), SEED_THRESHOLDS)
     walk = chosen(lab, walking(method, affinities(lab, name, method, seeds["threshold"])), SEED_THRESHOLDS)
+    labels, refined = labelled(lab, name, method)
+    return {
+        "seed": seeds,
+        "walk": walk,
+        "refined": {"threshold": labels.provenance.thresholds["background"], **scored(refined, lab.train_on)},
+        "pseudo_labels": {
+            "coverage": labels.coverage(),
+            "without_object": labels.without_object,
+            **scored(labels.masks, lab.train_on),
+        },
+        "network": network_row(lab, labels, start),
+    }
+
+
+def labelled(lab: Workbench, name: str, method: Method) -> tuple[PseudoLabels, list[Tensor]]:
+    """A trained method's pseudo-labels; and, of the same images, the refined masks (H, W) that label every pixel."""
     threshold = best_threshold(lab, refining(method, widths(lab)), CRF_THRESHOLDS)
     refined: list[Tensor] = []
 
@@ -117,56 +118,7 @@ def rungs(lab: Workbench, name: str, method: Method, start: Backbone) -> tuple[R
         return certain_labels(sharp, CERTAINTY)
 
     how = Provenance(name, "dense CRF", lab.seed, {"background": threshold, "certainty": CERTAINTY})
-    labels = PseudoLabels.of(lab.train_on, sure, how, network=method, device=lab.device)
-    row = {
-        "seed": seeds,
-        "walk": walk,
-        "refined": {"threshold": threshold, **scored(refined, lab.train_on)},
-        "pseudo_labels": {
-            "coverage": labels.coverage(),
-            "without_object": labels.without_object,
-            **scored(labels.masks, lab.train_on),
-        },
-        "network": network_row(lab, labels, start),
-    }
-    return row, labels, refined
-
-
-def debiased_rungs(
-    lab: Workbench, method: Method, row: Row, labels: PseudoLabels, refined: Sequence[Tensor], start: Backbone
-) -> Row:
-    """The same ladder with MARS between the refined labels and the network.
-
-    Labels are scored as chapter 8 scores them: one that was dropped says background. ``coverage`` is the share of
-    pixels that keep a label, and ``similarity`` the threshold of MARS, chosen on ``val`` by the mIoU of its labels.
-    """
-
-    def sure(batch: Batch) -> Tensor:
-        return certain_labels(sharpened(method, batch, row["refined"]["threshold"], widths(lab)), CERTAINTY)
-
-    val = PseudoLabels.of(lab.choose_on, sure, labels.provenance, network=method, device=lab.device)
-    features = context.unlabelled_features(lab, labels)
-    clusters = cluster(labels, features, device=lab.device)
-    threshold, _ = context.chosen_threshold(lab, val, features, clusters)
-    cleaned = debias(labels, features, clusters, DebiasConfig(threshold=threshold), device=lab.device)
-    pairs = zip(cleaned.masks, labels.masks, strict=True)
-    dropped = [(after == IGNORE) & (before != IGNORE) for after, before in pairs]
-
-    def background_where_dropped(masks: Sequence[Tensor]) -> Row:
-        return scored([mask.masked_fill(gone, 0) for mask, gone in zip(masks, dropped, strict=True)], lab.train_on)
-
-    return {
-        "seed": row["seed"],
-        "walk": row["walk"],
-        "refined": {"threshold": row["refined"]["threshold"], **background_where_dropped(refined)},
-        "pseudo_labels": {
-            "coverage": cleaned.coverage(),
-            "without_object": cleaned.without_object,
-            "similarity": threshold,
-            **background_where_dropped(labels.masks),
-        },
-        "network": network_row(lab, cleaned, start, teacher=True),
-    }
+    return PseudoLabels.of(lab.train_on, sure, how, network=method, device=lab.device), refined
 
 
 def widths(lab: Workbench) -> CRFSettings:
@@ -174,15 +126,14 @@ def widths(lab: Workbench) -> CRFSettings:
     return CRFSettings().resized(max(lab.train_on[0]["image"].shape[1:]) / PUBLISHED_SIDE)
 
 
-def network_row(lab: Workbench, records: Records, start: Backbone, *, teacher: bool = False) -> Row:
+def network_row(lab: Workbench, records: Records, start: Backbone, network: Segmenter | None = None) -> Row:
     """What the segmentation network reaches on ``test`` with the masks of the records.
 
     Its backbone starts as the classifier's, which knows the classes. ``given``: the same network with the image labels
     given, on ``test`` and on the images from whose masks it learnt, as its labels were made. ``sharpened``: behind a
-    dense CRF, on ``test``, no label given. With a ``teacher`` the same network refills dropped labels, as MARS does.
+    dense CRF, on ``test``, no label given. ``network`` is a fresh one; None for :data:`NETWORK`.
     """
-    made = lab.build(MARS, MARSConfig(**asdict(NETWORK))) if teacher else lab.build(Segmenter, NETWORK)
-    network: Segmenter = channels_last(made)
+    network = channels_last(lab.build(Segmenter, NETWORK) if network is None else network)
     network.backbone.load_state_dict(start.state_dict())
     if isinstance(network, MARS):
         network.teacher.follow(network, momentum=0.0)

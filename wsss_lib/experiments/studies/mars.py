@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_lib.backbones import backbone
 from wsss_lib.data.records import Records
 from wsss_lib.experiments import context
 from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitted, fresh, say
+from wsss_lib.experiments.studies.cost import step_costs
 from wsss_lib.experiments.variants import channels_last
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods import registry
 from wsss_lib.methods.contract import Method
-from wsss_lib.segment import Clusters, DebiasConfig, Provenance, PseudoLabels, cluster, debias
+from wsss_lib.segment import MARS, Clusters, DebiasConfig, Provenance, PseudoLabels, cluster, debias
 from wsss_lib.segment.debiasing import Features
+from wsss_lib.segment.mars import Refill
 
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 """α, of which the paper takes 0.4."""
@@ -33,6 +36,7 @@ BASES = {"bas": 6, "seam": 4}
 """Other methods whose masks are debiased, and their passes."""
 BINS = 24
 """Of the histograms of distances, from 0.4 to 0.7."""
+T = TypeVar("T")
 
 
 def comparison(profile: str) -> dict[str, Any]:
@@ -206,8 +210,45 @@ def dial(profile: str) -> dict[str, Any]:
     return {"data": data, "fingerprint": prints, "note": note}
 
 
+def cost(profile: str) -> dict[str, Any]:
+    """What an update costs, and what the work before the training costs, both beside chapter 1's CAM."""
+
+    def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
+        context.limited(lab)
+        method = fitted(lab, channels_last(lab.classifier()), epochs=context.passes(lab))
+        labels = context.seed_labels(lab, method, "train")
+        few = lab.train_on.batch(range(min(50, len(labels))))
+        with torch.no_grad():
+            _, made = timed(lambda: method.localize(few["images"].to(lab.device), few["labels"].to(lab.device)))
+        features, centred = timed(lambda: context.unlabelled_features(lab, labels))
+        clusters, clustered = timed(lambda: cluster(labels, features, device=lab.device))
+        cleaned, dropped = timed(lambda: debias(labels, features, clusters, device=lab.device))
+        refills: dict[str, Refill] = {"network": "none", "MARS": "weighted"}
+        networks: dict[str, nn.Module] = {"CAM": lab.classifier()}
+        for name, refill in refills.items():
+            networks[name] = lab.build(MARS, replace(context.NETWORK, refill=refill))
+        networks = {name: channels_last(net.train()) for name, net in networks.items()}
+        steps = step_costs(networks, cleaned.batch(range(min(32, len(cleaned)))), flops=True)
+        for name, step in steps.items():
+            yield name, {key: step[key] / steps["CAM"][key] for key in step}
+        before = (centred + clustered + dropped) / len(labels)
+        yield "seconds an image", {"map": made / len(few["images"]), "debiased labels": before}
+
+    rows, prints = by_seed("mars_cost", profile, measured, world=context.WORLD)
+    note = "processor time; updates of 32 images over one of CAM; memory is what autograd keeps for the backward pass"
+    return {"data": {"rows": rows}, "fingerprint": prints, "note": note}
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What the work gives, and its seconds of processor time."""
+    began = time.process_time()
+    given = work()
+    return given, time.process_time() - began
+
+
 STUDIES: dict[str, Study] = {
     "mars": comparison,
+    "mars_cost": cost,
     "mars_methods": agnostic,
     "mars_dial": dial,
     "mars_thresholds": thresholds,

@@ -1,0 +1,89 @@
+"""The ladder of chapter 9 with MARS between the refined labels and the network; else as :mod:`.ladder`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor
+
+from wsss_lib.backbones import Backbone
+from wsss_lib.data.records import IGNORE, Batch
+from wsss_lib.experiments import context, recipes
+from wsss_lib.experiments.studies import ladder
+from wsss_lib.experiments.studies.common import Row, Study, by_seed
+from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods import registry
+from wsss_lib.methods.contract import Method
+from wsss_lib.segment import MARS, DebiasConfig, MARSConfig, PseudoLabels, certain_labels, cluster, debias
+
+
+def with_mars(profile: str, names: Sequence[str] = ("cam",), what: str = "ladder_mars") -> dict[str, Any]:
+    """The upper rungs of methods whose refined labels are debiased; the lower rungs are those of the ladder."""
+    rows, prints = by_seed(what, profile, lambda lab: measured(lab, names))
+    note = (
+        "thresholds chosen on val; labels reported on train, networks on test; a dropped label counts as background; "
+        "labels_before are the ladder's own"
+    )
+    return {"data": {"rows": rows}, "fingerprint": prints, "note": note}
+
+
+def methods(profile: str) -> dict[str, Any]:
+    """The same for the other methods of chapter 8."""
+    return with_mars(profile, ("bas", "seam"), "ladder_mars_methods")
+
+
+def measured(lab: Workbench, names: Sequence[str]) -> Iterator[tuple[str, Row]]:
+    """The rows of one run."""
+    for split, most in (("train", recipes.SSC_IMAGES), ("choose", ladder.CHOSEN_ON), ("report", ladder.REPORTED)):
+        lab.limit(split, most=most)  # type: ignore[arg-type]
+    trained = {name: ladder.trained(lab, name) for name in dict.fromkeys(("cam", *names))}
+    lab.limit("train", most=ladder.LABELLED)
+    for name in names:
+        labels, refined = ladder.labelled(lab, name, trained[name])
+        if labels.coverage():  # else no image shows its class, and there is nothing to debias
+            yield (
+                f"{registry.entry(name).title} + MARS",
+                rungs(lab, trained[name], labels, refined, trained["cam"].backbone),
+            )
+
+
+def rungs(lab: Workbench, method: Method, labels: PseudoLabels, refined: Sequence[Tensor], start: Backbone) -> Row:
+    """From refined labels by debiased ones to the network whose teacher fills what was dropped.
+
+    Labels are scored as chapter 8 scores them: one that was dropped says background. ``coverage`` is the share of
+    pixels that keep a label, and ``similarity`` the threshold of MARS, chosen on ``val`` by the mIoU of its labels.
+    """
+    cut = labels.provenance.thresholds["background"]
+
+    def sure(batch: Batch) -> Tensor:
+        return certain_labels(ladder.sharpened(method, batch, cut, ladder.widths(lab)), ladder.CERTAINTY)
+
+    val = PseudoLabels.of(lab.choose_on, sure, labels.provenance, network=method, device=lab.device)
+    features = context.unlabelled_features(lab, labels)
+    clusters = cluster(labels, features, device=lab.device)
+    threshold, _ = context.chosen_threshold(lab, val, features, clusters)
+    cleaned = debias(labels, features, clusters, DebiasConfig(threshold=threshold), device=lab.device)
+    pairs = zip(cleaned.masks, labels.masks, strict=True)
+    dropped = [(after == IGNORE) & (before != IGNORE) for after, before in pairs]
+
+    def background_where_dropped(masks: Sequence[Tensor]) -> Row:
+        spoken = [mask.masked_fill(gone, 0) for mask, gone in zip(masks, dropped, strict=True)]
+        return ladder.scored(spoken, lab.train_on)
+
+    network = lab.build(MARS, MARSConfig(**asdict(ladder.NETWORK)))
+    return {
+        "labels_before": ladder.scored(refined, lab.train_on),
+        "refined": {"threshold": cut, **background_where_dropped(refined)},
+        "pseudo_labels": {
+            "coverage": cleaned.coverage(),
+            "without_object": cleaned.without_object,
+            "similarity": threshold,
+            **background_where_dropped(labels.masks),
+        },
+        "network": ladder.network_row(lab, cleaned, start, network),
+    }
+
+
+STUDIES: dict[str, Study] = {"ladder_mars": with_mars, "ladder_mars_methods": methods}
