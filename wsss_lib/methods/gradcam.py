@@ -17,6 +17,7 @@ are larger and tell classes apart less.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Self
 
 import torch
@@ -29,6 +30,9 @@ from wsss_lib.methods.contract import Method, Normalisation, Prediction, check_l
 from wsss_lib.methods.registry import register
 from wsss_lib.methods.taps import Layer, find_layer, grid_of, layer_name, only, tapped
 from wsss_lib.modes import evaluating
+
+_GRADIENTS_AT_ONCE = 2**24
+"""Numbers in the gradients of several classes that are computed in one backward pass."""
 
 
 def grad_cam_weights(features: Tensor, gradients: Tensor) -> Tensor:
@@ -75,8 +79,8 @@ class GradCAM(Method):
     training mode would mix the images of a batch, and the gradient of one image's score would say something of
     another's pixels.
 
-    Cost: one forward pass, and as many backward passes (through the layers behind ``layer`` only) as classes are asked
-    of the image with most of them: one where each image has one label, K where ``labels`` is None.
+    Cost: one forward pass, and one backward pass through the layers behind ``layer`` only; before it nothing is kept.
+    It explains as many classes at once as are asked of the image with most of them: K where ``labels`` is None.
 
     Args:
         model: Images (N, 3, H, W) → logits (N, K), or an object with such ``.logits``.
@@ -94,7 +98,7 @@ class GradCAM(Method):
         ValueError: No such layer.
     """
 
-    waits = True  # for the number of backward passes, and to see that a gradient arrives
+    waits = True  # for the number of classes to explain, and to see that a gradient arrives
 
     def __init__(
         self,
@@ -131,7 +135,7 @@ class GradCAM(Method):
         return cls(classifier, classifier.backbone)
 
     def predict(self, images: Tensor) -> Prediction:
-        """:meth:`explain` for all K classes, at K backward passes."""
+        """:meth:`explain` for all K classes."""
         return self.explain(images)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -143,7 +147,7 @@ class GradCAM(Method):
         return self.explain(images, labels).maps
 
     def infer(self, images: Tensor, labels: Tensor | None = None) -> Prediction:
-        """Maps in [0, 1] and logits. Without ``labels`` all K classes are explained, at K backward passes.
+        """Maps in [0, 1] and logits. Without ``labels`` all K classes are explained.
 
         For the predicted class alone pass ``one_hot(model(images).argmax(1), K)`` as labels.
         """
@@ -159,10 +163,23 @@ class GradCAM(Method):
         with torch.inference_mode(False), torch.enable_grad(), evaluating(self.model):
             if images.is_inference():  # such tensors cannot be part of a graph, their copies can
                 images = images.clone()
-            with tapped(self.model, self.layer, self._keep) as collected:
-                logits = self._logits(self.model(images))
-            maps = self._all_classes(only(collected, self.layer), logits, images, labels)
+            activations, logits = self._run(images)
+            maps = self._all_classes(activations, logits, images, labels)
             return Prediction(maps, logits if self.create_graph else logits.detach())
+
+    def _run(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What the layer gives, cut from all before it, and the logits, of one forward pass."""
+        if not self.create_graph:
+            # Nothing is kept for a backward pass until the layer, where `_keep` begins with it.
+            with torch.no_grad(), tapped(self.model, self.layer, self._keep) as collected:
+                logits = self._logits(self.model(images))
+                begun = torch.is_grad_enabled()
+            if begun or not collected:
+                return only(collected, self.layer), logits
+            # The model itself runs the layer without gradients, and what came back behind it was the no_grad from here.
+        with tapped(self.model, self.layer, self._keep) as collected:
+            logits = self._logits(self.model(images))
+        return only(collected, self.layer), logits
 
     @staticmethod
     def _logits(output: Any) -> Tensor:
@@ -175,38 +192,37 @@ class GradCAM(Method):
     def _all_classes(self, activations: Tensor, logits: Tensor, images: Tensor, labels: Tensor | None) -> Tensor:
         n, k = logits.shape
         present = torch.ones_like(logits) > 0 if labels is None else check_labels(labels, images, k)
-        # The images do not interact, so one backward pass can explain a different class in each of them.
+        # The images do not interact, so each turn can explain a different class in each of them.
         queue = present.int().argsort(dim=1, descending=True, stable=True)  # (N, K): the present classes first
         passes = int(present.sum(dim=1).max()) if n else 0
         features = self._grid(activations if self.create_graph else activations.detach(), images)  # (N, C, h, w)
         maps = features.new_zeros(n, k, *features.shape[2:])
-        for turn in range(passes):
-            classes = queue[:, turn]  # (N,)
-            chosen = F.one_hot(classes, k) * present  # (N, K): a row of zeros where an image has no class left
-            gradients = self._gradients(logits, activations, chosen, images, keep=turn + 1 < passes)
-            weights = self.weights(features, gradients) * chosen.any(dim=1, keepdim=True)  # (N, C)
-            maps[torch.arange(n, device=maps.device), classes] = torch.einsum("nc,nchw->nhw", weights, features)
+        rows = torch.arange(n, device=maps.device)
+        several = 1 if self.create_graph else max(1, _GRADIENTS_AT_ONCE // max(1, activations.numel()))
+        for first in range(0, passes, several):
+            last = min(first + several, passes)
+            classes = queue[:, first:last].mT  # (P, N)
+            chosen = F.one_hot(classes, k) * present  # (P, N, K): a row of zeros where an image has no class left
+            gradients = self._gradients(logits, activations, chosen, images, keep=last < passes)
+            for turn, one, each in zip(classes, chosen, gradients, strict=True):
+                weights = self.weights(features, each) * one.any(dim=1, keepdim=True)  # (N, C)
+                maps[rows, turn] = torch.einsum("nc,nchw->nhw", weights, features)
         return maps
 
-    def _gradients(self, logits: Tensor, activations: Tensor, chosen: Tensor, images: Tensor, keep: bool) -> Tensor:
-        """∂(Σ_n s_chosen(n)) / ∂A on the grid, (N, C, h, w)."""
+    def _gradients(
+        self, logits: Tensor, activations: Tensor, chosen: Tensor, images: Tensor, keep: bool
+    ) -> list[Tensor]:
+        """∂(Σ_n s_chosen(p, n)) / ∂A on the grid, P of (N, C, h, w), of ``chosen`` (P, N, K)."""
         gradients = None
         if logits.requires_grad:
-            (gradients,) = torch.autograd.grad(
-                logits,
-                activations,
-                chosen.to(logits.dtype),
-                retain_graph=keep or self.create_graph,
-                create_graph=self.create_graph,
-                allow_unused=True,
-            )
+            gradients = self._backward(logits, activations, chosen.to(logits.dtype), keep)
         if gradients is None:
             raise ValueError(
                 f"the logits do not depend on the layer {layer_name(self.layer)}: choose one on the way to them, and "
                 "see that the model does not detach behind it"
             )
-        patches = self._grid(gradients, images)
-        if gradients.any() and not patches.any():
+        patches = [self._grid(each, images) for each in gradients]
+        if gradients.any() and not any(each.any() for each in patches):
             # The zero map would look like "nothing found".
             raise ValueError(
                 f"only the class token of the layer {layer_name(self.layer)} reaches the logits, the gradient of all "
@@ -214,9 +230,25 @@ class GradCAM(Method):
             )
         return patches
 
+    def _backward(self, logits: Tensor, activations: Tensor, chosen: Tensor, keep: bool) -> Tensor | None:
+        """The gradients (P, …) of P choices among the logits; None where the logits do not depend on the layer."""
+        kind = {"create_graph": self.create_graph, "allow_unused": True}
+        if len(chosen) > 1:
+            with suppress(RuntimeError):  # a network may hold an operation that does not go through several at once
+                graph = {"retain_graph": True, "is_grads_batched": True}
+                return torch.autograd.grad(logits, activations, chosen, **graph, **kind)[0]
+        each = [
+            torch.autograd.grad(
+                logits, activations, one, retain_graph=keep or self.create_graph or turn + 1 < len(chosen), **kind
+            )[0]
+            for turn, one in enumerate(chosen)
+        ]
+        return None if each[0] is None else torch.stack(each)
+
     def _keep(self, output: Tensor) -> Tensor:
-        # Cutting here frees the graph of everything before the layer; the clone survives in-place changes of it.
+        # The clone survives in-place changes of it.
         kept = output.clone() if self.create_graph else output.detach().clone()
+        torch.set_grad_enabled(True)  # until `_run` returns
         return kept if kept.requires_grad else kept.requires_grad_()
 
     def _grid(self, tensor: Tensor, images: Tensor) -> Tensor:
