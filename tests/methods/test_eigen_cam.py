@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from wsss_lib.backbones import backbone
 from wsss_lib.methods import CAM, EigenCAM, EigenCAMConfig, GradCAM
 from wsss_lib.methods.eigen_cam import SIGN_RULES, project
-from wsss_lib.methods.eigenvectors import _subspace_iteration, eigenvector
+from wsss_lib.methods.eigenvectors import _subspace_iteration, eigenvector, leading_vector
 
 SHAPES = [(2, 5, 3, 4), (2, 20, 3, 4), (1, 1, 2, 2), (3, 4, 1, 1)]  # (N, C, h, w): hw > C and hw < C
 
@@ -136,6 +136,34 @@ class TestSolvers:
         result = _subspace_iteration((basis * values @ basis.T)[None], 0)
         assert result is not None
         assert (result[0] @ basis[:, 0]).abs().item() == pytest.approx(1, abs=1e-9)
+
+    @pytest.mark.parametrize("shape", [(3, 70, 200), (3, 120, 70), (2, 5, 9), (2, 1, 4)])
+    def test_the_leading_vector_needs_no_gram_matrix(self, shape: tuple[int, ...]) -> None:
+        """Of a falling spectrum, of one direction only, and of nothing."""
+        matrix = rand(*shape) * 0.9 ** torch.arange(shape[2])
+        for one in (matrix, matrix[:, :, :1] * matrix[:, :1], torch.zeros(shape, dtype=matrix.dtype)):
+            vector = leading_vector(one)
+            if shape[1] < 6:
+                assert vector is None  # so small a matrix is left to the other solvers
+                continue
+            assert vector is not None
+            torch.testing.assert_close(vector.norm(dim=1), torch.ones(shape[0], dtype=matrix.dtype))
+            expected = eigenvector(one @ one.mT, 0, "eigh")
+            if one.any():
+                assert float((vector * expected).sum(dim=1).abs().min()) > 1 - 1e-12
+
+    def test_the_leading_vector_of_two_that_are_close_is_left_to_the_others(self) -> None:
+        values = torch.cat([torch.tensor([1.0, 1 - 1e-9]), torch.linspace(0.999, 0.1, 78)]).double().sqrt()
+        basis = torch.linalg.qr(rand(80, 80, signed=True)).Q
+        matrix = (basis * values)[None]
+        assert leading_vector(matrix) is None
+        features = matrix.mT.unflatten(2, (8, 10))
+        torch.testing.assert_close(project(features).maps, project(features, solver="subspace").maps)
+
+    def test_with_a_gradient_or_without_the_map_is_the_same(self) -> None:
+        features = rand(2, 90, 9, 10)
+        free = project(features).maps
+        torch.testing.assert_close(project(features.requires_grad_()).maps.detach(), free)
 
     def test_the_global_generator_is_left_alone(self) -> None:
         before = torch.get_rng_state()

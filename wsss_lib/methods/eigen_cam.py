@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from wsss_lib.backbones.base import Backbone
 from wsss_lib.methods.contract import Method, Normalisation, Prediction, Settings
-from wsss_lib.methods.eigenvectors import Solver, eigenvector
+from wsss_lib.methods.eigenvectors import Solver, eigenvector, leading_vector
 from wsss_lib.methods.registry import register
 from wsss_lib.methods.signs import SIGN_RULES, Sign
 from wsss_lib.methods.taps import Layer, find_layer, grid_of, only, tapped
@@ -97,7 +97,8 @@ def project(
         centre: Subtract each channel's mean over the positions first.
         sign: A key of :data:`SIGN_RULES`.
         solver: ``"eigh"``: all eigenvectors of the smaller Gram matrix, exact. ``"subspace"``: only the first few, by
-            iteration, and eigh where that has not converged. ``"auto"``: iteration for large matrices.
+            iteration, and eigh where that has not converged. ``"auto"``: iteration for large matrices; of the first
+            one where no gradient is needed, without the Gram matrix.
 
     Returns:
         Maps (N, h, w), the share of the features explained (N,), and the directions (N, C).
@@ -132,42 +133,56 @@ def project(
 
 def _balanced(values: Tensor, centre: bool) -> tuple[Tensor, Tensor]:
     """O (N, hw, C) of largest entry 1, and its scale (N, 1): squares then neither overflow nor vanish."""
-    matrix = values.flatten(2).mT  # (N, hw, C)
-    largest = torch.linalg.vector_norm(matrix.detach(), ord=torch.inf, dim=(1, 2))  # (N,)
+    channels = values.flatten(2)  # (N, C, hw)
+    largest = _largest(channels)  # (N,)
     if not bool(torch.isfinite(largest).all()):
         bad = torch.nonzero(~torch.isfinite(largest)).flatten().tolist()
         raise ValueError(
             f"the features of image {bad[0]} of the batch ({len(bad)} in all) are NaN or infinite, expected finite "
             "numbers: look for a diverged or half-precision network before this layer"
         )
-    info = torch.finfo(matrix.dtype)
+    info = torch.finfo(channels.dtype)
     scale = largest
     if centre:
-        matrix = matrix - matrix.mean(dim=1, keepdim=True)
-        scale = torch.linalg.vector_norm(matrix.detach(), ord=torch.inf, dim=(1, 2))
+        channels = channels - channels.mean(dim=2, keepdim=True)
+        scale = _largest(channels)
     # Constant channels minus their mean leave rounding, not structure; it would be blown up to a full map.
     empty = (scale <= 16 * info.eps * largest) | (scale < info.tiny)
     inverse = torch.where(empty, 0, 1 / torch.where(empty, 1, scale))
-    return matrix * inverse[:, None, None], torch.where(empty, 0, scale)[:, None]
+    return (channels * inverse[:, None, None]).mT, torch.where(empty, 0, scale)[:, None]
+
+
+def _largest(channels: Tensor) -> Tensor:
+    """The largest absolute value of each image, (N,) of (N, C, hw), many times as fast as its norm; NaN if one is."""
+    flat = channels.detach().flatten(1)
+    return torch.maximum(flat.amax(dim=1), -flat.amin(dim=1))
 
 
 def _decompose(matrix: Tensor, component: int, solver: Solver) -> tuple[Tensor, Tensor, Tensor]:
     """σ u (N, hw), v (N, C) and σ² / Σ σ² (N,) of O (N, hw, C), by whichever Gram matrix is smaller."""
+    total = matrix.square().sum(dim=(1, 2)).clamp_min(torch.finfo(matrix.dtype).tiny)  # Σ σ²
     if matrix.shape[1] > matrix.shape[2]:
-        gram = matrix.mT @ matrix  # (N, C, C)
-        right = eigenvector(gram, component, solver)  # v: (N, C)
-        scores = (matrix @ right[..., None]).squeeze(-1)  # σ u = O v: (N, hw)
+        right = _vector(matrix.mT, component, solver)  # v: (N, C)
+        scores = (right[:, None] @ matrix.mT).squeeze(1)  # σ u = O v: (N, hw)
         variance = scores.square().sum(dim=1)
     else:
-        gram = matrix @ matrix.mT  # (N, hw, hw)
-        left = eigenvector(gram, component, solver)  # u: (N, hw)
-        right = (matrix.mT @ left[..., None]).squeeze(-1)  # σ v = Oᵀ u: (N, C)
+        left = _vector(matrix, component, solver)  # u: (N, hw)
+        right = (left[:, None] @ matrix).squeeze(1)  # σ v = Oᵀ u: (N, C)
         # Before it is scaled to length 1: a component that is not there has length 0 but for rounding.
         variance = right.square().sum(dim=1)
         scores = right.norm(dim=1, keepdim=True) * left
         right = F.normalize(right, dim=1)
-    total = gram.diagonal(dim1=1, dim2=2).sum(dim=1)
-    return scores, right, variance / total.clamp_min(torch.finfo(total.dtype).tiny)
+    return scores, right, variance / total
+
+
+def _vector(matrix: Tensor, component: int, solver: Solver) -> Tensor:
+    """Eigenvector (N, n) of M Mᵀ, M (N, n, m)."""
+    constant = not (matrix.requires_grad and torch.is_grad_enabled())
+    if solver == "auto" and component == 0 and matrix.shape[1] >= 64 and constant:
+        vector = leading_vector(matrix)  # its derivative would need all of M Mᵀ
+        if vector is not None:
+            return vector
+    return eigenvector(matrix @ matrix.mT, component, solver)
 
 
 def _check(component: int, centre: bool, sign: str, solver: str) -> None:

@@ -13,6 +13,9 @@ from torch.autograd.function import once_differentiable
 
 Solver = Literal["auto", "eigh", "subspace"]
 
+_TOLERANCE = 30
+"""How many ε of the largest eigenvalue may be left of G v − λ v."""
+
 
 def eigenvector(gram: Tensor, component: int = 0, solver: Solver = "auto") -> Tensor:
     """Unit eigenvector of the ``component``-th largest eigenvalue of symmetric positive semi-definite matrices.
@@ -26,6 +29,42 @@ def eigenvector(gram: Tensor, component: int = 0, solver: Solver = "auto") -> Te
         (N, n), of undetermined sign. Differentiable once.
     """
     return _Eigenvector.apply(gram, component, solver)
+
+
+def leading_vector(matrix: Tensor, steps: int = 24) -> Tensor | None:
+    """Unit eigenvector of the largest eigenvalue of M Mᵀ, without forming M Mᵀ, by the method of Lanczos.
+
+    Each step reads M twice. The start is the same every time, and the basis is made orthogonal twice.
+
+    Args:
+        matrix: M (N, n, m), in float32 or float64.
+        steps: At most how many vectors the basis gets.
+
+    Returns:
+        (N, n), of undetermined sign, a constant; None if it has not converged for every matrix: two eigenvalues that
+        are nearly equal need many steps.
+    """
+    start = torch.randn(1, 1, matrix.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    image = start.to(matrix).expand(len(matrix), -1, -1)
+    basis = images = image[:, :0]  # (N, k, n)
+    tolerance, largest = _TOLERANCE * torch.finfo(matrix.dtype).eps, image.new_zeros(())
+    for step in range(1, min(steps, matrix.shape[1]) + 1):
+        for _ in range(2):
+            image = image - (image @ basis.mT) @ basis
+        length = image.norm(dim=2, keepdim=True)
+        # Where nothing but rounding is left the basis is complete: a row of zeros does no harm, rounding would grow.
+        direction = torch.where(length > tolerance * largest, image / length, 0)
+        image = (direction @ matrix) @ matrix.mT  # (N, 1, n)
+        largest = torch.maximum(largest, image.norm(dim=2, keepdim=True))
+        basis, images = torch.cat([basis, direction], dim=1), torch.cat([images, image], dim=1)
+        if step < 6 or step % 2:
+            continue
+        values, inner = torch.linalg.eigh(basis @ images.mT)
+        vector, value = (inner[:, None, :, -1] @ basis).squeeze(1), values[:, -1:]
+        residual = ((inner[:, None, :, -1] @ images).squeeze(1) - value * vector).norm(dim=1, keepdim=True)
+        if bool((residual <= tolerance * value.abs()).all()):
+            return torch.where(value > 0, vector, basis[:, 0])  # of a matrix of zeros any will do
+    return None
 
 
 class _Eigenvector(torch.autograd.Function):
@@ -85,7 +124,7 @@ def _subspace_iteration(gram: Tensor, component: int, rounds: int = 10, spare: i
     # A generator of its own: the same start every time, and the global one stays where it is.
     start = torch.randn(n, block, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     basis = torch.linalg.qr(gram @ start.to(gram)).Q  # (N, n, block)
-    tolerance = 30 * torch.finfo(gram.dtype).eps
+    tolerance = _TOLERANCE * torch.finfo(gram.dtype).eps
     for _ in range(rounds):
         basis = torch.linalg.qr(gram @ (gram @ basis)).Q
         image = gram @ basis
