@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 import torch
 from dtmr_slow import one_sentence, through
+from grounder_slow import one_sentence as one_whole_sentence
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.models import resnet18
@@ -142,9 +143,40 @@ def test_losses_and_answers_equal_the_slow_version(attention: Attention) -> None
             each, target = one_sentence(method, v, u, codes)
             errors.append(each)
             boxes.append(proposals[target])
+    learning = [p for p in method.parameters() if p.requires_grad]
     for number, name in enumerate(("target", "reference", "discriminative")):
-        torch.testing.assert_close(terms[name], torch.stack([each[number] for each in errors]).mean())
+        loss = torch.stack([each[number] for each in errors]).mean()
+        torch.testing.assert_close(terms[name], loss)
+        slow, fast = (
+            torch.autograd.grad(each, learning, retain_graph=True, allow_unused=True, materialize_grads=True)
+            for each in (loss, terms[name])
+        )
+        for one, other in zip(slow, fast, strict=True):
+            torch.testing.assert_close(one, other)
     torch.testing.assert_close(torch.cat(method.answer(batch)), torch.stack(boxes))
+
+
+def test_a_whole_sentence_equals_the_slow_version() -> None:
+    """GroundeR: sentences of unlike lengths, an image with fewer regions, and a mean over words, not over sentences."""
+    method, batch = built("grounder"), batch_of()
+    regions = regions_of(method.backbone, batch["images"], batch["proposals"])
+    errors, boxes = [], []
+    for region, proposals, texts in zip(regions, batch["proposals"], batch["sentences"], strict=True):
+        standard = (region - method.standardise.running_mean) / (method.standardise.running_var + 1e-5).sqrt()
+        u = torch.cat([standard[:, :-PLACE], method.place(standard[:, -PLACE:])], 1)
+        for text in texts:
+            each, target = one_whole_sentence(method, u, [word_code(word, 16).double() for word in text.split()])
+            errors += each
+            boxes.append(proposals[target])
+    assert len(errors) == 3 + 6 + 2 + 3
+    loss = torch.stack(errors).mean()
+    terms = method.losses(batch)
+    torch.testing.assert_close(terms["sentence"], loss)
+    torch.testing.assert_close(torch.cat(method.answer(batch)), torch.stack(boxes))
+    learning = [p for p in method.parameters() if p.requires_grad]
+    slow, fast = (torch.autograd.grad(each, learning) for each in (loss, terms["sentence"]))
+    for one, other in zip(slow, fast, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_a_perfect_oracle_has_no_loss() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from regions_slow import region as slow_region
 from torch.nn import functional as F
 
 from wsss_lib.backbones import backbone
@@ -43,6 +44,19 @@ def test_a_whole_image_is_the_mean_of_its_normalised_cells() -> None:
     cells = F.avg_pool2d(read, 2)
     expected = F.normalize(cells, dim=1).mean((2, 3))[0]
     torch.testing.assert_close(region[0, -18:-8], expected.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_regions_equal_the_slow_version() -> None:
+    """Boxes of all sides, one at the corner and one that reaches over the edge."""
+    torch.manual_seed(1)
+    images = torch.rand(2, 3, 32, 40).double()
+    boxes = torch.tensor([[3.0, 4, 19.5, 30], [0, 0, 6, 6], [20, 10, 42, 33], [11, 12, 13, 31]]).double()
+    net = backbone("tiny_cnn", widths=(4, 6, 8, 10)).double().eval()
+    fast = regions_of(net, images, [boxes[:1], boxes])[1]
+    with torch.no_grad():
+        stages = {name: planes[1] for name, planes in net(images, net.stages).items()}
+    for box, one in zip(boxes, fast, strict=True):
+        torch.testing.assert_close(one, slow_region(stages, net.strides, images[1], box.tolist()))
 
 
 def test_images_without_a_proposal_and_ragged_ones() -> None:

@@ -19,6 +19,8 @@ def test_a_third_is_too_little_and_a_half_is_enough():
     metric.update(predicted, meant, ["relation", "attribute", "relation", "relation"])
     assert metric.value() == 0.5
     assert metric.by_kind() == {"attribute": 1, "relation": pytest.approx(1 / 3)}
+    overlaps = [float(E.box_iou(one[None], other[None])) for one, other in zip(predicted, meant, strict=True)]
+    assert overlaps == pytest.approx([1 / 3, 1, 0.5, 0.49])
 
 
 @given(st.lists(st.tuples(COORDINATES, COORDINATES), min_size=1, max_size=8), st.sampled_from([0.3, 0.5, 1.0]))

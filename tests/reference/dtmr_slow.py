@@ -7,8 +7,9 @@ from torch import Tensor
 
 
 def through(layers, x: Tensor) -> Tensor:
+    """A vector through linear layers and what is negative set to zero between them."""
     for layer in layers:
-        x = layer(x)
+        x = layer.weight @ x + layer.bias if hasattr(layer, "weight") else x * (x > 0)
     return x
 
 
@@ -37,9 +38,9 @@ def one_sentence(method, v: Tensor, u: Tensor, codes: list[Tensor]) -> tuple[lis
     total = 2 * t + r + d
     kind = method.config.attention
     if kind == "shared":
-        weights = [total.softmax(0)] * 3
+        weights = [total.exp() / total.exp().sum()] * 3
     elif kind == "independent":
-        weights = [each.softmax(0) for each in (t, r, d)]
+        weights = [each.exp() / each.exp().sum() for each in (t, r, d)]
     else:
         weights = [t, r, d]
     z = [torch.zeros_like(v[0]), torch.zeros_like(v[0]), torch.zeros_like(torch.cat([u[0], u[0]]))]
@@ -48,6 +49,7 @@ def one_sentence(method, v: Tensor, u: Tensor, codes: list[Tensor]) -> tuple[lis
         z[0] = z[0] + weights[0][k] * v[i]
         z[1] = z[1] + weights[1][k] * v[j]
         z[2] = z[2] + weights[2][k] * torch.cat([u[i], u[j]])
-    guesses = [method.rebuild_thing(z[0]), method.rebuild_thing(z[1]), method.rebuild_word(z[2])]
+    rebuilders = [method.rebuild_thing, method.rebuild_thing, method.rebuild_word]
+    guesses = [through(layers, each) for layers, each in zip(rebuilders, z, strict=True)]
     errors = [(guess - code).square().mean() for guess, code in zip(guesses, codes, strict=True)]
     return errors, int(total.argmax()) // number
