@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import statistics
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from wsss_lib.data.photos.catalogue import COCO
+from wsss_lib.data.photos.schema import Row, Split, write
 from wsss_lib.data.worlds.sentences import KINDS
 from wsss_lib.experiments import results
 from wsss_lib.experiments.grounding import COLUMNS, bench
 from wsss_lib.experiments.studies import dtmr as study
+from wsss_lib.experiments.studies import dtmr_coco
+from wsss_lib.methods import dtmr
+from wsss_lib.methods.triads import parse
 
 
 def test_a_batch_has_as_many_proposals_as_are_asked_for() -> None:
@@ -66,3 +74,31 @@ def test_the_cost_grows_with_the_pairs(number: int) -> None:
     dtmr, rival = (rows[f"{name}, {number} proposals"][0] for name in ("DTMR", "GroundeR"))
     assert dtmr["parameters"] < rival["parameters"]
     assert (dtmr["flops"] > rival["flops"]) == (number >= 5)
+
+
+def photograph(number: int) -> Row:
+    """Two cats and a dog, and three sentences about them."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48), (40 * number, 80, 120)).save(buffer, "PNG")
+    return {
+        "id": str(number), "image": buffer.getvalue(), "labels": [15, 16],
+        "boxes": [[2, 3, 20, 30], [30, 4, 50, 40], [22, 2, 30, 20]], "box_labels": [15, 15, 16],
+        "sentences": ["left cat", "the cat right of the dog", "small dog"], "spoken_of": [0, 1, 2],
+    }  # fmt: skip
+
+
+def test_refcoco_from_its_tables_to_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole way on small tables of the schema; the grammar stands for the parser of free English."""
+    monkeypatch.setenv("WSSS_DATA", str(tmp_path))
+    (tmp_path / "refcoco").mkdir()
+    for split, count in (("train", 5), ("val", 3)):
+        rows = [photograph(number) for number in range(count)]
+        write(Split(COCO, mask=False, boxes=True, sentences=True, rows=rows), tmp_path / "refcoco" / f"{split}.parquet")
+    monkeypatch.setattr(dtmr_coco, "BACKBONE", "tiny_cnn")
+    monkeypatch.setitem(dtmr.PARSERS, "english", parse)
+    measured = dtmr_coco.refcoco("smoke")
+    assert set(measured["data"]["rows"]) == set(dtmr_coco.ROWS)
+    assert all(len(rows) == 3 and 0 <= rows[0]["accuracy"] <= 1 for rows in measured["data"]["rows"].values())
+    assert measured["data"]["sentences"] == [15, 9]
+    assert measured["data"]["guess"] == pytest.approx(1 / 3)
+    assert set(measured["fingerprint"]) == {"train", "val"}

@@ -18,7 +18,7 @@
 - ``together``: chapter 12, every method's maps of the same eight images
 - ``supervision``, ``supervision_sentences``: chapter 12, one network by what it was told: labels, points, boxes, masks;
   sentences and the regions that they mean
-- ``dtmr_coco``: chapter 10 on photographs, sentences made by a program
+- ``dtmr_coco``: chapter 10 on photographs, sentences made by a program; ``dtmr_refcoco``: by people
 - ``dtmr_english``: chapter 10, triads of free English by a parser
 - ``coco``, ``coco_taught``: photographs of MS COCO, with what was learnt and chosen on VOC, or learnt on themselves
 
