@@ -65,6 +65,23 @@ def test_operations_are_counted_where_asked_and_no_gradient_stays() -> None:
     assert all(p.grad is None for method in methods.values() for p in method.parameters())
 
 
+def test_answers_are_timed_in_turns_in_evaluation_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[str] = []
+
+    class Answering(Linear):
+        def answer(self, batch: Tensor) -> None:
+            assert not self.training
+            assert not torch.is_grad_enabled()
+            turns.append(self.name)
+
+    clock = iter([0, 0, 0, 1, 0, 10, 0, 3, 0, 30, 0, 2, 0, 20])
+    monkeypatch.setattr(cost.time, "process_time", lambda: next(clock))
+    methods = {"a": Answering([], "a").train(), "b": Answering([], "b").train()}
+    assert cost.answer_costs(methods, torch.rand(4, 8), rounds=3) == {"a": 2, "b": 20}
+    assert turns == ["a", "b"] * 4
+    assert all(method.training for method in methods.values())
+
+
 def test_rows_are_gathered_by_method_over_the_seeds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from wsss_lib.modes import evaluating
+
 
 def step_costs(
     methods: Mapping[str, nn.Module], batch: Any, rounds: int = 7, flops: bool = False
@@ -46,6 +48,22 @@ def step_costs(
             costs[name]["flops"] = float(counter.get_total_flops())
             method.zero_grad()
     return costs
+
+
+def answer_costs(methods: Mapping[str, nn.Module], batch: Any, rounds: int = 7) -> dict[str, float]:
+    """What it costs to ask: by name, the median seconds of processor time that ``answer(batch)`` takes.
+
+    The arguments are those of :func:`step_costs`; the methods are asked in evaluation mode, and keep their own.
+    """
+    spent: dict[str, list[float]] = {name: [] for name in methods}
+    for number in range(rounds + 1):
+        for name, method in methods.items():
+            with torch.no_grad(), evaluating(method):
+                began = time.process_time()
+                method.answer(batch)  # type: ignore[operator]
+                if number:
+                    spent[name].append(time.process_time() - began)
+    return {name: statistics.median(times) for name, times in spent.items()}
 
 
 def saved(method: nn.Module, batch: Any) -> int:

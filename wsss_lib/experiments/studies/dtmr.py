@@ -11,7 +11,7 @@ from torch import nn
 from wsss_lib.data.records import Records
 from wsss_lib.experiments.grounding import bench, eased, learnt, proposing, recall_of, row
 from wsss_lib.experiments.studies.common import SEEDS, Row, Study, fitted, say
-from wsss_lib.experiments.studies.cost import step_costs
+from wsss_lib.experiments.studies.cost import answer_costs, step_costs
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods import registry
 
@@ -88,7 +88,7 @@ def comparison(profile: str) -> dict[str, Any]:
 
 
 def cost(profile: str) -> dict[str, Any]:
-    """A training step and a query of DTMR and of GroundeR at one width: parameters, operations, processor time.
+    """A training step and the answers of DTMR and of GroundeR at one width: parameters, operations, processor time.
 
     Processor time, not the clock's: another process on the machine does not count.
     """
@@ -97,11 +97,13 @@ def cost(profile: str) -> dict[str, Any]:
     for number in PROPOSALS:
         batch = example(lab, number)
         methods = {name: lab.build(name) for name in ("dtmr", "grounder")}
-        spent = step_costs(methods, batch, rounds=3 if profile == "smoke" else 40, flops=True)
+        rounds = 3 if profile == "smoke" else 40
+        spent = step_costs(methods, batch, rounds, flops=True)
+        asked = answer_costs(methods, batch, rounds)
         queries = sum(map(len, batch["sentences"]))
         for name, method in methods.items():
             title = registry.entry(name).title
-            numbers = {"parameters": learnt(method), "queries": queries, **spent[name]}
+            numbers = {"parameters": learnt(method), "queries": queries, "answer": asked[name], **spent[name]}
             data["rows"][f"{title}, {number} proposals"] = [numbers]
     return {"data": data, "fingerprint": {"test-0": lab.report_on.fingerprint}, "note": "seed 0, one thread"}
 
