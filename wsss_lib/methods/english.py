@@ -91,7 +91,7 @@ def parse_english(expression: str) -> Triad:
         ImportError: spaCy or its model is not installed.
         ValueError: There is no word in it.
 
-    Source: the order of words in the released code of Sun et al. 2021. Built in chapter 10.
+    Source: the order of words in the released code of Sun et al. 2021. Used in chapter 10.
     """
     if not any(letter.isalnum() for letter in expression):
         raise ValueError(f"{expression!r} has no word: leave it out")

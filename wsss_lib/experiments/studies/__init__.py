@@ -13,7 +13,7 @@
 - ``esol``, and ``esol_controls``, ``_collapse``, ``_settings``, ``_dial``: chapter 7
 - ``mars``, and ``mars_methods``, ``_dial``, ``_thresholds``, ``_cost``: chapter 8
 - ``ladder``, ``ladder_dial``, ``ladder_mars``, ``ladder_mars_methods``: chapter 9, from seeds to a network
-- ``dtmr``, ``dtmr_cost``: chapter 10, sentences
+- ``dtmr``, ``dtmr_longer``, ``dtmr_cost``: chapter 10, sentences
 - ``point_detr3d``, and ``point_detr3d_02``, ``_10``, ``_20``, shares of labels in per cent: chapter 11
 - ``together``: chapter 12, every method's maps of the same eight images
 - ``supervision``, ``supervision_sentences``: chapter 12, one network by what it was told: labels, points, boxes, masks;

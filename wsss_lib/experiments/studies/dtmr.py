@@ -33,6 +33,8 @@ PROPOSED = "DTMR, proposals"
 """Trained on true boxes, and asked about proposals."""
 ADDED = (0, 75, 150, 300, 600)
 """Settings of the dial: unambiguous scenes in the training, beside the ambiguous ones; the last is about all."""
+LONGER = (("dtmr", 4), ("grounder", 4))
+"""Methods, and how many times the updates of their recipe they get."""
 PROPOSALS = (5, 20)
 """Proposals of an image for which the cost is measured."""
 NOTE = "nothing is chosen, numbers from test, where every scene is ambiguous; seeds decide world, weights and order"
@@ -87,6 +89,22 @@ def comparison(profile: str) -> dict[str, Any]:
     return {"data": data, "fingerprint": prints, "note": NOTE}
 
 
+def longer(profile: str) -> dict[str, Any]:
+    """DTMR and the whole sentence with more updates: does the rival only need more time?"""
+    rows: dict[str, list[Row]] = {}
+    prints: dict[str, str] = {}
+    for seed in SEEDS:
+        lab = bench(profile, seed)
+        prints[f"test-{seed}"] = lab.report_on.fingerprint
+        for name, times in LONGER:
+            method = lab.build(name)
+            lab.fit(method, epochs=times * (lab.recipe(method).epochs or 1))
+            title = f"{registry.entry(name).title}, {times} times the updates"
+            rows.setdefault(title, []).append(row(lab, method))
+            say("dtmr_longer", seed, {title: rows[title]})
+    return {"data": {"rows": rows}, "fingerprint": prints, "note": NOTE}
+
+
 def cost(profile: str) -> dict[str, Any]:
     """A training step and the answers of DTMR and of GroundeR at one width: parameters, operations, processor time.
 
@@ -120,4 +138,4 @@ def example(lab: Workbench, proposals: int) -> dict[str, Any]:
     return batch
 
 
-STUDIES: dict[str, Study] = {"dtmr": comparison, "dtmr_cost": cost}
+STUDIES: dict[str, Study] = {"dtmr": comparison, "dtmr_longer": longer, "dtmr_cost": cost}
