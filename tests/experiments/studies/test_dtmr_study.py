@@ -102,3 +102,13 @@ def test_refcoco_from_its_tables_to_rows(tmp_path: Path, monkeypatch: pytest.Mon
     assert measured["data"]["sentences"] == [15, 9]
     assert measured["data"]["guess"] == pytest.approx(1 / 3)
     assert set(measured["fingerprint"]) == {"train", "val"}
+
+
+def test_more_updates_do_not_change_the_order() -> None:
+    rows = results.read("dtmr_longer")["data"]["rows"]
+    titles = {name: f"{name}, 4 times the updates" for name in ("DTMR", "GroundeR")}
+    assert set(rows) == set(titles.values())
+    assert all(len(each) == 3 for each in rows.values())
+    late = {name: mean(title, "accuracy", "dtmr_longer") for name, title in titles.items()}
+    assert late["DTMR"] > late["GroundeR"] + 0.1
+    assert late["GroundeR"] < mean("category alone", "accuracy") + 0.05, "the whole sentence tells the species at most"
