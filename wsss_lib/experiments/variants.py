@@ -119,7 +119,7 @@ class WatchedESOL(ESOL):
 
     watch: Callable[[Progress], None] | None = None
 
-    def after_step(self, progress: Progress) -> bool:
+    def after_step(self, progress: Progress) -> bool | Tensor:
         """As ESOL's, and then the look."""
         ends = super().after_step(progress)
         if self.watch is not None:

@@ -254,8 +254,8 @@ class ESOL(Method):
         """Note the phase, by which :meth:`losses` goes."""
         self.phase = progress.phase
 
-    def after_step(self, progress: Progress) -> bool:
+    def after_step(self, progress: Progress) -> bool | Tensor:
         """Let the copy follow the head while that learns; end the expansion where the offsets reach far enough."""
         if progress.phase == "classify":
             self.adapted.weight.copy_(self.head.weight)
-        return progress.phase == "expand" and float(self.moved) >= self.config.reach
+        return progress.phase == "expand" and self.moved >= self.config.reach

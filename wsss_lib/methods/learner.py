@@ -14,7 +14,7 @@ from numbers import Integral
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
-from torch import nn
+from torch import Tensor, nn
 
 from wsss_lib.backbones.base import Backbone
 from wsss_lib.data.records import Batch
@@ -188,8 +188,12 @@ class Learner(nn.Module):
     def before_step(self, progress: Progress) -> None:
         """Called before the losses of an update: for what depends on time, such as a warm-up of a loss's weight."""
 
-    def after_step(self, progress: Progress) -> bool | None:
-        """Called after the optimiser's step, for example to move a teacher's average; True ends the phase early."""
+    def after_step(self, progress: Progress) -> bool | Tensor | None:
+        """Called after the optimiser's step, for example to move a teacher's average; True ends the phase early.
+
+        What depends on a value of the device is best returned as a tensor: on a GPU that is read every so many updates,
+        so that no update waits for it.
+        """
 
 
 def check_backbone(method: str, network: Any) -> None:

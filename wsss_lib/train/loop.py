@@ -19,6 +19,7 @@ from wsss_lib.modes import evaluating
 from wsss_lib.train import checkpoint, optimiser, random_state
 from wsss_lib.train.config import Plan, TrainConfig
 from wsss_lib.train.history import History
+from wsss_lib.train.ledger import Ledger
 from wsss_lib.train.machine import Machine
 from wsss_lib.train.order import Reader, Transform, stream
 from wsss_lib.train.phases import Course
@@ -62,7 +63,8 @@ def fit(
     Training with a history: a method with ``phases()`` learns in so many parts of the run, each with the parameter
     groups, the direction and the factor on the learning rate that it names. ``before_step(progress)`` is called before
     the losses of each update and ``after_step(progress)`` after the optimiser's step; where the latter returns True,
-    the phase ends, and the rest of the run begins so much earlier. See :class:`wsss_lib.methods.contract.Method`.
+    or a tensor that says so, the phase ends, and the rest of the run begins so much earlier. See
+    :class:`wsss_lib.methods.contract.Method`.
 
     A warning says so where a run learns nothing: a loss has stood at ln 2 for two epochs and every map is flat.
 
@@ -88,8 +90,9 @@ def fit(
     Raises:
         TypeError: The method has no ``losses``, or they are not named scalars.
         ValueError: The settings fit neither the records, nor the method, nor the machine, nor the checkpoints.
-        FloatingPointError: A loss is not finite; the weights are those before the update. Or a parameter is not, when a
-            checkpoint is due; it is not written, and the one before stays.
+        FloatingPointError: A loss is not finite; the weights are those before the update, or on a GPU, whose losses are
+            read every so many updates, those of up to so many later ones. Or a parameter is not, when a checkpoint is
+            due; it is not written, and the one before stays.
         RuntimeError: Gradients are switched off, or another run trains in ``out_dir``.
     """
     if not callable(getattr(method, "losses", None)):
@@ -134,29 +137,32 @@ def fit(
         every = config.checkpoint_every or plan.steps_per_epoch
         bar = Progress(progress if machine.is_main else "none", plan, history)
         watch = Standstill(method, lambda: machine.read(reader[0, list(range(min(IMAGES, len(records))))]))
+        ledger = Ledger(history, machine, plan)
         began = time.perf_counter() - history.seconds
         try:
-            while (step := len(history)) < course.steps:
+            while (step := ledger.updates) < course.steps:
                 course.begin(step)
                 optimiser.set_rate(stepper, course.factor(step, config))
                 passes = itertools.islice(batches, math.ceil(plan.images(step) / config.batch_size))
-                terms = _accumulate(model, machine, passes, plan.images(step), course.sign(step), list(history.terms))
-                _check_finite(terms, step, plan)
+                terms = _accumulate(model, machine, passes, plan.images(step), course.sign(step), ledger.names)
+                ledger.note(terms, stepper.param_groups[0]["lr"])
                 if config.clip_norm is not None:
                     machine.clip(stepper, method.parameters(), config.clip_norm)
                 machine.step(stepper)
                 stepper.zero_grad()
-                history.add(sum(terms.values()), terms, stepper.param_groups[0]["lr"])
                 course.end(step, machine, history)
-                bar.step(history.loss[-1], plan.images(step))
 
                 done, epoch = step + 1, step // plan.steps_per_epoch + 1
                 ends_run = done == course.steps
                 ends_epoch = done % plan.steps_per_epoch == 0 or ends_run
+                saves = out_dir is not None and (done % every == 0 or ends_run)
+                if ends_epoch or saves:
+                    ledger.read()
+                bar.step(history.loss[-1] if history.loss else math.nan, plan.images(step))
                 if validate is not None and ends_epoch and (epoch % validate_every == 0 or ends_run):
                     history.metrics.append(as_metrics(_validated(run, validate), epoch, done))
                 history.seconds = time.perf_counter() - began
-                if out_dir is not None and (done % every == 0 or ends_run):
+                if saves:
                     run.save(done, history)
                 if ends_epoch:
                     bar.epoch(epoch)
@@ -209,7 +215,7 @@ def _accumulate(
     images: int,
     sign: int,
     names: list[str],
-) -> dict[str, float]:
+) -> dict[str, Tensor]:
     """Forward and backward over an update's batches, so that ``.grad`` is the gradient of the mean over its images.
 
     Of ``images`` in the update, this process has n here: its loss, a mean over them, weighs n / images. The exchange of
@@ -220,7 +226,7 @@ def _accumulate(
         names: The terms' names, as earlier updates had them; empty in the first.
 
     Returns:
-        Each term's mean over the update's images, in all processes the same.
+        Of each term, a scalar: what this process adds to its mean over the update's images.
     """
     totals = torch.zeros((), device=machine.device)
     done = 0
@@ -240,17 +246,7 @@ def _accumulate(
             )
         values = torch.stack([terms[name].detach().float() for name in names])  # (terms,)
         totals = totals + values * weight
-    return dict(zip(names, machine.sum(totals).tolist(), strict=True))
-
-
-def _check_finite(terms: dict[str, float], step: int, plan: Plan) -> None:
-    for name, value in terms.items():
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"the loss term {name!r} is {value} in update {step + 1} of {plan.steps} (epoch "
-                f"{step // plan.steps_per_epoch + 1}), expected a finite number: lower lr, set clip_norm, or look "
-                "for a logarithm of or division by zero in it; the parameters are those before this update"
-            )
+    return dict(zip(names, totals, strict=True))
 
 
 def _checked(terms: dict[str, Tensor], method: nn.Module) -> dict[str, Tensor]:

@@ -6,12 +6,13 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from wsss_lib.methods.contract import Method, Phase, Progress
 from wsss_lib.train.config import TrainConfig
 from wsss_lib.train.history import History
+from wsss_lib.train.ledger import EVERY
 from wsss_lib.train.machine import Machine
 
 
@@ -128,11 +129,18 @@ class Course:
             return
         with torch.no_grad():
             stops = self.method.after_step(self._progress(step))  # type: ignore[operator]
-        if machine.any(bool(stops)):
+        if machine.any(self._answer(stops, step)):
             index, _ = self._place(step)
             left = self.ends[index] - (step + 1)
             self.ends[index:] = [end - left for end in self.ends[index:]]
             self._note(history)
+
+    @staticmethod
+    def _answer(stops: bool | Tensor | None, step: int) -> bool:
+        """What ``after_step`` said; a device that works on its own is asked every so many updates."""
+        if isinstance(stops, Tensor) and stops.device.type != "cpu" and (step + 1) % EVERY:
+            return False
+        return bool(stops)
 
     def _place(self, step: int) -> tuple[int, int]:
         """The index of an update's phase, and how many updates of the phase there were before."""
