@@ -31,6 +31,7 @@ help:
 	@echo "make lint          style and types;  make format mends the style"
 	@echo "make requirements  write requirements.txt again from uv.lock"
 	@echo "make bench         measure speed and memory against other libraries"
+	@echo "make gpu           train every method on a GPU: agreement with the CPU, speed, memory (8 minutes)"
 	@echo "make english       the parser of free English, with spaCy (an environment of its own)"
 	@echo "make colab         install and run under the versions that Colab ships (some GB, for as long as it lasts)"
 	@echo "make clean         remove what was built (not the environment)"
@@ -95,6 +96,10 @@ bench: $(UV)
 english: $(UV)
 	@UV_PROJECT_ENVIRONMENT=.venv-english $(UV) sync --frozen --extra test --extra english --python $(PYTHON)
 	@.venv-english/bin/python -m pytest tests/methods/test_english.py tests/experiments/studies/test_english_study.py
+
+.PHONY: gpu
+gpu: env
+	@$(BIN)/python benchmarks/gpu.py
 
 # Environments of their own in a temporary folder; needs the Pythons that .ci/colab/*.txt name.
 .PHONY: colab

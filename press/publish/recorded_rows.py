@@ -76,6 +76,26 @@ def shards(document: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def on_gpu(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What ``benchmarks/gpu.py`` recorded, a row for each method and precision.
+
+    Args:
+        document: As :func:`wsss_lib.experiments.results.read` returns it.
+    """
+    return [
+        {
+            "method": registry.entry(row["method"]).title,
+            "precision": row["precision"],
+            "apart from the CPU": f"{row['apart']:.1e}",
+            "images a second": f"{row['images_a_second']:.0f}",
+            "of the loop": f"{row['loop_images_a_second']:.0f}",
+            "MiB": "–" if row["mib"] is None else f"{row['mib']:.0f}",
+            "share of the card": f"{row['share_of_card']:.0%}",
+        }
+        for row in document["data"]["rows"]
+    ]
+
+
 def _contests(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, child in value.items() if isinstance(value, Mapping) else ():
         if isinstance(child, Mapping) and "ours" in child.get("speed", {}):

@@ -140,6 +140,20 @@ class ShardsTable(Recorded):
         )
 
 
+class GPUTable(Recorded):
+    """Of each trained method on a GPU: agreement with a CPU, speed, memory."""
+
+    def lines(self, env, clone):
+        path = clone / "results" / "bench_gpu.json"
+        if not path.is_file():
+            return ["Not recorded yet: `make gpu`"]
+        document = read_json(path)
+        rows = recorded_rows.on_gpu(document)
+        title = plain(f"Training on {document['provenance'].get('device', 'a GPU')}")
+        body = [[plain(text) for text in row.values()] for row in rows]
+        return table(title, "wide-table", [plain(head) for head in rows[0]], body)
+
+
 class MachinesTable(Recorded):
     """How far the chapters' outputs are from the stored ones on other machines."""
 
@@ -167,5 +181,6 @@ def setup(app):
     app.add_directive("results-table", ResultsTable)
     app.add_directive("speed-tables", SpeedTables)
     app.add_directive("shards-table", ShardsTable)
+    app.add_directive("gpu-table", GPUTable)
     app.add_directive("machines-table", MachinesTable)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

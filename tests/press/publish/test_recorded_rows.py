@@ -1,4 +1,4 @@
-from press.publish.recorded_rows import rows, shards
+from press.publish.recorded_rows import on_gpu, rows, shards
 
 RUN = {"choose": "critters/val", "split": "critters/test", "images": 40, "labels_given": False}
 
@@ -64,3 +64,9 @@ def test_rows_of_shards_are_means_beside_one_process():
         "MiB": "510",
     }
     assert (two["images a second"], two["share of linear"]) == ("198", "90%")
+
+
+def test_rows_of_a_gpu():
+    row = {"method": "bas", "precision": "bf16", "apart": 0.0123, "images_a_second": 812.4, "mib": 5000.2}
+    (shown,) = on_gpu({"data": {"rows": [row | {"loop_images_a_second": 99.9, "share_of_card": 0.256}]}})
+    assert list(shown.values()) == ["BAS", "bf16", "1.2e-02", "812", "100", "5000", "26%"]
