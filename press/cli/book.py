@@ -113,6 +113,7 @@ examples:
   wsss check                 everything
   wsss check cam --fix       one chapter; put the bootstrap cell in and normalise it first
   wsss check --list          what is checked
+  wsss check cam --twice     execute the chapter two times: the same outputs, bit for bit?
 exit codes: 0 all is well; 1 something is not; 2 the command was not understood.
 """,
     )
@@ -120,6 +121,8 @@ exit codes: 0 all is well; 1 something is not; 2 the command was not understood.
     parser.add_argument("--fix", action="store_true", help="first mend what can be mended without executing anything")
     parser.add_argument("--only", action="append", metavar="CHECK", help="only this check (may be repeated)")
     parser.add_argument("--list", action="store_true", help="list the checks and stop")
+    parser.add_argument("--twice", action="store_true", help="only execute two times and compare bit for bit")
+    parser.add_argument("--profile", default="book", choices=PROFILES, help="of --twice: how much to do")
     parser.set_defaults(action=_check)
 
 
@@ -131,7 +134,13 @@ def _check(options: argparse.Namespace) -> int:
         for name, summary in check.listing():
             print(f"{name:18} {summary}")
         return OK
-    problems = check.check(project.find_root(), options.chapters, fix=options.fix, only=options.only)
+    problems: list[Any]
+    if options.twice:
+        from press.run import twice
+
+        problems = twice.differences(project.find_root(), options.chapters, profile=options.profile)
+    else:
+        problems = check.check(project.find_root(), options.chapters, fix=options.fix, only=options.only)
     for problem in problems:
         print(problem)
     print(f"wsss check: {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}")
