@@ -37,8 +37,8 @@ WORLD = World(
 """Small animals beside large things, as a train on its rails; the loners are the control."""
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6)
 """Similarities from which a pixel keeps its label; ``val`` chooses."""
-NETWORK = MARSConfig(width=32, dilations=(2,), shallow="")
-"""The segmentation network of every row: small, on the grid of the backbone."""
+NETWORK = MARSConfig(width=32, dilations=(2,), scene=False, shallow="")
+"""The segmentation network of every row: small, on the grid of the backbone. In this world a body tells its class."""
 TARGET, BIASED = 0.3, 0.1
 """A cluster is the object above an IoU of the first, and biased below the second (Jo et al. 2023, section 4.4)."""
 

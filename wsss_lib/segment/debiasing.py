@@ -66,7 +66,7 @@ class DebiasConfig(Settings):
 class CentredFeatures(nn.Module):
     """The deepest stage of a backbone, minus its mean over a training set.
 
-    After a ReLU no feature is negative, so all cosines would be. The paper's features have both signs already.
+    After a ReLU no feature is negative, and so no cosine would be. The paper's features have both signs already.
 
     Args:
         backbone: Trained without labels.

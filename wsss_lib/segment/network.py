@@ -39,7 +39,7 @@ class SegmenterConfig(Settings):
 
     width: int = 48
     dilations: tuple[int, ...] = (1, 3, 6)
-    scene: bool = False
+    scene: bool = True
     shallow: str | None = None
     loss: PixelLoss = "cross_entropy"
     trust: float = 0.8

@@ -38,6 +38,19 @@ def test_the_rungs_with_mars(lab: Workbench, monkeypatch: pytest.MonkeyPatch) ->
     assert STUDIES["ladder_mars"] is ladder_mars.with_mars
 
 
+def test_the_recorded_rows_stand_on_the_ladders_own_labels() -> None:
+    rows = ladder_mars.recorded_rows()
+    debiased = [name for name in rows if name.endswith(" + MARS")]
+    assert "CAM + MARS" in debiased
+    for name in debiased:
+        base = name.removesuffix(" + MARS")
+        assert list(rows).index(name) == list(rows).index(base) + 1
+        for row, with_mars in zip(rows[base], rows[name], strict=True):
+            before = {key: value for key, value in row["refined"].items() if key != "threshold"}
+            assert with_mars["labels_before"] == before
+            assert with_mars["seed"] == row["seed"]
+
+
 def test_a_dropped_label_says_background(lab: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = list(lab.train_on.batch(range(24))["masks"])
     labels = PseudoLabels(lab.train_on, truth, HOW)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wsss_lib.backbones import Backbone
 from wsss_lib.data.records import IGNORE, Batch
-from wsss_lib.experiments import context, recipes
+from wsss_lib.experiments import context, recipes, results
 from wsss_lib.experiments.studies import ladder
 from wsss_lib.experiments.studies.common import Row, Study, by_seed
 from wsss_lib.experiments.workbench import Workbench
@@ -84,6 +84,26 @@ def rungs(lab: Workbench, method: Method, labels: PseudoLabels, refined: Sequenc
         },
         "network": ladder.network_row(lab, cleaned, start, network),
     }
+
+
+def recorded_rows() -> dict[str, list[Row]]:
+    """Every recorded row of the ladder, in its order: behind a method's row the one with MARS, where it was measured.
+
+    The lower rungs of a row with MARS, the seed and the walk, are those of its method.
+    """
+    rows: dict[str, list[Row]] = results.read("ladder")["data"]["rows"]
+    upper: dict[str, list[Row]] = {}
+    for study in STUDIES:
+        if study in results.names():
+            upper |= results.read(study)["data"]["rows"]
+    joined: dict[str, list[Row]] = {}
+    for name, below in rows.items():
+        joined[name] = below
+        above = upper.get(f"{name} + MARS", [])
+        if above:
+            lower = ({"seed": row["seed"], "walk": row["walk"]} for row in below)
+            joined[f"{name} + MARS"] = [rungs | row for rungs, row in zip(lower, above, strict=True)]
+    return joined
 
 
 STUDIES: dict[str, Study] = {"ladder_mars": with_mars, "ladder_mars_methods": methods}
