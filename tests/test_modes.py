@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
-from wsss_lib.modes import evaluating
+from wsss_lib.modes import default_dtype, evaluating
 
 
 def network() -> nn.Sequential:
@@ -36,3 +37,15 @@ class TestEvaluating:
         with evaluating(model := Busy()):
             assert not model.training
         assert model.training
+
+
+def test_the_type_of_new_tensors_is_given_back() -> None:
+    def fails() -> None:
+        with default_dtype(torch.float64):
+            assert torch.zeros(1).dtype == torch.float64
+            raise RuntimeError("inside")
+
+    before = torch.get_default_dtype()
+    with pytest.raises(RuntimeError, match="inside"):
+        fails()
+    assert torch.get_default_dtype() == before

@@ -1,10 +1,11 @@
-"""Training and evaluation mode: changed for a while, and given back."""
+"""Modes that are changed for a while, and given back: training and evaluation, the precision of new tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 
@@ -29,3 +30,14 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         for part, training in modes:
             if part.training != training:
                 part.training = training
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Within the block, new tensors of floating-point numbers have this type where nothing else is said."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

@@ -53,8 +53,9 @@ class TrainConfig:
         mixed_precision: ``"no"``, ``"bf16"``, or ``"fp16"`` (with loss scaling; GPU only).
         double: Whether to compute in 64 bits, from 32-bit weights and back to them. Processors round otherwise, and
             training amplifies that; from 64 bits it does not reach the 32 that are kept within some hundred updates,
-            so that all machines come to the same weights. About twice as slow. Apple's GPUs, which have no 64 bits,
-            compute in 32.
+            so that all machines come to the same weights. Fresh weights must be the same as well: drawn in 32 bits
+            they differ in the last one, so draw them within :func:`wsss_lib.modes.default_dtype`. About twice as slow.
+            Apple's GPUs, which have no 64 bits, compute in 32.
         drop_last: Whether to leave out the images that do not fill an epoch's last update.
         seed: Decides the order of the images, the draws of the transforms and those inside the method; from 0 to
             2⁶³ - 1, as torch's generators take it.

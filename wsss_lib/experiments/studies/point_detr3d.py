@@ -42,6 +42,8 @@ TEACHERS: dict[str, dict[str, Any]] = {
     "lidar + camera, explicit reference": {},
 }
 """Settings that differ from the book's."""
+BLIND = "lidar, learned reference"
+"""The fourth of the two by two; no student learns from it, so it has a study of its own."""
 PLAIN, FULL = "lidar, explicit reference", "lidar + camera, explicit reference"
 MEAN = "class-mean box at the click"
 SUPERVISED = "all scenes with boxes"
@@ -180,10 +182,23 @@ def at_share(share: float) -> Study:
     return study
 
 
+def reference(profile: str) -> dict[str, Any]:
+    """The teacher that learns where to look and has no camera, at 5 % of boxes."""
+
+    def rows(lab: Workbench) -> Iterator[tuple[str, Row]]:
+        train = scenes(lab_of(lab))
+        few = train.subset(range(labelled_count(len(train), SHARE)))
+        teacher = teacher_of(lab, few, camera=False, reference="learned")
+        yield f"teacher: {BLIND}", quality(boxes_of(teacher, lab.report_on), lab.report_on)
+
+    made, prints = by_seed(BLIND, profile, rows, data="lidar")
+    return {"data": {"share": SHARE, "edges": EDGES, "rows": made}, "fingerprint": prints, "note": NOTE}
+
+
 NOTE = (
     "clicks of all training scenes are given, boxes of a share of them; teachers measured on test with its clicks, "
     "students on test from points alone; nothing is chosen on test"
 )
-STUDIES: dict[str, Study] = {"point_detr3d": comparison} | {
+STUDIES: dict[str, Study] = {"point_detr3d": comparison, "point_detr3d_reference": reference} | {
     f"point_detr3d_{round(100 * share):02d}": at_share(share) for share in SHARES
 }
