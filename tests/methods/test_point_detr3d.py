@@ -128,6 +128,19 @@ class TestSampling:
             deformable_attention(values, places, weights), torch.tensor(expected), atol=1e-5, rtol=1e-4
         )
 
+    def test_attention_equals_hugging_faces(self) -> None:
+        pytest.importorskip("transformers", minversion="5.0", reason="no dependency; the slow loop is the check")
+        from transformers.models.deformable_detr.modeling_deformable_detr import MultiScaleDeformableAttention
+
+        g, sides = generator(), [(5, 7), (3, 2)]
+        values = [torch.randn(2, 6, h, w, generator=g) for h, w in sides]
+        places = torch.rand(2, 3, 2, 2, 4, 2, generator=g) * 1.4 - 0.2
+        weights = torch.rand(2, 3, 2, 8, generator=g).softmax(-1).view(2, 3, 2, 2, 4)
+        flat = torch.cat([value.flatten(2).transpose(1, 2) for value in values], 1).unflatten(2, (2, 3))
+        starts = torch.tensor([0, 35])
+        theirs = MultiScaleDeformableAttention()(flat, torch.tensor(sides), sides, starts, places, weights, 64)
+        torch.testing.assert_close(deformable_attention(values, places, weights), theirs)
+
     def test_attention_refuses_what_does_not_fit(self) -> None:
         places, weights = torch.zeros(1, 1, 2, 1, 1, 2), torch.ones(1, 1, 2, 1, 1)
         for values in ([torch.zeros(1, 3, 2, 2)], [torch.zeros(1, 4, 2, 2)] * 2):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_lib.data.records import Batch
+from wsss_lib.methods import registry
 from wsss_lib.methods.bas import BAS
 from wsss_lib.methods.cam import CAM, class_activation_maps
 from wsss_lib.methods.contract import Phase, Prediction, Progress
 from wsss_lib.methods.esol import ESOL, Read
 from wsss_lib.methods.losses import multilabel_soft_margin
 from wsss_lib.methods.seam import SEAM, SEAMConfig
+from wsss_lib.modes import default_dtype
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -27,6 +29,21 @@ TWO_VIEWS = SEAMConfig(equivariance=0.0, cross=0.0, background=0.0, read="cam")
 def channels_last(method: M) -> M:
     """The same method, channels last: an order in memory. A CPU takes three quarters of the time, roundings differ."""
     return method.to(memory_format=torch.channels_last)
+
+
+def drawn_in_double(kind: str | Callable[..., M]) -> Callable[..., M]:
+    """The same kind of method, as :meth:`Workbench.build` takes it; its fresh weights are 64-bit draws, rounded once.
+
+    Drawn in 32 bits they differ between processors in the last one, and a training in 64 bits begins with that.
+    """
+    build = registry.entry(kind).method.build if isinstance(kind, str) else kind
+
+    def built(*given: Any) -> M:
+        with default_dtype(torch.float64):
+            method: M = build(*given)
+        return method.float()
+
+    return built
 
 
 class MaxPooled(CAM):
