@@ -36,7 +36,7 @@ def drawn_in_double(kind: str | Callable[..., M]) -> Callable[..., M]:
 
     Drawn in 32 bits they differ between processors in the last one, and a training in 64 bits begins with that.
     """
-    build = registry.entry(kind).method.build if isinstance(kind, str) else kind
+    build: Callable[..., Any] = registry.entry(kind).method.build if isinstance(kind, str) else kind
 
     def built(*given: Any) -> M:
         with default_dtype(torch.float64):
