@@ -352,7 +352,17 @@ def disturbed(work: Work, expected: object, span: float, rng: random.Random) -> 
                 return moments, "hangs when it is begun again"
             if status:
                 return moments, f"does not go on: {(folder / '.said').read_text()[-800:]}"
-        return moments, "" if work.result(folder) == expected else "left something else than an undisturbed run"
+        return moments, difference(work.result(folder), expected)
+
+
+def difference(left: object, expected: object) -> str:
+    """What is wrong with a result, or nothing."""
+    if left == expected:
+        return ""
+    if isinstance(left, dict) and isinstance(expected, dict):
+        names = sorted(key for key in left.keys() | expected.keys() if left.get(key) != expected.get(key))
+        return f"left something else than an undisturbed run: {', '.join(names)}"
+    return "left something else than an undisturbed run"
 
 
 def main(tell: Callable[[str], None] = print) -> int:
