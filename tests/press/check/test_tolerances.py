@@ -67,8 +67,8 @@ def test_a_tolerance_that_nobody_needs_is_found(judged):
 
 
 PENDING = {
-    "08_mars": {"AVX2", "two threads"},
-    "09_pipeline": set(MACHINES),
+    "08_mars": {"two threads"},
+    "09_pipeline": {"SSE4.1", "two threads"},
 }
 """Machines on which a new chapter was not computed yet; the page of the status shows a dash."""
 
