@@ -3,11 +3,12 @@
 import json
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import pytest
 import yaml
-from book_kit import RESULT, ROOT, STAMP
+from book_kit import RESULT, ROOT, STAMP, lay_out
 from test_book import serving
 
 from press import cells
@@ -154,6 +155,26 @@ def test_a_changed_style_or_extension_makes_all_anew(tmp_path):
     assert [built_again(), built_again()] == [True, False]
     style.write_text("b {}")
     assert [built_again(), built_again()] == [True, False]
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_build_that_was_cut_off_begins_anew(complete, tmp_path, monkeypatch):
+    """The page to open is written last."""
+    lay_out(tmp_path)
+    remains = [tmp_path / "_build" / name for name in (".doctrees/environment.pickle", "html/_static/book.css")]
+    for path in [*remains, *([tmp_path / "_build/html/index.html"] if complete else [])]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    seen = []
+
+    def watched(*args, **kwargs):
+        seen.extend(path.exists() for path in remains)
+        return subprocess.CompletedProcess(args, 1, "", "")
+
+    monkeypatch.setattr("press.publish.build.forget_outdated", lambda *_: None)
+    monkeypatch.setattr("press.publish.build.watched", watched)
+    assert build(tmp_path, tell=lambda _: None) is None
+    assert seen == [complete, complete]
 
 
 def test_without_an_address_no_button_needs_one(sample):

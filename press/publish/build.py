@@ -52,8 +52,11 @@ def build(root: Path, *, stored: bool = False, tell: Callable[[str], None] = pri
     inside = [staged / "book" / "assets", staged / "_toc.yml"]
     forget_outdated(output, [PRESS / "sphinx", *inside, root / stamps.FILE, root / "results"])
     page = output / "html" / "index.html"
-    if not page.is_file():  # it comes last: a build that was cut off has written less than Sphinx remembers
-        shutil.rmtree(output / ".doctrees", ignore_errors=True)
+    if not page.is_file():
+        # It comes last: a build that was cut off has written less than Sphinx remembers, and a style of which half was
+        # copied would give its checksum to every page.
+        for cut_off in (".doctrees", "html"):
+            shutil.rmtree(output / cut_off, ignore_errors=True)
     page.unlink(missing_ok=True)
     # `jupyter-book` itself need not be on the path. Pages are many small objects that stay: to look through all of them
     # for garbage as often as Python does costs a sixth of the time.
