@@ -67,7 +67,6 @@ def test_a_tolerance_that_nobody_needs_is_found(judged):
 
 
 PENDING = {
-    "08_mars": {"two threads"},
     "09_pipeline": {"two threads"},
 }
 """Machines on which a new chapter was not computed yet; the page of the status shows a dash."""
