@@ -9,6 +9,12 @@ Mean field makes of it, starting from :math:`Q_i(l) \propto e^{-U_i(l)}`,
 
 .. math:: Q_i(l) \propto \exp\Big(-U_i(l) + \sum_m w_m \sum_j \tilde k_m(i, j)\, Q_j(l)\Big), \qquad
     \tilde k(i, j) = \frac{k(i, j)}{\sqrt{\sum_a k(i, a) \sum_a k(j, a)}}
+
+The sum over :math:`j` has :math:`j = i` too: a pixel is in its own message, though not in the energy. Mean field proper
+has :math:`j \ne i`, and the paper takes :math:`Q_i` away again after the filter. The authors' released code, which
+pydensecrf wraps, does not; psa, SEAM and IRN use their widths and weights with it, so it is followed here. For the
+kernel of places the pixel's own share of a message is about :math:`1 / (2 \pi \theta_p^2)`: small for the released
+width of 3 pixels, large for one of about a pixel.
 """
 
 from __future__ import annotations
@@ -105,7 +111,8 @@ def dense_crf(
     Raises:
         ValueError: Scores and images of unlike sizes, an unknown filtering, or an image without any label.
 
-    Source: Krähenbühl and Koltun 2011, with the symmetric normalisation of their released code.
+    Source: Krähenbühl and Koltun 2011, with the symmetric normalisation of their released code, and, as there,
+    the pixel itself in its own message.
     """
     settings = settings or CRFSettings()
     if scores.dim() != 4 or images.shape != (scores.shape[0], 3, *scores.shape[2:]):

@@ -1,10 +1,10 @@
-r"""Gaussian filters over any features: each pixel receives from all others, weighted by how alike their features are.
+r"""Gaussian filters over any features: each pixel receives from all, weighted by how alike their features are.
 
 .. math:: y_i = \sum_j e^{-\|f_i - f_j\|^2 / 2}\, x_j
 
 :class:`ExactFilter` holds all P² weights: for small images, and as the truth. :class:`LatticeFilter` spreads values
 onto the corners of a lattice in feature space, blurs them there, and reads them off: time O(P) for any width.
-Both are linear in the values, batched and differentiable.
+Both are linear in the values, batched and differentiable. Each pixel is among those that it receives from.
 """
 
 from __future__ import annotations
