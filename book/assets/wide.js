@@ -1,0 +1,82 @@
+/* Tables and formulas that are wider than the page: smaller first, then a box that scrolls and shows it at its edge.
+   Without this they scroll, and only the sign is missing. */
+(function () {
+  "use strict";
+
+  // What keeps its width (the frame) and what scrolls in it: of a table the same box, of a formula two.
+  function pairs() {
+    var found = [];
+    document.querySelectorAll(".bd-article table").forEach(function (table) {
+      var box = table.parentElement;
+      if (box.matches(".output, .pst-scrollable-table-container")) found.push({ frame: box, box: box, table: table });
+    });
+    document.querySelectorAll('.bd-article div.math > mjx-container[display="true"]').forEach(function (formula) {
+      found.push({ frame: formula.parentElement, box: formula });
+    });
+    return found;
+  }
+
+  function tooWide(box) {
+    return box.scrollWidth > box.clientWidth + 1;
+  }
+
+  function edges(box) {
+    var scrolls = box.classList.contains("scrolls");
+    box.classList.toggle("more-left", scrolls && box.scrollLeft > 1);
+    box.classList.toggle("more-right", scrolls && box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+  }
+
+  // A box with a name is announced when the keyboard reaches it; the arrow keys then scroll it.
+  function reachable(pair, scrolls) {
+    if (!pair.table) return; // a formula has MathJax's own focus and name
+    pair.box.tabIndex = scrolls ? 0 : -1;
+    if (scrolls) {
+      var caption = pair.table.caption;
+      pair.box.setAttribute("role", "group");
+      pair.box.setAttribute("aria-label", "Table that scrolls sideways" + (caption ? ": " + caption.textContent.trim() : ""));
+    } else {
+      pair.box.removeAttribute("role");
+      pair.box.removeAttribute("aria-label");
+    }
+  }
+
+  function fit(pair) {
+    pair.frame.classList.remove("tight", "tighter");
+    pair.box.classList.remove("scrolls", "more-left", "more-right");
+    ["tight", "tighter"].forEach(function (step) {
+      if (tooWide(pair.box)) pair.frame.classList.add(step);
+    });
+    var scrolls = tooWide(pair.box);
+    pair.box.classList.toggle("scrolls", scrolls);
+    reachable(pair, scrolls);
+    edges(pair.box);
+  }
+
+  function watch() {
+    var all = pairs(), widths = new Map(), waiting = false;
+    function look() {
+      waiting = false;
+      all.forEach(function (pair) {
+        var width = pair.frame.clientWidth;
+        if (!width || widths.get(pair) === width) return; // folded away, or seen at this width
+        widths.set(pair, width);
+        fit(pair);
+      });
+    }
+    var observer = new ResizeObserver(function () {
+      if (!waiting) {
+        waiting = true;
+        requestAnimationFrame(look);
+      }
+    });
+    all.forEach(function (pair) {
+      observer.observe(pair.frame);
+      pair.box.addEventListener("scroll", function () { edges(pair.box); }, { passive: true });
+    });
+  }
+
+  window.addEventListener("load", function () {
+    var formulas = window.MathJax && window.MathJax.startup && window.MathJax.startup.promise;
+    Promise.all([formulas, document.fonts && document.fonts.ready]).then(watch, watch);
+  });
+})();
