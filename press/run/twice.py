@@ -34,16 +34,16 @@ def differences(
         folder = root / "_build" / "twice" / number
         shutil.rmtree(folder, ignore_errors=True)  # a run that is there already would not be made again
         rounds.append(run(root, names, profile=profile, jobs=1, out=folder, tell=tell))
-    found: list[str] = []
+    differing: list[str] = []
     for first, second in zip(*rounds, strict=True):
         if failure := first.failure or second.failure:
-            found.append(failure)
+            differing.append(failure)
             continue
         before, after = cells.read(first.target), cells.read(second.target)
         for one, other in zip(cells.code_cells(before), cells.code_cells(after), strict=True):
             if one.outputs != other.outputs and not set(IGNORED) & set(cells.tags(one)):
-                found.append(
+                differing.append(
                     f"{first.name}: {cells.label(before, one)} gives something else the second time: seed what it "
                     "draws, fix the order of what it reads, or tag it nbval-ignore-output if it tells the time"
                 )
-    return found
+    return differing

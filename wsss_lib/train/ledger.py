@@ -12,14 +12,19 @@ from wsss_lib.train.history import History
 from wsss_lib.train.machine import Machine
 
 EVERY = 20
-"""After so many updates the losses are read from a device that works on its own, such as a GPU."""
+"""After so many updates a device that works on its own, such as a GPU, is asked for what it has computed."""
+
+
+def asked_every(device: torch.device) -> int:
+    """After how many updates a device is asked: a CPU, which has it at hand, after each."""
+    return 1 if device.type == "cpu" else EVERY
 
 
 class Ledger:
     """The losses of a run; those that were not read yet stay on the device.
 
-    On a CPU each is read at once. Elsewhere reading waits until all that was asked of the device is done, so it happens
-    every :data:`EVERY` updates, and whenever the history is needed.
+    Reading waits until all that was asked of the device is done, so it happens as seldom as :func:`asked_every` says,
+    and whenever the history is needed.
 
     Args:
         history: Of the updates so far; what is read is added to it.
@@ -29,7 +34,7 @@ class Ledger:
 
     def __init__(self, history: History, machine: Machine, plan: Plan) -> None:
         self.history, self.machine, self.plan = history, machine, plan
-        self.every = 1 if machine.device.type == "cpu" else EVERY
+        self.every = asked_every(machine.device)
         self.names = list(history.terms)
         self._unread: list[tuple[Tensor, float]] = []
 
@@ -38,18 +43,19 @@ class Ledger:
         """How many were noted, read or not."""
         return len(self.history) + len(self._unread)
 
-    def note(self, terms: dict[str, Tensor], lr: float) -> None:
+    def note(self, names: list[str], terms: Tensor, lr: float) -> None:
         """An update's terms, before its step; read where it is time to.
 
         Args:
-            terms: Of each, a scalar: what this process adds to its mean over the update's images.
+            names: The terms' names, the same in each update.
+            terms: (terms,): what this process adds to the mean of each over the update's images.
             lr: The first parameter group's learning rate.
 
         Raises:
             FloatingPointError: A term that was read is not finite.
         """
-        self.names = list(terms)
-        self._unread.append((torch.stack(list(terms.values())), lr))
+        self.names = names
+        self._unread.append((terms, lr))
         if len(self._unread) >= self.every:
             self.read()
 

@@ -144,8 +144,8 @@ def fit(
                 course.begin(step)
                 optimiser.set_rate(stepper, course.factor(step, config))
                 passes = itertools.islice(batches, math.ceil(plan.images(step) / config.batch_size))
-                terms = _accumulate(model, machine, passes, plan.images(step), course.sign(step), ledger.names)
-                ledger.note(terms, stepper.param_groups[0]["lr"])
+                names, terms = _accumulate(model, machine, passes, plan.images(step), course.sign(step), ledger.names)
+                ledger.note(names, terms, stepper.param_groups[0]["lr"])
                 if config.clip_norm is not None:
                     machine.clip(stepper, method.parameters(), config.clip_norm)
                 machine.step(stepper)
@@ -215,7 +215,7 @@ def _accumulate(
     images: int,
     sign: int,
     names: list[str],
-) -> dict[str, Tensor]:
+) -> tuple[list[str], Tensor]:
     """Forward and backward over an update's batches, so that ``.grad`` is the gradient of the mean over its images.
 
     Of ``images`` in the update, this process has n here: its loss, a mean over them, weighs n / images. The exchange of
@@ -226,7 +226,7 @@ def _accumulate(
         names: The terms' names, as earlier updates had them; empty in the first.
 
     Returns:
-        Of each term, a scalar: what this process adds to its mean over the update's images.
+        The terms' names, and (terms,): what this process adds to the mean of each over the update's images.
     """
     totals = torch.zeros((), device=machine.device)
     done = 0
@@ -246,7 +246,7 @@ def _accumulate(
             )
         values = torch.stack([terms[name].detach().float() for name in names])  # (terms,)
         totals = totals + values * weight
-    return dict(zip(names, totals, strict=True))
+    return names, totals
 
 
 def _checked(terms: dict[str, Tensor], method: nn.Module) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from wsss_lib.methods.contract import Method, Phase, Progress
 from wsss_lib.train.config import TrainConfig
 from wsss_lib.train.history import History
-from wsss_lib.train.ledger import EVERY
+from wsss_lib.train.ledger import asked_every
 from wsss_lib.train.machine import Machine
 
 
@@ -138,7 +138,7 @@ class Course:
     @staticmethod
     def _answer(stops: bool | Tensor | None, step: int) -> bool:
         """What ``after_step`` said; a device that works on its own is asked every so many updates."""
-        if isinstance(stops, Tensor) and stops.device.type != "cpu" and (step + 1) % EVERY:
+        if isinstance(stops, Tensor) and (step + 1) % asked_every(stops.device):
             return False
         return bool(stops)
 

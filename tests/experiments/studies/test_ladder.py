@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from wsss_lib.data.worlds.critters import World
 from wsss_lib.experiments import Workbench
 from wsss_lib.experiments.studies import ladder
 from wsss_lib.experiments.studies.__main__ import STUDIES
 from wsss_lib.segment import Provenance, PseudoLabels
 
 HOW = Provenance("cam", "none", 0)
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Workbench:
-    lab = Workbench("smoke", world=World(size=32), device="cpu", out_dir=tmp_path)
-    for split in ("train", "choose", "report"):
-        lab.limit(split, most=24)  # type: ignore[arg-type]
-    return lab
 
 
 def halved_truth(lab: Workbench) -> SimpleNamespace:

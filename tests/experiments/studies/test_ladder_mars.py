@@ -1,28 +1,18 @@
-"""Chapter 9's other studies: MARS on the ladder, and the dial of contrast."""
+"""MARS on the ladder: between the refined labels and the network, and nothing else is another."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 import torch
 
-from wsss_lib.data.worlds.critters import World
 from wsss_lib.experiments import Workbench
-from wsss_lib.experiments.studies import ladder, ladder_dial, ladder_mars
+from wsss_lib.experiments.studies import ladder, ladder_mars
 from wsss_lib.experiments.studies.__main__ import STUDIES
 from wsss_lib.segment import MARS, MARSConfig, Provenance, PseudoLabels, Segmenter
 
 HOW = Provenance("cam", "none", 0, {"background": 0.1})
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Workbench:
-    lab = Workbench("smoke", world=World(size=32), device="cpu", out_dir=tmp_path)
-    for split in ("train", "choose", "report"):
-        lab.limit(split, most=24)  # type: ignore[arg-type]
-    return lab
 
 
 def test_the_rungs_with_mars(lab: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,18 +78,3 @@ def test_the_network_of_mars_is_the_same_with_a_teacher(lab: Workbench, monkeypa
     for name, value in plain.state_dict().items():
         assert torch.equal(student[name], value)
         assert torch.equal(mars.teacher.network.state_dict()[name], value)
-
-
-def test_the_dial_turns_the_images_and_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ladder_dial, "SEEDS", (0, 1))
-    monkeypatch.setattr(ladder_dial, "CONTRAST", (0.1, 0.9))
-    held = ladder_dial.dial("smoke")
-    contrast = held["data"]["contrast"]
-    assert contrast["settings"] == [0.1, 0.9]
-    for rows in contrast["rows"].values():
-        assert [len(row) for row in rows] == [2, 2]
-        assert [row["threshold"] for row in rows[0]] == [row["threshold"] for row in rows[1]]
-        assert rows[0][0]["miou"] != rows[1][0]["miou"]
-    assert len(set(held["fingerprint"].values())) == 4
-    assert STUDIES["ladder_dial"] is ladder_dial.dial
