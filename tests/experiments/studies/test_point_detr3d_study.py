@@ -43,3 +43,13 @@ def test_a_lab_has_the_chapters_scenes() -> None:
     row = study.detected(lab, student)
     assert set(row) == {"mean_ap", "translation", "scale", "orientation", "spnds", "overlap_ap"}
     assert row["mean_ap"] < 0.2, "it has learnt nothing"
+
+
+def test_scenes_without_click_noise_are_the_same_scenes() -> None:
+    lab = study.lab_of(Workbench("smoke", data="lidar"))
+    train, centred = lab.split("train"), lab.split("train", click_noise=0.0)
+    for i in range(5):
+        assert torch.equal(centred[i]["points"], train[i]["points"])
+        assert torch.equal(centred[i]["boxes3d"], train[i]["boxes3d"])
+        assert torch.equal(centred[i]["clicks"], train[i]["boxes3d"][:, :3])
+        assert not torch.equal(centred[i]["clicks"], train[i]["clicks"])
