@@ -65,8 +65,8 @@ def deformable_convolution(features: Tensor, weight: Tensor, offsets: Tensor) ->
     scale = torch.tensor((2.0 / width, 2.0 / height), device=x.device, dtype=x.dtype)
     grid = (points.flip(-1) + 0.5) * scale - 1
     read = F.grid_sample(x, grid.view(n, taps * height, width, 2), padding_mode="zeros", align_corners=False)
-    columns = read.view(n, channels * taps, height, width)  # (N, C · taps, h, w), the order of the weight's entries
-    return F.conv2d(columns.to(weight), weight.reshape(len(weight), channels * taps, 1, 1)).to(features)
+    columns = read.view(n, channels * taps, height * width)  # (N, C · taps, hw), the order of the weight's entries
+    return (weight.flatten(1) @ columns.to(weight)).unflatten(2, (height, width)).to(features)  # (N, D, h, w)
 
 
 class Offsets(nn.Conv2d):
@@ -80,4 +80,5 @@ class Offsets(nn.Conv2d):
 
 def mean_reach(offsets: Tensor) -> Tensor:
     """The mean length of offsets (N, 2 · taps, h, w), in cells: a scalar without gradient. Used in chapter 7."""
-    return offsets.detach().unflatten(1, (-1, 2)).norm(dim=2).mean()
+    down, right = offsets.detach().unflatten(1, (-1, 2)).unbind(2)  # (N, taps, h, w) each
+    return torch.hypot(down, right).mean()
