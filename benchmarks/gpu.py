@@ -122,22 +122,34 @@ def losses(method: nn.Module, batch: Batch, seed: int = 0) -> dict[str, Tensor]:
 
 
 def answers(method: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """What the method says of a batch in evaluation mode, and its losses where no random draw has part in them."""
+    """What the method says of a batch in evaluation mode, and its losses."""
     method.eval()
     with torch.no_grad():
         said: dict[str, Tensor] = {}
         if getattr(method, "task", "") == "maps":
             prediction = method.predict(batch["images"])  # type: ignore[operator]
             said |= {"maps": prediction.maps, "logits": prediction.logits}
-        terms, again = losses(method, batch), losses(method, batch, seed=1)
-        said |= {f"loss {key}": value for key, value in terms.items() if torch.equal(value, again[key])}
+        said |= {f"loss {key}": value for key, value in losses(method, batch).items()}
     return {key: value.detach().float().cpu() for key, value in said.items() if value is not None}
 
 
+def drawn(method: nn.Module, batch: Batch) -> set[str]:
+    """Names of the losses in which a random draw has part. A CPU is asked, whose sums are the same each time."""
+    with torch.no_grad():
+        terms, again = losses(method.eval(), batch), losses(method, batch, seed=1)
+    return {f"loss {key}" for key, value in terms.items() if not torch.equal(value, again[key])}
+
+
 def furthest(ours: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> float:
-    """The largest difference, each as a share of the largest value of its kind; infinite where one is no number."""
-    shares = [0.0]
-    for key in ours.keys() & reference.keys():
+    """The largest difference, each as a share of the largest value of its kind; infinite where one is no number.
+
+    Raises:
+        ValueError: There is nothing to compare, which is no agreement.
+    """
+    if not reference:
+        raise ValueError("no prediction and no loss without a random draw: there is nothing to compare")
+    shares = []
+    for key in reference:
         scale = max(float(reference[key].abs().max()), 1e-3)
         share = float((ours[key] - reference[key]).abs().max()) / scale
         shares.append(share if math.isfinite(share) else math.inf)
@@ -147,7 +159,8 @@ def furthest(ours: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> flo
 def agreement(name: str, dtype: torch.dtype | None, device: torch.device) -> float:
     """How far the method is from itself on a CPU in 32 bits."""
     _, method, batch = small_case(name)
-    reference = answers(copy.deepcopy(method), batch)
+    chance = drawn(copy.deepcopy(method), batch)
+    reference = {key: value for key, value in answers(copy.deepcopy(method), batch).items() if key not in chance}
     with precise(dtype, device):
         return furthest(answers(method.to(device), to_device(batch, device)), reference)
 

@@ -52,3 +52,25 @@ def test_what_differs_is_an_error(script: dict[str, Any], monkeypatch: pytest.Mo
 def test_time_that_is_up_is_said(script: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     script["main"](["--device", "cpu", "--only", "cam", "--minutes", "0"])
     assert "Not measured for want of time: cam in fp32, cam in bf16" in capsys.readouterr().out
+
+
+def test_nothing_to_compare_is_no_agreement(script: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="nothing to compare"):
+        script["furthest"]({"maps": torch.ones(2)}, {})
+
+
+def test_all_that_the_reference_says_is_compared(script: dict[str, Any]) -> None:
+    reference = {"maps": torch.tensor([1.0, 2.0]), "loss area": torch.tensor(0.5)}
+    assert script["furthest"](reference, reference) == 0
+    assert script["furthest"](reference | {"maps": torch.tensor([1.0, 2.5])}, reference) == 0.25
+    assert script["furthest"](reference | {"loss area": torch.tensor(torch.nan)}, reference) == float("inf")
+    with pytest.raises(KeyError):
+        script["furthest"]({"maps": reference["maps"]}, reference)
+
+
+def test_losses_with_a_random_draw_are_left_out(script: dict[str, Any]) -> None:
+    class Noisy(torch.nn.Module):
+        def losses(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            return {"plain": batch["images"].mean(), "noise": torch.rand(())}
+
+    assert script["drawn"](Noisy(), {"images": torch.ones(1, 3, 2, 2)}) == {"loss noise"}

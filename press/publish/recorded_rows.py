@@ -76,6 +76,47 @@ def shards(document: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def updates(document: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+    """What ``benchmarks/bench_updates.py`` recorded: by networks and size of images, a row for each method.
+
+    Args:
+        document: As :func:`wsss_lib.experiments.results.read` returns it.
+    """
+    return {
+        case: [
+            {
+                "method": name,
+                "passes": f"{row['passes']:.2f}",
+                "operations": f"{row['operations']:.2f}",
+                "time": f"{row['time']:.2f}",
+                "time / operations": f"{row['time'] / row['operations']:.2f}",
+                "kept": f"{row['memory']:.2f}",
+                "milliseconds an image": f"{row['milliseconds_an_image']:.3g}",
+            }
+            for name, row in rows.items()
+        ]
+        for case, rows in document["data"]["updates"].items()
+    }
+
+
+def readings(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What ``benchmarks/bench_reading.py`` recorded, a row for each method and source of images.
+
+    Args:
+        document: As :func:`wsss_lib.experiments.results.read` returns it.
+    """
+    return [
+        {
+            "method, images": name,
+            "share of the step": f"{row['share']:.1%}",
+            "milliseconds an image": f"{row['reading_ms_an_image']:.2g}",
+            "at the first look": f"{row['first_reading_ms_an_image']:.2g}",
+            "update": f"{row['update_ms_an_image']:.2g}",
+        }
+        for name, row in document["data"]["reading"].items()
+    ]
+
+
 def on_gpu(document: Mapping[str, Any]) -> list[dict[str, str]]:
     """What ``benchmarks/gpu.py`` recorded, a row for each method and precision.
 

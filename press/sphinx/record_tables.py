@@ -1,8 +1,8 @@
 """Tables that are made when the book is built, from what was recorded: of chapters' runs, of machines, of results.
 
-``{status-table}`` reads ``book/stamps.json``, ``{machines-table}`` ``book/machines.json``, and ``{results-table}`` and
-``{speed-tables}`` the files of ``results/``. What is missing is said to be missing. Each directive writes Markdown,
-which MyST reads.
+``{status-table}`` reads ``book/stamps.json``, ``{machines-table}`` ``book/machines.json``, and ``{results-table}``,
+``{speed-tables}`` and the like the files of ``results/``. What is missing is said to be missing. Each directive writes
+Markdown, which MyST reads.
 """
 
 import re
@@ -32,6 +32,12 @@ def table(title, classes, heads, rows):
     for row in (heads, *rows):
         lines += [f"{' ' if place else '*'} - {text}" for place, text in enumerate(row)]
     return [*lines, "```", ""]
+
+
+def plain_table(title, rows):
+    """Lines of a wide table of rows of plain texts by their heads."""
+    body = [[plain(text) for text in row.values()] for row in rows]
+    return table(title, "wide-table", [plain(head) for head in rows[0]], body)
 
 
 def details(classes, items):
@@ -120,9 +126,7 @@ class SpeedTables(Recorded):
         for document in map(read_json, sorted((clone / "results").glob("*.json"))):
             if rows := recorded_rows.speeds(document):
                 device = document["provenance"].get("device", "a CPU")
-                title = plain(f"{document['name']}: their time over ours, on {device}")
-                body = [[plain(text) for text in row.values()] for row in rows]
-                made += table(title, "wide-table", [plain(head) for head in rows[0]], body)
+                made += plain_table(plain(f"{document['name']}: their time over ours, on {device}"), rows)
         return made or ["Not recorded yet: `make bench`"]
 
 
@@ -140,6 +144,22 @@ class ShardsTable(Recorded):
         )
 
 
+class UpdatesTable(Recorded):
+    """Of an update of each method, what it costs over one of CAM, and how much of a step is reading."""
+
+    def lines(self, env, clone):
+        costs, reading = (clone / "results" / f"bench_{name}.json" for name in ("updates", "reading"))
+        if not costs.is_file() or not reading.is_file():
+            return ["Not recorded yet: `make bench`"]
+        document = read_json(costs)
+        device = document["provenance"].get("device", "a CPU")
+        made = []
+        for case, rows in recorded_rows.updates(document).items():
+            title = plain(f"An update over one of CAM, SAT's over TS-CAM's: {case}, on {device}")
+            made += plain_table(title, rows)
+        return [*made, *plain_table("Reading a batch beside the update", recorded_rows.readings(read_json(reading)))]
+
+
 class GPUTable(Recorded):
     """Of each trained method on a GPU: agreement with a CPU, speed, memory."""
 
@@ -148,10 +168,8 @@ class GPUTable(Recorded):
         if not path.is_file():
             return ["Not recorded yet: `make gpu`"]
         document = read_json(path)
-        rows = recorded_rows.on_gpu(document)
         title = plain(f"Training on {document['provenance'].get('device', 'a GPU')}")
-        body = [[plain(text) for text in row.values()] for row in rows]
-        return table(title, "wide-table", [plain(head) for head in rows[0]], body)
+        return plain_table(title, recorded_rows.on_gpu(document))
 
 
 class MachinesTable(Recorded):
@@ -182,5 +200,6 @@ def setup(app):
     app.add_directive("speed-tables", SpeedTables)
     app.add_directive("shards-table", ShardsTable)
     app.add_directive("gpu-table", GPUTable)
+    app.add_directive("updates-table", UpdatesTable)
     app.add_directive("machines-table", MachinesTable)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-from press.publish.recorded_rows import on_gpu, rows, shards
+from press.publish.recorded_rows import on_gpu, readings, rows, shards, updates
 
 RUN = {"choose": "critters/val", "split": "critters/test", "images": 40, "labels_given": False}
 
@@ -70,3 +70,16 @@ def test_rows_of_a_gpu():
     row = {"method": "bas", "precision": "bf16", "apart": 0.0123, "images_a_second": 812.4, "mib": 5000.2}
     (shown,) = on_gpu({"data": {"rows": [row | {"loop_images_a_second": 99.9, "share_of_card": 0.256}]}})
     assert list(shown.values()) == ["BAS", "bf16", "1.2e-02", "812", "100", "5000", "26%"]
+
+
+def test_rows_of_updates_have_time_beside_operations():
+    row = {"passes": 1.25, "operations": 2.0, "time": 3.0, "memory": 1.5, "milliseconds_an_image": 7.126}
+    (case,) = updates({"data": {"updates": {"small networks": {"SEAM": row}}}}).items()
+    assert case[0] == "small networks"
+    assert list(case[1][0].values()) == ["SEAM", "1.25", "2.00", "3.00", "1.50", "1.50", "7.13"]
+
+
+def test_rows_of_reading():
+    row = {"share": 0.0349, "reading_ms_an_image": 0.12, "first_reading_ms_an_image": 9.4, "update_ms_an_image": 3.31}
+    (shown,) = readings({"data": {"reading": {"SSC, critters": row}}})
+    assert list(shown.values()) == ["SSC, critters", "3.5%", "0.12", "9.4", "3.3"]
