@@ -285,12 +285,20 @@ def test_picture_fills_its_frame_and_draws_what_it_is_given() -> None:
 # --- HTML and widgets ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["threshold", "steps", "curtain"])
+def moved_click() -> explore.Control:
+    box = torch.tensor([9.0, 2.0, 0.8, 4.0, 2.0, 1.5, 0.3])
+    return explore.click(
+        torch.zeros(2, 3), box, (0, 1), (0, 1), box.expand(2, 2, 7), "Click <1>", alt="A car from above"
+    )
+
+
+@pytest.fixture(params=["threshold", "steps", "curtain", "click"])
 def control(request: pytest.FixtureRequest, scene: dict[str, torch.Tensor]) -> explore.Control:
     return {
         "threshold": lambda: explore.threshold(**scene, alt=ALT),
         "steps": lambda: explore.steps(shade, (0.0, 0.5, 1.0), "Grey <1>", alt=text),
         "curtain": lambda: explore.curtain(shade(0.2), shade(0.8), alt="a dark and a bright square"),
+        "click": lambda: moved_click(),
     }[request.param]()
 
 
@@ -341,6 +349,8 @@ def test_a_live_notebook_gets_the_widget_and_the_html(
 
 
 def test_the_widget_is_driven_by_the_plain_function(control: explore.Control) -> None:
+    if control.kind == "click":
+        pytest.skip("it has two sliders: see test_clicks.py")
     _, slider, image, words = control.widget().children
     assert slider.value == control.start
     for index in (control.start, 0, len(control.settings) - 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from .conftest import HTML, Opener, names
 pytestmark = pytest.mark.browser
 PAGE = "<!doctype html><html lang='en'><meta charset='utf-8'><title>Controls</title><main><h1>Controls</h1>{}</main>"
 LABELS = (0.0, 0.5, 1.0)
+CAR = 'A "car" from above & its returns.'
 
 
 def scene() -> dict[str, torch.Tensor]:
@@ -39,7 +41,19 @@ def controls() -> list[Control]:
             grey, LABELS, "Grey", alt="A plain grey of brightness {:g}".format, numbers=lambda v: {"mean": v}
         ),
         explore.curtain(grey(0.1), grey(0.9), ("CAM", "BAS"), alt="A dark and a bright picture"),
+        moved_click(),
     ]
+
+
+def moved_click() -> Control:
+    """Each place has a box of its own direction and length."""
+    box, steps = torch.tensor([9.0, -2.0, 0.8, 4.0, 2.0, 1.5, 0.0]), torch.arange(3.0) - 1
+    boxes = box.repeat(3, 3, 1)
+    boxes[..., 0] += steps
+    boxes[..., 1] += steps[:, None]
+    boxes[..., 6] = torch.arange(9.0).view(3, 3) / 4
+    boxes[..., 3] -= torch.arange(9.0).view(3, 3) / 5
+    return explore.click(torch.zeros(2, 3), box, steps.tolist(), steps.tolist(), boxes, "A <b>click</b>", alt=CAR)
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +150,71 @@ def test_the_curtain_by_keyboard_and_by_pointer(sheet: Path, opened: Opener) -> 
     assert slider.input_value() == "16"
 
 
+def drawn_box(root: Any) -> list[float]:
+    """The numbers of the dashed box, in metres from the left and the top."""
+    text = root.locator("path[stroke-dasharray]").get_attribute("d")
+    return [float(number) for number in text.replace("M", " ").replace("L", " ").split()]
+
+
+def test_the_click_by_arrow_keys_moves_in_the_plane(sheet: Path, opened: Opener) -> None:
+    page, heard = opened(sheet)
+    root, slider, said = part(page, "click")
+    made, control = root.locator("[role=img]"), moved_click()
+    shown = json.loads(control.attributes()["click"])
+    ways = ["ArrowRight", "ArrowUp", "ArrowUp", "ArrowLeft", "ArrowLeft", "ArrowDown", "ArrowDown", "ArrowDown"]
+    places = [(1, 0), (1, 1), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (-1, -1)]  # it stops at the border
+    assert said.inner_text().startswith("at the centre")
+    for way, place in zip(ways, places, strict=True):
+        press(slider, [way])
+        k, reading = control.settings.index(place), control.at(place)
+        assert said.inner_text() == f"{reading.setting} · {reading.words}"
+        assert slider.get_attribute("aria-valuetext") == reading.setting
+        assert made.get_attribute("aria-label") == reading.alt
+        assert drawn_box(root) == shown["outlines"][k]
+    assert slider.get_attribute("aria-label") == "click"
+    assert root.locator("b").count() == 0  # the title is text, and no markup
+    assert heard.complaints == []
+
+
+@pytest.mark.parametrize("settings", [{}, {"viewport": {"width": 390, "height": 800}, "has_touch": True}])
+def test_the_click_is_dragged_to_every_place(settings: dict[str, Any], sheet: Path, opened: Opener) -> None:
+    page, heard = opened(sheet, **settings)
+    root, slider, said = part(page, "click")
+    root.scroll_into_view_if_needed()
+    box, control = root.locator("svg").bounding_box(), moved_click()
+    shown = json.loads(control.attributes()["click"])
+
+    def spot(x: float, y: float) -> tuple[float, float]:
+        return box["x"] + (4.5 + x) / 9 * box["width"], box["y"] + (4.5 - y) / 9 * box["height"]
+
+    page.mouse.move(*spot(0, 0))
+    page.mouse.down()
+    for k, (x, y) in enumerate(control.settings):
+        page.mouse.move(*spot(x + 0.3, y - 0.3))  # not quite at the place: the nearest one counts
+        assert slider.input_value() == str(k)
+        assert said.inner_text().startswith(control.say(k))
+        assert drawn_box(root) == shown["outlines"][k]
+    page.mouse.move(*spot(4.4, 0))  # beyond the grid
+    assert slider.input_value() == "5"
+    page.mouse.up()
+    page.mouse.move(*spot(-1, -1))  # let go: it no longer follows
+    assert slider.input_value() == "5"
+    assert slider.evaluate("(one) => one === document.activeElement")  # so that arrow keys go on from here
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    assert heard.complaints == []
+
+
+def test_a_finger_taps_a_place_and_drags_the_click(sheet: Path, opened: Opener) -> None:
+    page, _ = opened(sheet, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    root, slider, _ = part(page, "click")
+    root.scroll_into_view_if_needed()
+    box, grip = root.locator("svg").bounding_box(), root.locator(".wx-grip")
+    assert grip.bounding_box()["width"] >= 24  # pixels: what a finger can hit
+    assert grip.evaluate("(one) => getComputedStyle(one).touchAction") == "none"  # dragging it does not scroll the page
+    page.touchscreen.tap(box["x"] + 3.5 / 9 * box["width"], box["y"] + 3.5 / 9 * box["height"])
+    assert slider.input_value() == "6"
+
+
 @pytest.mark.parametrize("kind", ["threshold", "steps", "curtain"])
 def test_by_touch_on_a_phone(kind: str, sheet: Path, opened: Opener) -> None:
     page, _ = opened(sheet, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
@@ -151,7 +230,7 @@ def test_by_touch_on_a_phone(kind: str, sheet: Path, opened: Opener) -> None:
 
 def test_paper_shows_the_start_whatever_was_moved(sheet: Path, opened: Opener) -> None:
     page, _ = opened(sheet)
-    for kind in ("threshold", "steps", "curtain"):
+    for kind in ("threshold", "steps", "curtain", "click"):
         press(part(page, kind)[1], ["End"])
     page.emulate_media(media="print")
     assert page.get_by_role("slider").count() == 0
@@ -161,6 +240,8 @@ def test_paper_shows_the_start_whatever_was_moved(sheet: Path, opened: Opener) -
     assert f"threshold 0.30 · IoU {result.iou:.2f}" in still.inner_text()
     assert page.locator("[data-kind=threshold] .wx-live").is_hidden()
     assert page.locator("[data-kind=steps] .wx-frame:visible img").get_attribute("alt").endswith(" 0")
+    assert page.locator("[data-kind=click] .wx-still").inner_text().startswith("click at the centre · IoU")
+    assert page.locator("[data-kind=click] .wx-live").is_hidden()
     sides = [page.locator(f"[data-kind=curtain] .wx-{side} img").bounding_box() for side in ("before", "after")]
     assert sides[0]["x"] + sides[0]["width"] <= sides[1]["x"]  # side by side
 
@@ -171,11 +252,13 @@ def test_without_scripts_the_start_stands_and_nothing_is_dead(sheet: Path, opene
     assert page.locator("[data-kind=threshold] .wx-still img").is_visible()
     assert page.locator("[data-kind=steps] .wx-frame:visible").count() == 1
     assert page.locator("[data-kind=curtain] img:visible").count() == 2
+    assert page.locator("[data-kind=click] img:visible").count() == 1
+    assert "arrow keys" not in page.locator("[data-kind=click]").inner_text()
 
 
 def test_a_script_that_comes_twice_does_no_harm(sheet: Path, opened: Opener) -> None:
     page, heard = opened(sheet)
-    assert page.locator("script[data-wx]").count() == 3
+    assert page.locator("script[data-wx]").count() == 4
     _, slider, said = part(page, "steps")
     press(slider, ["ArrowRight"])
     assert said.text_content().startswith("0.5 ·")

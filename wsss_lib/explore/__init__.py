@@ -13,11 +13,13 @@ function, :meth:`Control.at`, which is there to be called alone::
 - :func:`threshold`: cut a map at every height, with IoU, precision and recall.
 - :func:`steps`: one picture for each setting of a dial.
 - :func:`curtain`: one picture drawn aside over another.
+- :func:`click`: a click dragged over a plane, with the box that was made of it.
 - :func:`predict`: a question whose options open to feedback.
 
 Solid is the truth and dashed the prediction, as in :mod:`wsss_lib.figures`.
 """
 
+from wsss_lib.explore.clicks import click
 from wsss_lib.explore.control import Control, Reading
 from wsss_lib.explore.curtains import curtain, drawn_aside
 from wsss_lib.explore.pictures import picture
@@ -26,6 +28,6 @@ from wsss_lib.explore.series import steps
 from wsss_lib.explore.thresholds import Cut, cut, cuts, threshold
 
 __all__ = [
-    "Control", "Cut", "Question", "Reading", "curtain", "cut", "cuts", "drawn_aside", "picture", "predict", "steps",
-    "threshold",
+    "Control", "Cut", "Question", "Reading", "click", "curtain", "cut", "cuts", "drawn_aside", "picture", "predict",
+    "steps", "threshold",
 ]  # fmt: skip

@@ -39,7 +39,7 @@ class Reading:
 
 
 class Control:
-    """A picture with a slider. Made by :func:`threshold`, :func:`steps` and :func:`curtain`.
+    """A picture with a slider. Made by :func:`threshold`, :func:`steps`, :func:`curtain` and :func:`click`.
 
     Args:
         title: Above the picture, and the name by which a screen reader announces the control.

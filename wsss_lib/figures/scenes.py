@@ -43,7 +43,7 @@ def bird_eye(
         ax.plot(0, 0, "^", color="#1A1A1A", markersize=7)
         for given, line, colour in ((truth, "-", TRUTH), (boxes, "--", MADE)):
             for box in to_numpy(given) if given is not None else ():
-                ax.plot(*_outline(box), line, color=colour, linewidth=1.6)
+                ax.plot(*outline(box), line, color=colour, linewidth=1.6)
         if clicks is not None:
             at = to_numpy(clicks)
             ax.plot(at[:, 0], at[:, 1], "x", color=CLICK, markersize=6, markeredgewidth=1.8)
@@ -94,8 +94,8 @@ def show_panorama(ax: Axes, panorama: Array, *, title: str = "") -> None:
         ax.set_title(title)
 
 
-def _outline(box: Any) -> tuple[Any, Any]:
-    """x and y of a box's border, closed, and of a line from its middle to its front."""
+def outline(box: Any) -> tuple[Any, Any]:
+    """x and y, (7,) each, of a box's border, closed, and of a line from its front to its middle."""
     x, y, _, length, width, _, yaw = box
     shape = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1], [1, 1], [1, 0], [0, 0]]) / 2 * [length, width]
     cos, sin = np.cos(yaw), np.sin(yaw)

@@ -38,6 +38,14 @@
     return path;
   }
 
+  const clamp = (v, most) => Math.min(Math.max(v, 0), most);
+  const put = (slider, k) => { slider.value = k; slider.dispatchEvent(new Event("input")); };
+  function dragged(element, follow) {
+    element.addEventListener("pointerdown", follow);
+    element.addEventListener("pointermove", (event) => { if (event.buttons) follow(event); });
+    element.addEventListener("dragstart", (event) => event.preventDefault());
+  }
+
   function drawing(width, height) {
     const svg = document.createElementNS(NS, "svg");
     svg.setAttribute("viewBox", "0 0 " + width + " " + height);
@@ -108,19 +116,55 @@
       const said = root.dataset.say.split("|"), last = said.length - 1;
       for (const panel of root.querySelectorAll(".wx-panel")) {
         panel.querySelector(".wx-edge").hidden = false;
-        const follow = (event) => {
-          if (event.type === "pointermove" && !event.buttons) return;
+        dragged(panel, (event) => {
           const box = panel.getBoundingClientRect(), share = (event.clientX - box.left) / box.width;
-          slider.value = Math.round(Math.min(Math.max(share, 0), 1) * last);
-          slider.dispatchEvent(new Event("input"));
-        };
-        panel.addEventListener("pointerdown", follow);
-        panel.addEventListener("pointermove", follow);
-        panel.addEventListener("dragstart", (event) => event.preventDefault());
+          put(slider, Math.round(clamp(share, 1) * last));
+        });
       }
       return (k) => {
         root.style.setProperty("--wx-share", 100 * k / last + "%");
         return {say: said[k], words: ""};
+      };
+    },
+    click(root, slider) {
+      const {side, frame, xs, ys, outlines, say, words} = JSON.parse(root.dataset.click);
+      const live = root.querySelector(".wx-live"), layer = live.querySelector(".wx-layer"), picture = layer.firstChild;
+      const plane = make("div", "wx-plane"), art = drawing(side, side), text = picture.alt;
+      ["left", "top", "width", "height"].forEach((name, i) => { art.svg.style[name] = frame[i] + "%"; });
+      const box = art.add({fill: "none", stroke: "#C04000", "stroke-width": 2.2, "stroke-dasharray": "7 4"});
+      const cross = art.add({fill: "none", stroke: "#0B6E4F", "stroke-width": 2.6});
+      const grip = art.add({fill: "#0B6E4F", "fill-opacity": 0.14, "class": "wx-grip"});
+      layer.setAttribute("role", "img");
+      picture.alt = "";
+      layer.appendChild(art.svg);
+      live.replaceChild(plane, layer);
+      plane.append(layer, slider);
+      slider.setAttribute("aria-label", root.querySelector(".wx-dial").textContent);
+      root.querySelector(".wx-dial").remove();
+      live.hidden = false;
+      const row = xs.length, place = (k) => [k % row, Math.floor(k / row)];
+      const go = (i, j) => put(slider, clamp(j, ys.length - 1) * row + clamp(i, row - 1));
+      const WAY = {ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]};
+      slider.addEventListener("keydown", (event) => {
+        const way = WAY[event.key], [i, j] = place(slider.value);
+        if (!way || event.altKey || event.ctrlKey || event.metaKey) return;
+        event.preventDefault();
+        go(i + way[0], j + way[1]);
+      });
+      const nearest = (values, v) => values.map((one, k) => [Math.abs(one - v), k]).sort((a, b) => a[0] - b[0])[0][1];
+      dragged(plane, (event) => {
+        const at = art.svg.getBoundingClientRect(), scale = side / at.width;
+        if (event.type === "pointerdown") plane.setPointerCapture(event.pointerId);
+        slider.focus({preventScroll: true});
+        go(nearest(xs, (event.clientX - at.left) * scale), nearest(ys, (event.clientY - at.top) * scale));
+      });
+      return (k) => {
+        const [i, j] = place(k), x = xs[i], y = ys[j], o = outlines[k], r = 0.055 * side;
+        box.setAttribute("d", o.reduce((d, v, n) => d + (n ? n % 2 ? " " : "L" : "M") + v, ""));
+        cross.setAttribute("d", [-1, 1].map((s) => `M${x - 0.2} ${y - 0.2 * s}L${x + 0.2} ${y + 0.2 * s}`).join(""));
+        grip.setAttribute("d", `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`);
+        layer.setAttribute("aria-label", `${text} Click ${say[k]}; ${words[k]}.`);
+        return {say: say[k], words: words[k]};
       };
     },
   };
