@@ -10,7 +10,8 @@ The default is twice what most numbers of two decimals move on other machines, a
 that moved there by half of it (:mod:`press.check.tolerances`, with what :mod:`press.run.machines` measured).
 
 A percentage is a share that was rounded: 46 % is 0.46. Whole numbers, words and the order of everything are compared
-exactly. ``make test``, ``wsss check`` and ``wsss run --confirm`` all ask :func:`differences`.
+exactly. The style and script of controls are not compared: pages take them from the library. ``make test``, ``wsss
+check`` and ``wsss run --confirm`` all ask :func:`differences`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from press.check.checks import EMBEDDED
 
 IGNORED = ("nbval-ignore-output", "nbval-skip")
 TEXTS = ("text/plain", "text/markdown", "text/html", "text/latex")
+SHARED = re.compile(r'<(style|script) data-wx="">.*?</\1>', re.S)
+"""Style and script that every control brings along: a page has those of the library instead, as they are now."""
 DECIMAL = re.compile(r"(?<![\w.])[-+−]?(?:\d+\.\d*(?:[eE][-+]?\d+)?(?!\.?[\w])(?:\s?%)?|\d+\s?%)")
 """A decimal, or a percentage with or without decimals: a share that was rounded."""
 
@@ -97,7 +100,7 @@ def spread(mine: Sequence[Any], stored: Sequence[Any], cell: Any) -> Spread:
     decimal, used, why = 0.0, 0.0, ""
     for computed, kept in zip(mine, stored, strict=True):
         for name in ("text", *TEXTS):
-            new, old = (EMBEDDED.sub("BASE64", "".join(o.get("data", o).get(name, ""))) for o in (computed, kept))
+            new, old = (_words(o, name) for o in (computed, kept))
             apart, share = _apart(new, old, within)
             decimal, used = max(decimal, apart), max(used, share)
             why = why or (f"prints {_first_difference(new, old, within)}" if share > 1 else "")
@@ -113,6 +116,11 @@ def differences(executed: cells.Notebook, stored: cells.Notebook) -> list[str]:
         for mine, theirs in pairs
         if not set(IGNORED) & set(cells.tags(theirs)) and (why := spread(mine.outputs, theirs.outputs, theirs).why)
     ]
+
+
+def _words(output: Any, name: str) -> str:
+    """A text of an output, without what all controls share and with a mark in the place of each picture."""
+    return EMBEDDED.sub("BASE64", SHARED.sub("", "".join(output.get("data", output).get(name, ""))))
 
 
 def _first_difference(new: str, old: str, within: Tolerance) -> str:

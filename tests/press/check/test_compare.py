@@ -51,6 +51,19 @@ def test_a_spread_says_how_much_of_its_tolerance_a_cell_uses():
     assert compare.spread(outputs[2], outputs[1], cell).used == float("inf")
 
 
+def test_the_style_and_script_that_all_controls_share_are_not_compared():
+    page = '<style data-wx="">p{{margin:{0}}}</style><p>IoU {1}</p><script data-wx="">let a = {0};</script>'
+    cell = notebook("01_cam", ("x", {})).cells[-1]
+    old, later, other = (
+        [v4.new_output("display_data", {"text/html": page.format(*values)})]
+        for values in ((1, "A"), (2, "A"), (1, "B"))
+    )
+    assert compare.spread(later, old, cell).used == 0
+    assert "prints" in compare.spread(other, old, cell).why
+    own = [v4.new_output("display_data", {"text/html": f"<script>let a = {n};</script>"}) for n in (1, 2)]
+    assert compare.spread(own[:1], own[1:], cell).why, "a script that is no control's is compared"
+
+
 def test_a_cell_that_puts_out_nothing_or_something_else_is_found():
     assert "puts out nothing where stream is stored" in pair("", "IoU 0.46")[0]
     assert "puts out stream where nothing is stored" in pair("IoU 0.46", "")[0]
