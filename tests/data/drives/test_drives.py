@@ -74,17 +74,17 @@ class TestKitti:
         with pytest.raises(FileNotFoundError, match=r"has no label_2/\*.txt"):
             Kitti(tmp_path)
         kitti_frame(tmp_path, labels=(CAR[:-20] + " x",))
-        with pytest.raises(ValueError, match="expected a type and 14 numbers"):
+        with pytest.raises(ValueError, match=r"000000\.txt: after Car, a line .*expected 14 finite numbers"):
             Kitti(tmp_path)[0]
         kitti_frame(tmp_path, labels=(CAR.rsplit(" ", 2)[0],))
-        with pytest.raises(ValueError, match="expected a type and 14 numbers"):
+        with pytest.raises(ValueError, match=r"000000\.txt: after Car, a line .*expected 14 finite numbers"):
             Kitti(tmp_path)[0]
         kitti_frame(tmp_path, labels=(CAR,), points=[1.0, 2.0, 3.0])
-        with pytest.raises(ValueError, match="3 numbers, expected four for each point"):
+        with pytest.raises(ValueError, match=r"12 bytes, expected 4 numbers of 4 bytes for each point"):
             Kitti(tmp_path)[0]
         kitti_frame(tmp_path, labels=(CAR,))
         (tmp_path / "training/calib/000000.txt").write_text("P2: 1 2 3\n")
-        with pytest.raises(ValueError, match="no P2 of 12 numbers"):
+        with pytest.raises(ValueError, match=r"000000\.txt: P2 is .*expected 12 finite numbers"):
             Kitti(tmp_path)[0]
 
 

@@ -12,12 +12,20 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from wsss_lib.data.drives.geometry import Camera
+from wsss_lib.data.drives.reading import (
+    REMEDY,
+    check_names,
+    check_sides,
+    cloud_of,
+    numbers_of,
+    picture_of,
+    size_of_picture,
+    text_of,
+)
 from wsss_lib.data.records import Records, Sample, record_number
 from wsss_lib.files import named_path, sha256_of_text
 
@@ -37,8 +45,8 @@ class Kitti(Records):
         classes: The types that are kept, in their order.
 
     Raises:
-        FileNotFoundError: The folder has no labels.
-        ValueError: A label or a calibration that is not as KITTI writes it.
+        FileNotFoundError: The folder has no labels, or a frame lacks a file.
+        ValueError: A file that is not as KITTI writes it, or no list of classes.
     """
 
     name = "kitti"
@@ -48,11 +56,11 @@ class Kitti(Records):
     ) -> None:
         folder = named_path(root)
         self.folder = folder / "training" if (folder / "training").is_dir() else folder
-        self.split, self.classes = split, tuple(classes)
+        self.split, self.classes = split, check_names(classes, "classes")
         self.frames = sorted(path.stem for path in (self.folder / "label_2").glob("*.txt"))
         if not self.frames:
             raise FileNotFoundError(f"{folder} has no label_2/*.txt: pass the folder that holds KITTI's training")
-        texts = [(self.folder / "label_2" / f"{frame}.txt").read_text(encoding="utf-8") for frame in self.frames]
+        texts = [text_of(self.folder / "label_2" / f"{frame}.txt") for frame in self.frames]
         self.fingerprint = sha256_of_text("".join([*self.classes, *self.frames, *texts]))
 
     def __len__(self) -> int:
@@ -60,18 +68,13 @@ class Kitti(Records):
 
     def __getitem__(self, index: int) -> Sample:
         frame = self.frames[record_number(index, len(self), f"{self.name}/{self.split}")]
-        with Image.open(self.folder / "image_2" / f"{frame}.png") as picture:
-            pixels = np.array(picture.convert("RGB"))
-        points = np.fromfile(self.folder / "velodyne" / f"{frame}.bin", dtype="<f4")
-        if len(points) % 4:
-            raise ValueError(f"velodyne/{frame}.bin has {len(points)} numbers, expected four for each point")
         rows = self._labels(frame)
         to_scanner = torch.linalg.inv(self._to_camera(self._calibration(frame)))
         boxes = torch.tensor([row["box"] for row in rows], dtype=torch.float64).reshape(-1, 7)
         labels = torch.tensor([self.classes.index(row["type"]) for row in rows], dtype=torch.int64)
         return {
-            "image": torch.from_numpy(pixels).permute(2, 0, 1).float() / 255,
-            "points": torch.from_numpy(points.reshape(-1, 4).astype(np.float32)),
+            "image": picture_of(self.folder / "image_2" / f"{frame}.png"),
+            "points": cloud_of(self.folder / "velodyne" / f"{frame}.bin", 4),
             "boxes3d": in_scanner(boxes, to_scanner).float(),
             "box3d_labels": labels,
             "boxes": torch.tensor([row["picture"] for row in rows], dtype=torch.float32).reshape(-1, 4),
@@ -83,9 +86,8 @@ class Kitti(Records):
         """The left colour camera of a frame."""
         frame = self.frames[record_number(index, len(self), f"{self.name}/{self.split}")]
         held = self._calibration(frame)
-        with Image.open(self.folder / "image_2" / f"{frame}.png") as picture:
-            width, height = picture.size
-        return Camera(held["P2"].view(3, 4) @ self._to_camera(held), (height, width))
+        size = size_of_picture(self.folder / "image_2" / f"{frame}.png")
+        return Camera(held["P2"].view(3, 4) @ self._to_camera(held), size)
 
     def difficulty(self, index: int) -> list[dict[str, float]]:
         """Of each kept object: ``truncated`` in [0, 1] and ``occluded``, 0 (fully visible) to 3 (unknown)."""
@@ -95,21 +97,19 @@ class Kitti(Records):
     def _labels(self, frame: str) -> list[dict[str, Any]]:
         path = self.folder / "label_2" / f"{frame}.txt"
         rows = []
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in text_of(path).splitlines():
             words = line.split()
             if not words or words[0] not in self.classes:
                 continue
-            try:
-                numbers = [float(word) for word in words[1:15]]
-            except ValueError as error:
-                raise ValueError(f"label_2/{frame}.txt holds {line!r:.80}, expected a type and 14 numbers") from error
-            if len(numbers) != 14:
-                raise ValueError(f"label_2/{frame}.txt holds {line!r:.80}, expected a type and 14 numbers")
-            truncated, occluded, _, *rest = numbers
-            height, width, length, x, y, z, turn = rest[4:]
+            numbers = numbers_of(words[1:15], (14,), f"{path}: after {words[0]}, a line").tolist()
+            truncated, occluded, _, *picture = numbers[:7]
+            height, width, length, x, y, z, turn = numbers[7:]
+            check_sides((length, width, height), f"{path}: a {words[0]}")
+            if picture[2] < picture[0] or picture[3] < picture[1]:
+                raise ValueError(f"{path}: a {words[0]} ends left of or above its start in the picture: {REMEDY}")
             rows.append(
                 {
-                    "type": words[0], "truncated": truncated, "occluded": occluded, "picture": rest[:4],
+                    "type": words[0], "truncated": truncated, "occluded": occluded, "picture": picture,
                     "box": [x, y - height / 2, z, length, width, height, turn],
                 }
             )  # fmt: skip
@@ -117,15 +117,16 @@ class Kitti(Records):
 
     def _calibration(self, frame: str) -> dict[str, Tensor]:
         path = self.folder / "calib" / f"{frame}.txt"
+        lines = {
+            name.strip(): values for name, _, values in (line.partition(":") for line in text_of(path).splitlines())
+        }
         held = {}
-        for line in path.read_text(encoding="utf-8").splitlines():
-            name, _, values = line.partition(":")
-            if values.strip():
-                held[name.strip()] = torch.tensor([float(v) for v in values.split()], dtype=torch.float64)
-        sizes = {"P2": 12, "R0_rect": 9, "Tr_velo_to_cam": 12}
-        for name, size in sizes.items():
-            if name not in held or len(held[name]) != size:
-                raise ValueError(f"calib/{frame}.txt has no {name} of {size} numbers: it is no calibration of KITTI's")
+        for name, size in {"P2": 12, "R0_rect": 9, "Tr_velo_to_cam": 12}.items():
+            if name not in lines:
+                raise ValueError(f"{path} has no {name} of {size} numbers: {REMEDY}")
+            held[name] = torch.from_numpy(numbers_of(lines[name].split(), (size,), f"{path}: {name}"))
+        if min(abs(float(torch.linalg.det(self._to_camera(held)))), abs(float(torch.linalg.det(_inner(held))))) < 1e-6:
+            raise ValueError(f"{path} turns a scan or a picture into a plane or a line: {REMEDY}")
         return held
 
     @staticmethod
@@ -135,6 +136,11 @@ class Kitti(Records):
         move[:3] = held["Tr_velo_to_cam"].view(3, 4)
         turn[:3, :3] = held["R0_rect"].view(3, 3)
         return turn @ move
+
+
+def _inner(held: dict[str, Tensor]) -> Tensor:
+    """(3, 3): the left part of the projection, which has an inverse in every camera."""
+    return held["P2"].view(3, 4)[:, :3]
 
 
 def in_scanner(boxes: Tensor, to_scanner: Tensor) -> Tensor:
