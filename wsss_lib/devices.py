@@ -23,7 +23,7 @@ def pick_device(choice: str = "auto") -> torch.device:
     """
     import torch
 
-    kind, _, index = choice.partition(":")
+    kind, _, index = str(choice).partition(":")
     if kind not in DEVICES or (":" in choice and not index.isdecimal()):
         raise ValueError(f"device is {choice!r}, expected one of {', '.join(DEVICES)}: use 'auto' when unsure")
     offered = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

@@ -140,13 +140,20 @@ def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
 
     Raises:
         TypeError: It is neither text nor a path.
-        ValueError: It is empty, which ``pathlib`` would take for the current folder.
+        ValueError: It is empty, which ``pathlib`` would take for the current folder; or the system allows no such name.
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"{what} is of type {type(path).__name__}, expected text or a path: name a file or a folder")
     if not os.fspath(path):
         raise ValueError(f"{what} is empty: name a file or a folder; the current folder is '.'")
-    return Path(os.path.expanduser(path))
+    named = Path(os.path.expanduser(path))
+    try:
+        os.lstat(named)
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:
+            why = "is too long" if isinstance(error, OSError) else "holds a zero byte"
+            raise ValueError(f"{what} {os.fspath(path)!r:.80} {why} for this system: choose another name") from error
+    return named
 
 
 def read_json(path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -59,12 +60,14 @@ def value_or_refusal(action: Callable[[], Any]) -> Any:
 
 
 def _raised_here(error: BaseException) -> bool:
-    """Whether the line that raised it is the project's."""
+    """Whether a ``raise`` of the project raised it, and not a function in C that a line of the project has called."""
     place = error.__traceback__
     assert place is not None
     while place.tb_next is not None:
         place = place.tb_next
-    return str(place.tb_frame.f_globals.get("__name__", "")).split(".")[0] in ("wsss_lib", "press")
+    room = str(place.tb_frame.f_globals.get("__name__", "")).split(".")[0]
+    raises = dis.opname[place.tb_frame.f_code.co_code[place.tb_lasti]] == "RAISE_VARARGS"
+    return room in ("wsss_lib", "press") and raises
 
 
 def _brief(value: Any) -> str:

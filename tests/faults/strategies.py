@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,24 @@ from fault_kit import encoded, patch, photo
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+EXAMPLES = int(os.environ.get("WSSS_EXAMPLES", "25"))
+"""Of each test: few in `make test`, the same on every machine; `make hard` asks for many, and for others each time."""
 few = settings(
-    derandomize=True,
-    max_examples=25,
+    derandomize="WSSS_EXAMPLES" not in os.environ,
+    max_examples=EXAMPLES,
     deadline=None,
     database=None,
+    print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-"""The same few examples on every machine."""
+TRIED: list[int] = [0]
+"""How many examples the running test has tried."""
+
+
+def tried() -> None:
+    """Count an example, for what ``conftest.py`` tells at the end."""
+    TRIED[0] += 1
+
 
 SIDE = 12
 PHOTO, MASK = photo(SIDE, SIDE), encoded(patch(1, SIDE, SIDE, (2, 3, 7, 9)))

@@ -47,6 +47,7 @@ def check_sample(sample: Any, classes: int) -> None:
 @strategies.few
 @given(made=strategies.tables())
 def test_any_table(tmp_path: Path, made: tuple[pa.Table, dict[str, Any]]) -> None:
+    strategies.tried()
     table, options = made
     path = tmp_path / f"birds{next(_count)}.parquet"
     pq.write_table(table, path)
@@ -64,6 +65,7 @@ def test_any_table(tmp_path: Path, made: tuple[pa.Table, dict[str, Any]]) -> Non
 @strategies.few
 @given(text=strategies.notebooks())
 def test_any_notebook(tmp_path: Path, text: str) -> None:
+    strategies.tried()
     from press.normalise import normalise
 
     path = tmp_path / "01_birds.ipynb"
@@ -93,6 +95,7 @@ def value_or_named(action: Callable[[], Any]) -> Any:
 @strategies.few
 @given(source=strategies.parameter_cells, typed=strategies.parameter_texts)
 def test_any_parameter(source: str, typed: list[str]) -> None:
+    strategies.tried()
     cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["parameters"]})
     notebook = nbformat.v4.new_notebook(cells=[cell])
     declared = value_or_named(lambda: parameters.declared(notebook, "01_birds"))
@@ -118,6 +121,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torch
 def test_any_checkpoint(
     tmp_path: Path, run: tuple[Path, dict[str, torch.Tensor]], which: int, damage: tuple[str, float, Any]
 ) -> None:
+    strategies.tried()
     folder, weights = run
     copy = tmp_path / str(next(_count))
     shutil.copytree(folder, copy)

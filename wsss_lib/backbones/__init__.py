@@ -120,7 +120,7 @@ def check_name(name: str) -> None:
     Raises:
         ValueError: There is none.
     """
-    if name not in NAMES and not timm_nets.knows(name):
+    if not isinstance(name, str) or (name not in NAMES and not timm_nets.knows(name)):
         raise ValueError(
             f"There is no backbone {name!r}; choose one of {', '.join(NAMES)}, or a convolutional network of timm."
         )

@@ -116,7 +116,7 @@ class Curtain(Control):
         return f"{round(100 * share)} % {first}, {round(100 - 100 * share)} % {second}"
 
     def attributes(self) -> dict[str, str]:
-        return {"say": "|".join(self.say(i) for i in range(len(self.settings)))}
+        return {"say": "|".join(self.say(i).replace("|", "¦") for i in range(len(self.settings)))}
 
     def width(self) -> int:
         return min(sum(int(panel.shape[1]) for panel in self.before), 640)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -141,6 +142,10 @@ def loss_curve(history: Any, *, log: bool = False) -> tuple[Figure, str]:
     return fig, f"Training curves of {names} over the updates. From start to end: {'; '.join(ends)}."
 
 
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+"""What begins a tag; a sign of less than stays."""
+
+
 class Table(str):
     """Markdown text of a table that a notebook shows as a real one, with caption and header cells."""
 
@@ -192,10 +197,15 @@ def table(rows: Sequence[Mapping[str, Any]], *, caption: str = "", digits: int =
         raise ValueError(f"row {odd} has the columns {list(rows[odd])}, the first row {header}: give all the same")
     cells = [[_cell(row[name], digits) for name in header] for row in rows]
     lines = [[str(name) for name in header], [":--"] + ["--:"] * (len(header) - 1), *cells]
-    text = "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines)
-    result = Table(f"{caption}\n\n{text}" if caption else text)
+    text = "\n".join("| " + " | ".join(_in_markdown(c).replace("|", "\\|") for c in line) + " |" for line in lines)
+    result = Table(f"{_in_markdown(caption)}\n\n{text}" if caption else text)
     result.caption, result.header, result.cells = caption, lines[0], cells
     return result
+
+
+def _in_markdown(words: str) -> str:
+    """Words in one line, in which nothing begins a tag of HTML."""
+    return _TAG.sub("&lt;", " ".join(words.splitlines()))
 
 
 def _cell(value: Any, digits: int) -> str:

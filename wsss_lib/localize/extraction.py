@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -87,8 +88,12 @@ def extract_maps(
 
     Raises:
         FileNotFoundError: No shards, or no checkpoint.
-        ValueError: A shard without such a column or that is no Parquet, or what the method refuses.
+        ValueError: A shard without such a column or that is no Parquet, a place where nothing can be written, or what
+            the method refuses.
     """
+    for option, column in (("image", image), ("labels", labels)):
+        if not isinstance(column, str) and (option == "image" or column is not None):
+            raise ValueError(f"{option} is {column!r:.80}, expected the name of a column: name one")
     shards, folder = shards_of(data, split), named_path(out, "the folder of the results")
     if any(
         isinstance(shard.source, Path) and shard.source.resolve() == (folder / shard.name).resolve() for shard in shards
@@ -118,6 +123,7 @@ def extract_maps(
         "batch_size": batch_size,
     }
     left = [shard for shard in shards if made_of(folder / shard.name) != about | {"source": shard.identity}]
+    _check_places(folder, left)
     if state is not None:
         state.wait_for_everyone()  # all have looked before the first one writes, so that all count the same
     written, rows, failures = [], 0, []
@@ -131,6 +137,21 @@ def extract_maps(
     if state is not None:
         state.wait_for_everyone()
     return Extraction(len(shards), len(shards) - len(left), tuple(written), rows, tuple(failures))
+
+
+def _check_places(folder: Path, shards: Sequence[Shard]) -> None:
+    """See that the results can be written.
+
+    Raises:
+        ValueError: The folder cannot be made, or something that is no file has the name of a result.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"the results cannot go to {folder} ({error.strerror}): name another folder") from error
+    for shard in shards:
+        if (folder / shard.name).exists() and not (folder / shard.name).is_file():
+            raise ValueError(f"{folder / shard.name} is no file, and a result is to be called so: move it away")
 
 
 def _extract(
@@ -177,7 +198,7 @@ def _items(rows: Any, label: str, maker: MaskMaker, image: str, labels: str | No
             )
     names = _class_names(held.get(labels)) if labels is not None else None
     position = 0
-    for some in chunks(rows, POOL * maker.batch_size):
+    for some in chunks(rows, POOL * maker.batch_size, label):
         items = []
         for row in some:
             item = Item(str(row["id"]) if row.get("id") is not None else str(position))
@@ -204,18 +225,22 @@ def _numbers(cell: Any, names: list[str] | None, classes: Sequence[str]) -> list
     """The classes of a row as the method numbers them.
 
     Raises:
-        ValueError: One that the method does not know.
+        ValueError: One that the method does not know, or a row of 0 and 1 for each class.
     """
     values = cell if isinstance(cell, list | tuple) else [] if cell is None else [cell]
+    hot = len(values) == len(classes) > 2 and all(value in (0, 1) for value in values)
+    if hot or any(isinstance(value, bool | np.bool_) for value in values):
+        raise ValueError(f"its classes are {cell!r:.80}: list the numbers or names of those that are there")
     numbers = []
     for value in values:
-        name = names[value] if names is not None and isinstance(value, int) else value
+        within = isinstance(value, int) and 0 <= value < len(classes if names is None else names)
+        name = names[value] if within and names is not None else value
         if isinstance(name, str) and name in classes:
             numbers.append(classes.index(name))
-        elif isinstance(name, int) and 0 <= name < len(classes):
-            numbers.append(name)
+        elif within and name == value:
+            numbers.append(value)
         else:
-            raise ValueError(f"the method knows no class {name!r}: it knows {', '.join(classes)}")
+            raise ValueError(f"the method knows no class {name!r:.80}: it knows {', '.join(classes)}")
     return sorted(set(numbers))
 
 

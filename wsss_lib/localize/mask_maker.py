@@ -67,11 +67,10 @@ class MaskMaker:
         short_side: int = 320,
         batch_size: int = 16,
     ) -> None:
-        if not 0 <= threshold < 1 or batch_size < 1:
-            raise ValueError(
-                f"threshold is {threshold} and the batch size {batch_size}, expected a share of the maximum in [0, 1) "
-                "and at least 1"
-            )
+        if not isinstance(threshold, int | float) or not 0 <= threshold < 1:
+            raise ValueError(f"threshold is {threshold!r:.80}, expected a share of the maximum in [0, 1): try 0.2")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r:.80}, expected a whole number of at least 1: try 16")
         self.method, self.classes, self.classifier = method, tuple(classes), classifier or method
         self.threshold, self.short_side, self.batch_size = threshold, short_side, batch_size
         self.scales: Sequence[float] = maps.SCALES if multi_scale else (1.0,)

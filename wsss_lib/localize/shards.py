@@ -75,9 +75,12 @@ def shards_of(data: str | Path, split: str | None = None) -> list[Shard]:
 
     Raises:
         FileNotFoundError: There are none.
+        ValueError: One of them is no file, or the split is no word.
         DownloadError: The Hub has no such data set or split, or does not answer.
     """
     path = named_path(data, "the data")
+    if split is not None and (not isinstance(split, str) or not split):
+        raise ValueError(f"the split is {split!r:.80}, expected what the names of its files begin with: leave it out")
     if path.is_dir():
         # Hidden files are parts of downloads, or being written.
         files = [
@@ -85,6 +88,7 @@ def shards_of(data: str | Path, split: str | None = None) -> list[Shard]:
             for file in sorted(path.rglob("*.parquet"))
             if not any(part.startswith(".") for part in file.relative_to(path).parts)
             and (split is None or file.name.startswith(split))
+            and (file.is_symlink() or not file.is_dir())
         ]
         names = [file.relative_to(path).as_posix() for file in files]
     elif path.is_file():
@@ -103,15 +107,29 @@ def shards_of(data: str | Path, split: str | None = None) -> list[Shard]:
     return [Shard(name, file, _identity(file)) for name, file in zip(names, files, strict=True)]
 
 
-def chunks(rows: datasets.IterableDataset, size: int) -> Iterator[list[dict[str, Any]]]:
-    """The rows in lists of at most ``size``."""
-    for columns in rows.iter(batch_size=size):
+def chunks(rows: datasets.IterableDataset, size: int, label: str) -> Iterator[list[dict[str, Any]]]:
+    """The rows in lists of at most ``size``; ``label`` is how a message calls them.
+
+    Raises:
+        ValueError: They cannot be read to their end.
+    """
+    pieces = iter(rows.iter(batch_size=size))
+    while True:
+        try:
+            columns = next(pieces, None)
+        except Exception as error:  # of pyarrow or datasets, whose kinds differ between versions
+            cause = _first_line(error)
+            raise ValueError(f"{label} cannot be read to its end ({cause}): write or fetch it anew") from error
+        if columns is None:
+            return
         count = len(next(iter(columns.values())))
         yield [{name: values[i] for name, values in columns.items()} for i in range(count)]
 
 
 def made_of(path: Path) -> dict[str, Any] | None:
     """What a file of maps says that it was made of; None where it is absent, damaged or no such file."""
+    if not path.is_file():  # reading a pipe would wait for ever
+        return None
     try:
         about = (pq.read_schema(path).metadata or {}).get(_KEY)
         return None if about is None else json.loads(about)
@@ -125,7 +143,14 @@ def stating(metadata: Mapping[bytes, bytes] | None, about: Mapping[str, Any]) ->
 
 
 def _identity(file: Path) -> str:
-    """Of a file here; one that is no Parquet is told of when its rows are read."""
+    """Of a file here; one that is no Parquet is told of when its rows are read.
+
+    Raises:
+        ValueError: It is no file, or may not be opened.
+    """
+    if not os.path.isfile(file):
+        kind = "a link to what is not there" if file.is_symlink() else "no file"
+        raise ValueError(f"{file} is {kind}: remove it, or write or fetch it anew")
     size = file.stat().st_size
     with file.open("rb") as opened:
         opened.seek(max(0, size - 8))
@@ -146,11 +171,22 @@ def _streamed(file: Path, label: str) -> datasets.IterableDataset:
     import datasets
 
     try:
+        about = pq.ParquetFile(file)  # first, for datasets tells of its failures on the console too
+        columns, rows = about.schema_arrow.names, about.metadata.num_rows
+    except (OSError, ValueError) as error:  # what pyarrow raises for a file that is no Parquet is a ValueError
+        raise ValueError(f"{label} cannot be read as Parquet ({_first_line(error)}): write or fetch it anew") from error
+    if doubled := sorted({name for name in columns if columns.count(name) > 1}):
+        raise ValueError(f"{label} has two columns {doubled[0]!r}: rename one")
+    try:
         stream = datasets.load_dataset("parquet", data_files=[str(file)], split="train", streaming=True)
         features = stream.features
     except Exception as error:  # of pyarrow or datasets, whose kinds differ between versions
-        raise ValueError(f"{label} cannot be read as Parquet ({error}): write or fetch it anew") from error
+        raise ValueError(f"{label} cannot be read as Parquet ({_first_line(error)}): write or fetch it anew") from error
     for name, feature in (features or {}).items():
         if isinstance(feature, datasets.Image):
             stream = stream.cast_column(name, datasets.Image(decode=False))
-    return stream
+    return stream if rows else stream.take(0)  # datasets cannot read a file without rows
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

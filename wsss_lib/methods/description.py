@@ -7,7 +7,7 @@ method = rebuild(description)  # of the same shape, with fresh weights
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wsss_lib.backbones import backbone
@@ -49,8 +49,13 @@ def rebuild(description: Mapping[str, Any]) -> Any:
     """Build the method that :func:`describe` spoke of, with fresh weights.
 
     Raises:
-        ValueError: Something is missing, or this version does not know it.
+        ValueError: Something is missing, of another kind than :func:`describe` writes, or unknown to this version.
     """
+    if not isinstance(description, Mapping):
+        raise ValueError(f"its description is a {type(description).__name__}, expected named fields")
+    for key, (holds, kind) in _KINDS.items():
+        if description.get(key) and not holds(description[key]):
+            raise ValueError(f"it gives {description[key]!r:.80} as {key!r}, expected {kind}")
     for key, what in NEEDED.items():
         if not description.get(key) and (key != "backbone" or _takes_backbone(description)):
             raise ValueError(f"it does not say {what} ({key!r})")
@@ -62,6 +67,26 @@ def rebuild(description: Mapping[str, Any]) -> Any:
     except TypeError as error:
         raise ValueError(f"it was written by another version of wsss-lib ({error})") from error
     return registry.build(known.name, net, len(description["classes"]), settings)
+
+
+def _whole_above_0(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (lambda value: isinstance(value, str), "a word"),
+    "settings": (lambda value: isinstance(value, Mapping), "named fields"),
+    "backbone": (lambda value: isinstance(value, Mapping), "named fields"),
+    "classes": (
+        lambda value: isinstance(value, list) and all(isinstance(name, str) and name for name in value),
+        "a list of words",
+    ),
+    "image_size": (
+        lambda value: isinstance(value, list) and len(value) == 2 and all(map(_whole_above_0, value)),
+        "height and width in pixels",
+    ),
+}
+"""What each field of a description holds, where it holds anything."""
 
 
 def _takes_backbone(description: Mapping[str, Any]) -> bool:

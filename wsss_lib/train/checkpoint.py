@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -51,8 +52,18 @@ class Checkpoint:
     step: int
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """The tensors of a file, copied: the file may be deleted while they are in use."""
-        return {key: value.clone() for key, value in load_file(self.folder / f"{name}.safetensors").items()}
+        """The tensors of a file, copied: the file may be deleted while they are in use.
+
+        Raises:
+            ValueError: It holds none.
+        """
+        path = self.folder / f"{name}.safetensors"
+        try:
+            return {key: value.clone() for key, value in load_file(path).items()}
+        except (OSError, SafetensorError) as error:  # whoever damaged it has made its digest anew, or left it out
+            raise ValueError(
+                f"{path} cannot be read as a file of tensors ({error}): start again with resume=False"
+            ) from error
 
     def json(self, name: str) -> dict[str, Any]:
         """The content of a JSON file."""

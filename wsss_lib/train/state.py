@@ -35,7 +35,7 @@ def load(method: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
         source: Where they come from, for the message.
 
     Raises:
-        ValueError: Names or shapes differ, or a number is none; the message says which, and what to do.
+        ValueError: Names, shapes or types differ, or a number is none; the message says which, and what to do.
     """
     wanted = method.state_dict()
     names = {plain_name(name): name for name in wanted}
@@ -52,6 +52,11 @@ def load(method: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
             raise ValueError(
                 f"{name} has shape {shape} in {source}, expected {expected}: "
                 "build the method with as many classes and with the settings that it was trained with"
+            )
+        if tensors[name].is_floating_point() != wanted[full].is_floating_point():
+            raise ValueError(
+                f"{name} in {source} is of {tensors[name].dtype}, expected {wanted[full].dtype}: take an earlier "
+                "checkpoint, whose weights are as they were trained"
             )
         if tensors[name].is_floating_point() and not bool(torch.isfinite(tensors[name]).all()):
             raise ValueError(f"{name} in {source} holds NaN or infinity: train again, or take an earlier checkpoint")

@@ -17,6 +17,8 @@ from wsss_lib.data.photos.convert import open_image
 from wsss_lib.files import read_json
 
 REMEDY = "fetch or unpack the data set anew"
+_WORDS = ("token", "name", "channel")
+"""What the columns of a table are called that hold text."""
 
 
 def text_of(path: Path) -> str:
@@ -55,7 +57,7 @@ def table_of(path: Path, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
     for number, row in enumerate(rows):
         if absent := sorted(needed - row.keys()):
             raise ValueError(f"{path}, row {number}: it has no {', '.join(absent)}: {REMEDY}")
-        if other := [name for name in needed if name.endswith("token") and not isinstance(row[name], str)]:
+        if other := [name for name in needed if name.endswith(_WORDS) and not isinstance(row[name], str)]:
             raise ValueError(f"{path}, row {number}: its {other[0]} is {row[other[0]]!r:.80}, expected text: {REMEDY}")
     table = {row["token"]: row for row in rows}
     if len(table) < len(rows):
