@@ -301,7 +301,7 @@ def test_a_data_set_of_the_hub(run: Path, data: Path, tmp_path: Path, hub: type[
 def test_masks_ask_for_a_share_and_a_batch() -> None:
     method = registry.build("cam", backbone("tiny_cnn", weights="shipped"), 6)
     for options in ({"threshold": 1.0}, {"threshold": -0.1}, {"batch_size": 0}):
-        with pytest.raises(ValueError, match="expected a share|at least 1"):
+        with pytest.raises(ValueError, match=r"expected a share|at least 1"):
             MaskMaker(method, tuple("abcdef"), **options)
 
 
