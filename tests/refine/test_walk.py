@@ -11,6 +11,7 @@ from wsss_lib.refine import (
     random_walk,
     table_bytes,
 )
+from wsss_lib.refine.walk import distances_after
 
 
 def scene(n=2, k=3, h=5, w=7, c=4, seed=0):
@@ -45,6 +46,50 @@ def test_the_walk_is_the_power_of_the_whole_matrix(radius, power, steps):
     walked = random_walk(scores, feature_affinities(features, offsets), offsets, steps=steps, power=power)
     for i in range(2):
         torch.testing.assert_close(walked[i], refine_slow.walk(scores[i], features[i], radius, power, steps))
+
+
+@pytest.mark.parametrize("steps", [64, 256])
+def test_many_steps_are_the_power_of_the_whole_matrix(steps):
+    scores, features = scene(n=1, h=9, w=11)
+    offsets = pair_offsets(3)
+    alike = feature_affinities(features.float(), offsets)
+    walked = random_walk(scores.float(), alike, offsets, steps=steps, power=4)
+    exact = refine_slow.walk(scores[0], features[0], 3, 4.0, steps).float()
+    torch.testing.assert_close(walked[0], exact, rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("steps", [63, 64, 300])
+def test_many_steps_are_fewer_products_with_the_same_result(steps):
+    scores, features = (part.float() for part in scene(h=9, w=11))
+    assert len(distances_after(steps, torch.finfo(torch.float32).eps)) < steps
+    offsets = pair_offsets(3)
+    alike = feature_affinities(features, offsets)
+    walked = random_walk(scores, alike, offsets, steps=steps, power=4)
+    nobody = torch.zeros(2, 9, 11, dtype=torch.bool)  # with pixels that are held, every step is a product
+    plain = random_walk(scores, alike, offsets, steps=steps, power=4, held=nobody)
+    torch.testing.assert_close(walked, plain, rtol=0, atol=3e-6)
+    assert (walked <= scores.amax((2, 3), keepdim=True)).all()
+    assert (walked >= scores.amin((2, 3), keepdim=True)).all()
+
+
+def test_a_constant_stays_one_however_many_steps():
+    _, features = scene(n=1)
+    offsets = pair_offsets(3)
+    even = torch.full((1, 1, 5, 7), 0.3)
+    walked = random_walk(even, feature_affinities(features.float(), offsets), offsets, steps=500)
+    torch.testing.assert_close(walked, even)
+
+
+def test_distances_of_a_coin_walk():
+    assert distances_after(0, 0) == [1]
+    assert distances_after(1, 0) == [0, 1]
+    assert distances_after(2, 0) == [0.5, 0, 0.5]
+    assert distances_after(3, 0) == [0, 0.75, 0, 0.25]
+    assert distances_after(3, 0.25) == [0, 1]
+    assert len(distances_after(64, torch.finfo(torch.float64).eps)) == 65
+    many = distances_after(1000, 1e-9)
+    assert sum(many) == pytest.approx(1)
+    assert len(many) < 210
 
 
 def test_what_the_walk_keeps():

@@ -6,9 +6,19 @@ With affinities :math:`a_{ij}` among near pixels (:mod:`~wsss_lib.refine.affinit
 
 AffinityNet and IRN square the matrix of all pairs, P² numbers, until its power is that of all steps. Here the scores
 walk step by step over a table of the near pairs, which are P times the neighbours. The result is the same.
+
+Many steps are cheaper than they are long. The matrix of a step, A, has real eigenvalues in [-1, 1], for which
+
+.. math:: x^n = \sum_k w_k T_k(x), \qquad T_{k+1}(x) = 2 x T_k(x) - T_{k-1}(x)
+
+with the Chebyshev polynomials T. The weight :math:`w_k` is the chance that somebody who tosses a coin for each of n
+steps, forward or back, ends at a distance of k. That is hardly ever more than some :math:`\sqrt n`, so the sum ends
+early: 64 steps cost 40 products with A in 32 bits, and 256 steps 84 (Sachdeva and Vishnoi 2014, section 3).
 """
 
 from __future__ import annotations
+
+from math import comb
 
 import torch
 from torch import Tensor
@@ -93,9 +103,47 @@ def _walk(
     # A partner outside has weight 0; its number must be of some pixel all the same.
     partners = (pixels[:, None] + moves.to(pixels)).clamp_(0, max(n * h * w - 1, 0))
     start = scores.permute(0, 2, 3, 1).flatten(0, 2).contiguous()  # (N·h·w, K)
-    values = start
-    for _ in range(steps):
-        values = F.embedding_bag(partners, values, mode="sum", per_sample_weights=table)
-        if held is not None:
-            values = torch.where(held.reshape(-1, 1), start, values)
-    return values.view(n, h, w, k).permute(0, 3, 1, 2)
+
+    def step(values: Tensor) -> Tensor:
+        return F.embedding_bag(partners, values, mode="sum", per_sample_weights=table)
+
+    def on_grid(values: Tensor) -> Tensor:
+        return values.view(n, h, w, k).permute(0, 3, 1, 2)
+
+    chances = distances_after(steps, torch.finfo(start.dtype).eps)
+    if held is not None or len(chances) > steps:
+        values = start
+        for _ in range(steps):
+            values = step(values)
+            if held is not None:
+                values = torch.where(held.reshape(-1, 1), start, values)
+        return on_grid(values)
+    before, values = start, step(start)
+    total = chances[0] * before + chances[1] * values
+    for chance in chances[2:]:
+        before, values = values, 2 * step(values) - before
+        if chance:
+            total = total + chance * values
+    # The walk is a mean, and stays in the range of its plane; the sum does but for roundings.
+    low, high = scores.amin((2, 3), keepdim=True), scores.amax((2, 3), keepdim=True)
+    return on_grid(total).clamp(low, high)
+
+
+def distances_after(steps: int, rare: float) -> list[float]:
+    """The chance of each distance from the start after so many steps to the left or to the right.
+
+    Args:
+        steps: n ≥ 0.
+        rare: The farthest distances are left out, which together have at most this chance.
+
+    Returns:
+        One chance for each distance from 0 on, which sum to 1.
+    """
+    chances = [
+        comb(steps, (steps - k) // 2) * (2 if k else 1) / 2**steps if (steps - k) % 2 == 0 else 0.0
+        for k in range(steps + 1)
+    ]
+    left = 0.0
+    while len(chances) > 1 and left + chances[-1] <= rare:
+        left += chances.pop()
+    return [chance / (1 - left) for chance in chances]
