@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from torch import Generator, nn
 from train_kit import StackedToys, Toys, jitter
 
+from wsss_lib.data import load
 from wsss_lib.data.records import Sample, batches
+from wsss_lib.data.transforms import RandomFlip
+from wsss_lib.refine import WithSuperpixels
 from wsss_lib.train import TrainConfig, epoch_seed
 from wsss_lib.train.config import Plan
 from wsss_lib.train.order import Reader, epoch_order, micro_batches, share, stream
@@ -68,6 +71,33 @@ def test_transforms_draw_alike_whatever_the_batch_and_unlike_in_each_epoch() -> 
         for epoch, expected in ((first, by_size[0][0]), (second, by_size[0][1])):
             assert all(torch.equal(epoch[name], expected[name]) for name in expected)
     assert not any(torch.equal(by_size[0][0][name], by_size[0][1][name]) for name in by_size[0][0])
+
+
+class OneByOne(RandomFlip):
+    """The same mirror, which the reader does not know, so that it reads sample by sample."""
+
+
+def same(one: object, two: object) -> bool:
+    if isinstance(one, torch.Tensor) and isinstance(two, torch.Tensor):
+        return one.dtype == two.dtype and torch.equal(one, two)
+    if isinstance(one, list) and isinstance(two, list):
+        return len(one) == len(two) and all(map(same, one, two))
+    return one == two
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_a_batch_mirrored_as_a_whole_is_that_of_its_mirrored_samples(p: float) -> None:
+    records = WithSuperpixels(load("critters", split="train", count=12))
+    for epoch, indices in ((0, [3, 1, 4]), (2, list(range(12))), (1, [7])):
+        whole = Reader(records, RandomFlip(p), seed=9)[epoch, indices]
+        single = Reader(records, OneByOne(p), seed=9)[epoch, indices]
+        assert whole.keys() == single.keys()
+        assert {"masks", "parts", "boxes", "superpixels", "sizes"} <= whole.keys()
+        assert "objects" not in whole, "it may no longer be true"
+        assert all(same(value, single[name]) for name, value in whole.items())  # type: ignore[literal-required]
+    before = records.batch([0, 1])["images"]
+    Reader(records, RandomFlip(1.0), seed=0)[0, [0, 1]]
+    assert torch.equal(records.batch([0, 1])["images"], before), "the records stay as they are"
 
 
 def test_worker_processes_change_nothing() -> None:

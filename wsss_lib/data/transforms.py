@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wsss_lib.data.fields import Sample, field_of, mean_colour
+from wsss_lib.data.fields import FIELDS, Batch, Sample, field_of, mean_colour
 
 Transform = Callable[..., Sample]
 """``transform(sample, generator=None) -> sample``."""
@@ -83,8 +83,29 @@ class RandomFlip:
         self.p, self.generator = p, generator
 
     def __call__(self, sample: Sample, generator: torch.Generator | None = None) -> Sample:
-        flipped = bool(torch.rand((), generator=generator or self.generator) < self.p)
-        return _flipped(sample) if flipped else _moved(sample, lambda plane, value: plane, lambda boxes: boxes)
+        return (
+            _flipped(sample) if self._drawn(generator) else _moved(sample, lambda plane, _: plane, lambda boxes: boxes)
+        )
+
+    def whole(self, batch: Batch, generators: Sequence[torch.Generator]) -> Batch:
+        """The batch of what becomes of each sample by its own generator; images of one size, or padding would move."""
+        flips = torch.tensor([self._drawn(generator) for generator in generators], dtype=torch.bool)
+        width = batch["images"].shape[-1]
+        rules = {field.batched: field for field in FIELDS.values() if field.moves != "drop"}
+        new: dict[str, Any] = {"sizes": batch["sizes"]}
+        for name, value in cast(dict[str, Any], batch).items():
+            if name not in rules:
+                continue
+            if rules[name].moves == "plane":
+                mirrored = value[flips].flip(-1)  # of these alone
+                value = value.index_copy(0, flips.nonzero().squeeze(1), mirrored)  # (N, ..., H, W)
+            elif rules[name].moves == "boxes":
+                value = [_mirrored(one, width) if flip else one for one, flip in zip(value, flips, strict=True)]
+            new[name] = value
+        return cast(Batch, new)
+
+    def _drawn(self, generator: torch.Generator | None) -> bool:
+        return bool(torch.rand((), generator=generator or self.generator) < self.p)
 
 
 class RandomCrop:
@@ -178,11 +199,12 @@ def _resized(sample: Sample, size: tuple[int, int]) -> Sample:
 
 def _flipped(sample: Sample) -> Sample:
     width = sample["image"].shape[-1]
-    return _moved(
-        sample,
-        lambda values, _: values.flip(-1),
-        lambda boxes: torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1),
-    )
+    return _moved(sample, lambda values, _: values.flip(-1), lambda boxes: _mirrored(boxes, width))
+
+
+def _mirrored(boxes: Tensor, width: int) -> Tensor:
+    """Boxes (M, 4) in the mirror image of an image."""
+    return torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
 
 
 def _cropped(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
