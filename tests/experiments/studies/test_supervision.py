@@ -113,5 +113,5 @@ def test_without_a_sentence_the_told_loss_is_zero() -> None:
 def test_masks_of_the_first_images_are_kept_as_text() -> None:
     lab = Workbench("smoke")
     lab.limit("report", most=6)
-    text = supervision.outlined(lab, lab.build(Segmenter, ladder.NETWORK).eval())
-    assert packing.unpacked(text, supervision.SIDE).shape[0] == supervision.SHOWN
+    text = supervision.outlined(lab, lab.build(Segmenter, ladder.NETWORK).eval(), 3, 24)
+    assert packing.unpacked(text, 24).shape == (3, 24, 24)

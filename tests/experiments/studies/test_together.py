@@ -11,9 +11,10 @@ import torch
 from wsss_lib.experiments import Workbench, packing, recipes
 from wsss_lib.experiments.profiles import PROFILES
 from wsss_lib.experiments.studies import __main__ as studies
-from wsss_lib.experiments.studies import together
+from wsss_lib.experiments.studies import ladder, together
 from wsss_lib.methods.contract import Method
 from wsss_lib.methods.esol import ESOLConfig
+from wsss_lib.segment import PseudoLabels, Segmenter
 
 
 def test_maps_survive_being_packed() -> None:
@@ -63,6 +64,30 @@ def test_a_method_is_drawn_with_the_images_of_its_chapter(monkeypatch: pytest.Mo
     monkeypatch.setattr(together, "by_its_recipe", count)
     together.expanding("smoke")
     assert trained_on == {"ssc": 8, "esol": 96}
+
+
+@pytest.mark.usefixtures("small")
+def test_the_masks_of_two_networks_are_of_the_same_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt: dict[str, PseudoLabels] = {}
+    taught = ladder.taught
+
+    def watched(lab: Workbench, records: PseudoLabels, *options: Any) -> Segmenter:
+        network = taught(lab, records, *options, epochs=1)
+        learnt[type(network).__name__] = records
+        return network
+
+    monkeypatch.setattr(ladder, "taught", watched)
+    monkeypatch.setattr(ladder, "LABELLED", 24)
+    monkeypatch.setattr(ladder, "CERTAINTY", 0.0)  # untrained maps are sure of nothing
+    result = studies.STUDIES["together_mars"]("smoke")
+    drawn, data = Workbench("smoke"), result["data"]
+    assert data["images"] == together.SHOWN
+    assert result["fingerprint"] == ladder.limited(drawn).report_on.fingerprint
+    assert data["masks_of"] == "SEAM"
+    for text in data["masks"].values():
+        assert packing.unpacked(text, data["side"]).shape == (data["images"], data["side"], data["side"])
+    before, after = (learnt[name].coverage() for name in ("Segmenter", "MARS"))
+    assert after < before  # MARS drops labels, and its network is the one with a teacher
 
 
 @pytest.mark.usefixtures("small")

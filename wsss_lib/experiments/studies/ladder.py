@@ -73,14 +73,20 @@ def ladder(profile: str, names: Sequence[str] = METHODS) -> dict[str, Any]:
 
 def measured(lab: Workbench, names: Sequence[str] = METHODS) -> Iterator[tuple[str, Row]]:
     """The rows of one run."""
-    for split, most in (("train", IMAGES), ("choose", CHOSEN_ON), ("report", REPORTED)):
-        lab.limit(split, most=most)  # type: ignore[arg-type]
+    limited(lab)
     methods = {name: trained(lab, name) for name in dict.fromkeys(("cam", *names))}
     labelled = lab.limit("train", most=LABELLED)
     start = methods["cam"].backbone
     yield "ceiling", {"network": network_row(lab, labelled, start)}
     for name in names:
         yield registry.entry(name).title, rungs(lab, name, methods[name], start)
+
+
+def limited(lab: Workbench) -> Workbench:
+    """The same lab, with as many images as the ladder takes."""
+    for split, most in (("train", IMAGES), ("choose", CHOSEN_ON), ("report", REPORTED)):
+        lab.limit(split, most=most)  # type: ignore[arg-type]
+    return lab
 
 
 def trained(lab: Workbench, name: str) -> Method:
@@ -129,16 +135,11 @@ def widths(lab: Workbench) -> CRFSettings:
 def network_row(lab: Workbench, records: Records, start: Backbone, network: Segmenter | None = None) -> Row:
     """What the segmentation network reaches on ``test`` with the masks of the records.
 
-    Its backbone starts as the classifier's, which knows the classes. ``given``: the same network with the image labels
-    given, on ``test`` and on the images from whose masks it learnt, as its labels were made. ``sharpened``: behind a
-    dense CRF, on ``test``, no label given. ``network`` is a fresh one; None for :data:`NETWORK`.
+    ``given``: the same network with the image labels given, on ``test`` and on the images from whose masks it learnt,
+    as its labels were made. ``sharpened``: behind a dense CRF, on ``test``, no label given. The arguments are those of
+    :func:`taught`.
     """
-    network = channels_last(lab.build(Segmenter, NETWORK) if network is None else network)
-    network.backbone.load_state_dict(start.state_dict())
-    if isinstance(network, MARS):
-        network.teacher.follow(network, momentum=0.0)
-    lab.fit(network, records, batch_size=BATCH)
-    network.eval()
+    network = taught(lab, records, start, network)
 
     @torch.no_grad()
     def behind_crf(batch: Batch) -> Tensor:
@@ -150,6 +151,22 @@ def network_row(lab: Workbench, records: Records, start: Backbone, network: Segm
     }
     sharp = measure_masks(behind_crf, lab.report_on, device=lab.device).numbers({})
     return {**lab.measure(network).numbers({}), "given": given, "sharpened": sharp}
+
+
+def taught(
+    lab: Workbench, records: Records, start: Backbone, network: Segmenter | None = None, **changes: Any
+) -> Segmenter:
+    """The segmentation network after learning from the masks of the records, in evaluation mode.
+
+    Its backbone starts as the classifier's, ``start``, which knows the classes. ``network`` is a fresh one; None for
+    :data:`NETWORK`. ``changes`` are of the recipe.
+    """
+    network = channels_last(lab.build(Segmenter, NETWORK) if network is None else network)
+    network.backbone.load_state_dict(start.state_dict())
+    if isinstance(network, MARS):
+        network.teacher.follow(network, momentum=0.0)
+    lab.fit(network, records, batch_size=BATCH, **changes)
+    return network.eval()
 
 
 def affinities(lab: Workbench, name: str, method: Method, threshold: float) -> AffinityNet:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wsss_lib.backbones import Backbone
 from wsss_lib.data.records import IGNORE, Batch
-from wsss_lib.experiments import context, recipes, results
+from wsss_lib.experiments import context, results
 from wsss_lib.experiments.studies import ladder
 from wsss_lib.experiments.studies.common import Row, Study, by_seed
 from wsss_lib.experiments.workbench import Workbench
@@ -36,8 +36,7 @@ def methods(profile: str) -> dict[str, Any]:
 
 def measured(lab: Workbench, names: Sequence[str]) -> Iterator[tuple[str, Row]]:
     """The rows of one run."""
-    for split, most in (("train", recipes.SSC_IMAGES), ("choose", ladder.CHOSEN_ON), ("report", ladder.REPORTED)):
-        lab.limit(split, most=most)  # type: ignore[arg-type]
+    ladder.limited(lab)
     trained = {name: ladder.trained(lab, name) for name in dict.fromkeys(("cam", *names))}
     lab.limit("train", most=ladder.LABELLED)
     for name in names:
@@ -55,6 +54,29 @@ def rungs(lab: Workbench, method: Method, labels: PseudoLabels, refined: Sequenc
     Labels are scored as chapter 8 scores them: one that was dropped says background. ``coverage`` is the share of
     pixels that keep a label, and ``similarity`` the threshold of MARS, chosen on ``val`` by the mIoU of its labels.
     """
+    cleaned, threshold = debiased(lab, method, labels)
+    pairs = zip(cleaned.masks, labels.masks, strict=True)
+    dropped = [(after == IGNORE) & (before != IGNORE) for after, before in pairs]
+
+    def background_where_dropped(masks: Sequence[Tensor]) -> Row:
+        spoken = [mask.masked_fill(gone, 0) for mask, gone in zip(masks, dropped, strict=True)]
+        return ladder.scored(spoken, lab.train_on)
+
+    return {
+        "labels_before": ladder.scored(refined, lab.train_on),
+        "refined": {"threshold": labels.provenance.thresholds["background"], **background_where_dropped(refined)},
+        "pseudo_labels": {
+            "coverage": cleaned.coverage(),
+            "without_object": cleaned.without_object,
+            "similarity": threshold,
+            **background_where_dropped(labels.masks),
+        },
+        "network": ladder.network_row(lab, cleaned, start, fresh(lab)),
+    }
+
+
+def debiased(lab: Workbench, method: Method, labels: PseudoLabels) -> tuple[PseudoLabels, float]:
+    """A method's pseudo-labels without what MARS drops, and its threshold of similarity, which ``val`` chooses."""
     cut = labels.provenance.thresholds["background"]
 
     def sure(batch: Batch) -> Tensor:
@@ -64,26 +86,12 @@ def rungs(lab: Workbench, method: Method, labels: PseudoLabels, refined: Sequenc
     features = context.unlabelled_features(lab, labels)
     clusters = cluster(labels, features, device=lab.device)
     threshold, _ = context.chosen_threshold(lab, val, features, clusters)
-    cleaned = debias(labels, features, clusters, DebiasConfig(threshold=threshold), device=lab.device)
-    pairs = zip(cleaned.masks, labels.masks, strict=True)
-    dropped = [(after == IGNORE) & (before != IGNORE) for after, before in pairs]
+    return debias(labels, features, clusters, DebiasConfig(threshold=threshold), device=lab.device), threshold
 
-    def background_where_dropped(masks: Sequence[Tensor]) -> Row:
-        spoken = [mask.masked_fill(gone, 0) for mask, gone in zip(masks, dropped, strict=True)]
-        return ladder.scored(spoken, lab.train_on)
 
-    network = lab.build(MARS, MARSConfig(**asdict(ladder.NETWORK)))
-    return {
-        "labels_before": ladder.scored(refined, lab.train_on),
-        "refined": {"threshold": cut, **background_where_dropped(refined)},
-        "pseudo_labels": {
-            "coverage": cleaned.coverage(),
-            "without_object": cleaned.without_object,
-            "similarity": threshold,
-            **background_where_dropped(labels.masks),
-        },
-        "network": ladder.network_row(lab, cleaned, start, network),
-    }
+def fresh(lab: Workbench) -> MARS:
+    """The ladder's network with a teacher, not yet trained."""
+    return lab.build(MARS, MARSConfig(**asdict(ladder.NETWORK)))
 
 
 def recorded_rows() -> dict[str, list[Row]]:

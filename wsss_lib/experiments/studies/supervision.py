@@ -15,13 +15,11 @@ from torch.nn import functional as F
 from torchvision.ops import box_iou
 
 from wsss_lib import maps
-from wsss_lib.backbones import Backbone
 from wsss_lib.data.records import IGNORE, Batch, Records
 from wsss_lib.experiments.grounding import bench, row
 from wsss_lib.experiments.packing import packed
 from wsss_lib.experiments.studies import dtmr, ladder
 from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, say
-from wsss_lib.experiments.variants import channels_last
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods import registry
 from wsss_lib.methods.dtmr import DTMR, joined, over_pairs
@@ -98,16 +96,15 @@ def supervision(profile: str) -> dict[str, Any]:
 
 def measured(lab: Workbench, kept: dict[str, str]) -> Iterator[tuple[str, Row]]:
     """The rows of one run; the masks of the first run are put into ``kept``."""
-    for split, most in (("train", ladder.IMAGES), ("choose", ladder.CHOSEN_ON), ("report", ladder.REPORTED)):
-        lab.limit(split, most=most)  # type: ignore[arg-type]
+    ladder.limited(lab)
     cam = ladder.trained(lab, "cam")
     images = lab.limit("train", most=ladder.LABELLED)
     updates = {"epochs": None, "steps": (lab.recipe().epochs or 1) * -(-len(images) // ladder.BATCH)}
 
     def network(name: str, records: Records) -> tuple[Segmenter, tuple[str, Row]]:
-        net = taught(lab, records, cam.backbone, **updates)
+        net = ladder.taught(lab, records, cam.backbone, **updates)
         if lab.seed == SEEDS[0]:
-            kept[name] = outlined(lab, net)
+            kept[name] = outlined(lab, net, SHOWN, SIDE)
         return net, (name, lab.measure(net).numbers({}))
 
     threshold = ladder.best_threshold(lab, ladder.refining(cam, ladder.widths(lab)), ladder.CRF_THRESHOLDS)
@@ -124,14 +121,6 @@ def measured(lab: Workbench, kept: dict[str, str]) -> Iterator[tuple[str, Row]]:
     for count in MASKED:
         yield network(f"masks of {count} images", images.subset(range(min(count, len(images)))))[1]
     yield network("masks", images)[1]
-
-
-def taught(lab: Workbench, records: Records, start: Backbone, **changes: Any) -> Segmenter:
-    """The ladder's network, which starts from the classifier's backbone, after learning from the records' masks."""
-    network = channels_last(lab.build(Segmenter, ladder.NETWORK))
-    network.backbone.load_state_dict(start.state_dict())
-    lab.fit(network, records, batch_size=ladder.BATCH, **changes)
-    return network.eval()
 
 
 def allowed(network: Segmenter, *, boxes: bool) -> Predict:
@@ -167,10 +156,10 @@ def sharpened(lab: Workbench, predict: Predict, name: str) -> PseudoLabels:
 
 
 @torch.no_grad()
-def outlined(lab: Workbench, network: Segmenter) -> str:
-    """Where a network sees any thing in the first images of ``test``, as text."""
-    things = network.answer(lab.examples(SHOWN)).gt(0).float()
-    return packed(maps.resize(things[:, None], (SIDE, SIDE))[:, 0])
+def outlined(lab: Workbench, network: Segmenter, count: int, side: int) -> str:
+    """Where a network sees any thing in the first images of ``test``, at a smaller side, as text."""
+    things = network.answer(lab.examples(count)).gt(0).float()
+    return packed(maps.resize(things[:, None], (side, side))[:, 0])
 
 
 class ToldDTMR(DTMR):

@@ -14,7 +14,7 @@ import torch
 
 from wsss_lib import maps, metrics
 from wsss_lib.experiments.packing import packed
-from wsss_lib.experiments.studies import seam, ssc
+from wsss_lib.experiments.studies import ladder, ladder_mars, seam, ssc, supervision
 from wsss_lib.experiments.studies.common import Study, explaining, fitted, fresh, titles, trained
 from wsss_lib.experiments.studies.cost import step_costs
 from wsss_lib.experiments.variants import channels_last
@@ -31,6 +31,10 @@ CHANNELS_LAST = ("bas", "seam", "ssc", "esol")
 """Trained with channels last, as in their chapters."""
 COSTED = {"tiny_cnn": titles("cam", "bas", "seam", "ssc", "esol"), "tiny_vit": titles("ts-cam", "sat")}
 """By backbone, whose updates are compared; the first is the classifier of its group."""
+MENDED = "seam"
+"""Whose masks MARS mends in the pictures: on the ladder it raises their network by a settled amount."""
+MASK_SIDE = 48
+"""Side at which a network's masks are kept."""
 UPDATE = 32
 """Images of an update."""
 SHOWN = 8
@@ -75,6 +79,23 @@ def drawn(methods: Iterable[tuple[str, Workbench, Method]]) -> dict[str, Any]:
         kept[title] = {"threshold": chosen.value, "maps": packed(maps.resize(heat, (SIDE, SIDE)))}
         print(f"together, {title}: threshold {chosen.value:.2f}", flush=True)
     return {"images": SHOWN, "side": SIDE, "methods": kept}
+
+
+def debiased(profile: str) -> dict[str, Any]:
+    """Masks of the same eight images by two networks of the ladder: on a method's masks, and on the same after MARS."""
+    lab = ladder.limited(Workbench(profile))
+    start, method = ladder.trained(lab, "cam").backbone, ladder.trained(lab, MENDED)
+    lab.limit("train", most=ladder.LABELLED)
+    labels, _ = ladder.labelled(lab, MENDED, method)
+    cleaned, _ = ladder_mars.debiased(lab, method, labels)
+    networks = {
+        "network": ladder.taught(lab, labels, start),
+        "network + MARS": ladder.taught(lab, cleaned, start, ladder_mars.fresh(lab)),
+    }
+    masks = {name: supervision.outlined(lab, network, SHOWN, MASK_SIDE) for name, network in networks.items()}
+    data = {"images": SHOWN, "side": MASK_SIDE, "masks_of": registry.entry(MENDED).title, "masks": masks}
+    note = "the ladder's networks of seed 0, which learnt from the masks of one method; nobody gives them labels"
+    return {"data": data, "fingerprint": lab.report_on.fingerprint, "note": note}
 
 
 def costs(profile: str, rounds: int = 9) -> dict[str, Any]:
@@ -123,4 +144,9 @@ def by_its_recipe(name: str, lab: Workbench) -> Method:
     return fitted(lab, channels_last(method) if name in CHANNELS_LAST else method, **changes)
 
 
-STUDIES: dict[str, Study] = {"together": together, "together_expanding": expanding, "together_cost": costs}
+STUDIES: dict[str, Study] = {
+    "together": together,
+    "together_expanding": expanding,
+    "together_mars": debiased,
+    "together_cost": costs,
+}
