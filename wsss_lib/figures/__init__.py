@@ -18,7 +18,7 @@ from wsss_lib.figures.lettering import plain
 from wsss_lib.figures.page import DPI, WIDTH, canvas, check_alt, png, show, style
 from wsss_lib.figures.pictures import boxes, colourbar, mask_outline, overlay
 from wsss_lib.figures.scenes import bird_eye, show_panorama, street
-from wsss_lib.figures.spreads import dots
+from wsss_lib.figures.spreads import climbs, dots
 
 __all__ = [
     "DPI",
@@ -31,6 +31,7 @@ __all__ = [
     "boxes",
     "canvas",
     "check_alt",
+    "climbs",
     "colourbar",
     "content",
     "dial_curves",

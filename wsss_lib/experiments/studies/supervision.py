@@ -99,10 +99,10 @@ def measured(lab: Workbench, kept: dict[str, str]) -> Iterator[tuple[str, Row]]:
     ladder.limited(lab)
     cam = ladder.trained(lab, "cam")
     images = lab.limit("train", most=ladder.LABELLED)
-    updates = {"epochs": None, "steps": (lab.recipe().epochs or 1) * -(-len(images) // ladder.BATCH)}
+    steps = (lab.recipe().epochs or 1) * -(-len(images) // ladder.BATCH)
 
     def network(name: str, records: Records) -> tuple[Segmenter, tuple[str, Row]]:
-        net = ladder.taught(lab, records, cam.backbone, **updates)
+        net = ladder.taught(lab, records, cam.backbone, epochs=None, steps=steps)
         if lab.seed == SEEDS[0]:
             kept[name] = outlined(lab, net, SHOWN, SIDE)
         return net, (name, lab.measure(net).numbers({}))
