@@ -109,7 +109,9 @@ class ResultsTable(Recorded):
         kind = "A measurement of another kind; the chapter that speaks of it shows it."
         note = f" Note: {said['note'].rstrip('.')}." if said.get("note") else ""
         seeds = ", ".join(map(str, said.get("seeds", []))) or "none"
-        facts = [f"{said.get('date', 'date not recorded')}, commit {said.get('commit', 'not recorded')}"]
+        commit = f"commit {said.get('commit', 'not recorded')}"
+        commit += f" ({said['commit_note']})" if said.get("commit_note") else ""
+        facts = [f"{said.get('date', 'date not recorded')}, {commit}"]
         facts += [f"{said.get('device', 'device not recorded')}", f"seeds {seeds}"]
         facts += [f"{said['wall_seconds']:.0f} s"] if "wall_seconds" in said else []
         facts += [f"{said['peak_memory_mb']} MB"] if "peak_memory_mb" in said else []

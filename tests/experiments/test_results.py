@@ -10,7 +10,7 @@ import pytest
 
 from wsss_lib.experiments import results
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 GIVEN = {"command": "python benchmarks/x.py", "fingerprint": "ab" * 32, "seeds": (0, 1, 2)}
 
 
@@ -36,16 +36,63 @@ def test_what_is_recorded_is_read_with_its_provenance(tmp_path, monkeypatch):
     assert results.names() == ["cam-critters"]
 
 
-def test_the_commit_is_marked_where_the_code_differs(monkeypatch):
-    answers = {"rev-parse": "0123456789ab", "status": ""}
+def git(*arguments, cwd=ROOT):
+    return subprocess.run(["git", *arguments], cwd=cwd, capture_output=True, text=True, check=True).stdout
 
-    def git(command, **options):
-        return subprocess.CompletedProcess(command, 0, answers[command[1]], "")
 
-    monkeypatch.setattr(results.subprocess, "run", git)
-    assert results.commit() == "0123456789ab"
-    answers["status"] = " M wsss_lib/maps.py"
-    assert results.commit() == "0123456789ab+"
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A clone of one commit, taken for the one of the package."""
+    (tmp_path / "wsss_lib").mkdir()
+    (tmp_path / "wsss_lib" / "maps.py").write_text("A = 1\n")
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "A")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "a@example.org")
+        monkeypatch.setenv(f"GIT_{name}_DATE", "2026-01-02T03:04:05+0000")
+    for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "Maps")):
+        git(*arguments, cwd=tmp_path)
+    monkeypatch.setattr(results, "_PACKAGE", tmp_path / "wsss_lib")
+    return tmp_path
+
+
+def test_the_commit_is_marked_where_the_code_differs(clone):
+    name = git("rev-parse", "HEAD", cwd=clone)[:12]
+    assert results.commit() == name
+    assert results.origin()["sources"] == git("rev-parse", "HEAD:wsss_lib", cwd=clone)[:12]
+    (clone / "wsss_lib" / "maps.py").write_text("A = 2\n")
+    assert results.commit() == f"{name}+"
+    assert "sources" not in results.origin()  # git's digest is not of what was measured
+
+
+def test_the_origin_is_found_again_after_a_rebase(clone, monkeypatch):
+    before = results.origin()
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-02-02T03:04:05+0000")
+    git("commit", "-q", "--amend", "--no-edit", cwd=clone)  # what a rebase does: the same change by another name
+    after = results.origin()
+    assert after["commit"] != before["commit"]
+    assert after["authored"] == before["authored"] == "2026-01-02T03:04:05+00:00 Maps"
+    assert after["sources"] == before["sources"]
+
+
+def test_without_a_clone_the_commit_is_said_to_be_unknown(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "_PACKAGE", tmp_path / "wsss_lib")
+    assert results.origin() == {"commit": "unknown (not a clone)"}
+
+
+def test_every_record_names_a_commit_of_the_history():
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a clone: there is no history to look in")
+    if git("rev-parse", "--is-shallow-repository").strip() == "true":
+        pytest.skip("a shallow clone has no history to look in: git fetch --unshallow")
+    commits = [line.split(" ", 1) for line in git("log", "--format=%H %aI %s").splitlines()]
+    known = {name[:12] for name, _ in commits} | {authored for _, authored in commits}
+    lost = [
+        name
+        for name in results.names()
+        for about in [results.read(name)["provenance"]]
+        if not {about["commit"].rstrip("+")[:12], about.get("authored")} & known
+    ]
+    assert not lost, f"their commits are not in the history: {lost}"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

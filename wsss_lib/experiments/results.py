@@ -70,7 +70,7 @@ def record(
         raise ValueError("this package is not in a clone, so there is no results/ to write to: pass folder=…")
     provenance = {
         "command": command,
-        "commit": commit(),
+        **origin(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "data": fingerprint if isinstance(fingerprint, str) else dict(fingerprint),
         "seeds": [int(seed) for seed in seeds],
@@ -138,6 +138,17 @@ def device_words() -> str:
 
 def commit() -> str:
     """The commit measured, with ``+`` where the package or the benchmarks differ from it."""
+    return origin()["commit"]
+
+
+def origin() -> dict[str, str]:
+    """Which code is measured, so that it is found again after a rebase, which gives a commit another name.
+
+    Returns:
+        ``commit``: its name, with ``+`` where the package or the benchmarks differ from it. ``authored``: when it was
+        written, and its subject; a rebase keeps both. ``sources``: git's digest of the package's folder, where nothing
+        differs; another commit with this digest has the same code.
+    """
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=_PACKAGE.parent, capture_output=True, text=True, check=False)
@@ -146,9 +157,13 @@ def commit() -> str:
     try:
         head = git("rev-parse", "--short=12", "HEAD")
         changed = git("status", "--porcelain", "--", "wsss_lib", "benchmarks")
+        authored = git("log", "-1", "--format=%aI %s")
+        sources = git("rev-parse", "--short=12", "HEAD:wsss_lib")
     except FileNotFoundError:
-        return "unknown (git is absent)"
-    return f"{head}{'+' if changed else ''}" if head else "unknown (not a clone)"
+        return {"commit": "unknown (git is absent)"}
+    if not head:
+        return {"commit": "unknown (not a clone)"}
+    return {"commit": f"{head}{'+' * bool(changed)}", "authored": authored} | ({} if changed else {"sources": sources})
 
 
 def _plain(value: Any, where: str) -> Any:
