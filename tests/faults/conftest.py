@@ -64,7 +64,9 @@ class Tally:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "teardown" and report.passed:
             room = Path(report.nodeid.partition("::")[0]).stem.removeprefix("test_faults_")
-            self.inputs[room] += sum(value for name, value in report.user_properties if name == "inputs")
+            tried = sum(value for name, value in report.user_properties if name == "inputs")
+            if tried:
+                self.inputs[room] += tried
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.inputs:

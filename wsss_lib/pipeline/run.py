@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from wsss_lib import __version__
 from wsss_lib.backbones import check_name
+from wsss_lib.devices import pick_device
 from wsss_lib.files import named_path
 from wsss_lib.localize.names import printable
 from wsss_lib.methods import registry
@@ -54,6 +55,7 @@ class Settings:
 
     Raises:
         ValueError: A setting that does not exist, or is out of range.
+        RuntimeError: The device is not there.
     """
 
     method: str = "cam"
@@ -84,6 +86,10 @@ class Settings:
             raise ValueError(f"there is no refinement {self.refine!r}: choose one of {', '.join(get_args(Refinement))}")
         if self.separator == "":
             raise ValueError("the separator is empty: name what stands between classes, or none")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise ValueError(f"the seed is {self.seed!r:.80}, expected a whole number from 0 to 2**63 - 1: try 0")
+        if self.device is not None:
+            pick_device(self.device)
 
 
 def run_pipeline(
