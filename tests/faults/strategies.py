@@ -25,6 +25,8 @@ few = settings(
     print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+fewer = settings(few, max_examples=EXAMPLES if "WSSS_EXAMPLES" in os.environ else 10)
+"""For what takes longer."""
 TRIED: list[int] = [0]
 """How many examples the running test has tried."""
 

@@ -50,7 +50,7 @@ def damaged_images(draw: st.DrawFn) -> bytes:
     return bytes(content[: draw(st.sampled_from([None, None, len(content) // 2]))])
 
 
-@strategies.few
+@strategies.fewer
 @given(content=damaged_images())
 def test_any_image_file(content: bytes) -> None:
     strategies.tried()
@@ -79,7 +79,7 @@ def lists_of_photographs(draw: st.DrawFn) -> bytes:
     return text.encode(encoding, errors="replace") + draw(st.sampled_from([b"", b"", b"\xff", b"\x00", b'"']))
 
 
-@strategies.few
+@strategies.fewer
 @given(content=lists_of_photographs())
 def test_any_list_of_photographs(tmp_path: Path, content: bytes) -> None:
     strategies.tried()
@@ -97,7 +97,7 @@ def test_any_list_of_photographs(tmp_path: Path, content: bytes) -> None:
             value_or_refusal(lambda i=i, records=records: records[i])
 
 
-@strategies.few
+@strategies.fewer
 @given(made=strategies.tables())
 def test_any_shard(tmp_path: Path, trained: Path, made: tuple[pa.Table, dict[str, Any]]) -> None:  # noqa: F811
     strategies.tried()
@@ -117,7 +117,7 @@ def test_any_shard(tmp_path: Path, trained: Path, made: tuple[pa.Table, dict[str
             assert (mask is None) == (error is not None)
 
 
-@strategies.few
+@strategies.fewer
 @given(field=st.sampled_from(["name", "settings", "classes", "backbone", "image_size"]), value=strategies.json_values)
 def test_any_description(tmp_path: Path, trained: Path, field: str, value: Any) -> None:  # noqa: F811
     strategies.tried()
@@ -136,7 +136,7 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     return root, {path.name: json.loads(path.read_text()) for path in (root / "v1.0-mini").glob("*.json")}
 
 
-@strategies.few
+@strategies.fewer
 @given(data=st.data())
 def test_any_table_of_nuscenes(drive: tuple[Path, dict[str, Any]], data: st.DataObject) -> None:
     strategies.tried()
@@ -157,7 +157,7 @@ def test_any_table_of_nuscenes(drive: tuple[Path, dict[str, Any]], data: st.Data
         (root / "v1.0-mini" / name).write_text(json.dumps(tables[name]))
 
 
-@strategies.few
+@strategies.fewer
 @given(words=st.lists(st.sampled_from(CAR.split()) | st.floats().map(str) | st.text(max_size=4), max_size=17))
 def test_any_line_of_kitti(tmp_path: Path, words: list[str]) -> None:
     strategies.tried()
@@ -169,7 +169,7 @@ def test_any_line_of_kitti(tmp_path: Path, words: list[str]) -> None:
     assert sample is None or torch.isfinite(sample["boxes3d"]).all()
 
 
-@strategies.few
+@strategies.fewer
 @given(content=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace")))
 def test_any_file_of_weights(tmp_path: Path, content: bytes) -> None:
     strategies.tried()
