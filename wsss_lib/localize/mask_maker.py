@@ -104,11 +104,11 @@ class MaskMaker:
             heat = maps.multi_scale(raw, images, self.scales, self.flip)  # (N, K, h, w)
         softmax = getattr(getattr(self.classifier, "config", None), "loss", "") == "softmax"
         scores = (logits.softmax(1) if softmax else logits.sigmoid()).cpu()  # (N, K)
+        if not (torch.isfinite(scores).all() and torch.isfinite(heat).all()):
+            raise ValueError(
+                "the network answers with values that are not numbers: its weights are damaged, give others"
+            )
         for item, photo, image_maps, image_scores in zip(items, photos, heat, scores, strict=True):
-            if not (torch.isfinite(image_scores).all() and torch.isfinite(image_maps).all()):
-                raise ValueError(
-                    "the network answers with values that are not numbers: its weights are damaged, give others"
-                )
             if item.labels is None:
                 item.labels = (image_scores >= LIKELY).nonzero()[:, 0].tolist()
             item.scores = image_scores.tolist()
