@@ -46,19 +46,19 @@ class Files:
         Raises:
             ValueError: There is none, or there are several.
         """
-        written = name.replace("\\", "/") if not (self.folder / name).exists() else name
+        written = name if os.path.exists(self.folder / name) else name.replace("\\", "/")
         direct = self.folder / written
-        if _is_file(direct):
+        if os.path.isfile(direct):
             return Path(os.path.normpath(direct))
         paths = self._keys.get(_key(os.path.normpath(written))) or []
         named = [path for path in paths if path in preferred] or paths
         if len(named) > 1:
             raise ValueError(
-                f"{printable(name)} may be {' or '.join(self.name_of(path) for path in named[:2])}: write the {what}'s "
-                "folder and suffix too"
+                f"{printable(name):.80} may be {' or '.join(self.name_of(path) for path in named[:2])}: write the "
+                f"{what}'s folder and suffix too"
             )
         if not named:
-            raise ValueError(f"there is no {what} {printable(name)} in {printable(self.folder)}: correct the row")
+            raise ValueError(f"there is no {what} {printable(name):.80} in {printable(self.folder)}: correct the row")
         return named[0]
 
     def mask_of(self, image: Path) -> Path | None:
@@ -79,13 +79,6 @@ class Files:
 def _key(name: str) -> str:
     """What two spellings of a name share: upper and lower case, and umlauts in one letter or in two."""
     return unicodedata.normalize("NFC", name).casefold()
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or holds a zero
-        return False
 
 
 def images_below(folder: Path) -> Iterator[Path]:

@@ -10,7 +10,8 @@ a referred object, without images (``jxu124/refcoco``), beside COCO's own archiv
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,12 @@ def refcoco_images(files: Sequence[Path], split: str, scratch: Path) -> Split:
 
     def rows() -> Iterator[Row]:
         for record in records_of(files, ("image", "image_info", "ref_list")):
-            objects = [(each["ann_info"], each["ref_info"]["sentences"]) for each in record["ref_list"]]
-            yield _row(str(record["image_info"]["id"]), content(record["image"]), objects)
+            name = str(_held(record["image_info"], "id", int | str, "image_info"))
+            objects = [
+                (_held(each, "ann_info", Mapping, name), _said(_held(each, "ref_info", Mapping, name), name))
+                for each in _held(record, "ref_list", list, name)
+            ]
+            yield _row(name, content(record["image"]), objects)
 
     return Split(COCO, mask=False, boxes=True, sentences=True, rows=rows())
 
@@ -53,30 +58,69 @@ def refcoco_table(files: Sequence[Path], split: str, scratch: Path) -> Split:
     def rows() -> Iterator[Row]:
         by_image: dict[int, list[dict[str, Any]]] = {}
         for record in records_of(files[:-1], ("image_id", "sentences", "raw_anns", "raw_image_info")):
-            by_image.setdefault(int(record["image_id"]), []).append(record)
+            by_image.setdefault(_held(record, "image_id", int, "a row"), []).append(record)
         for number, records in by_image.items():
             # The table's own file_name has the number of the object in it.
-            name = Path(json.loads(records[0]["raw_image_info"])["file_name"]).name
-            objects = [(json.loads(record["raw_anns"]), record["sentences"]) for record in records]
-            yield _row(str(number), photos.read(f"train2014/{name}"), objects)
+            file = _held(_object(records[0], "raw_image_info", number), "file_name", str, f"raw_image_info of {number}")
+            objects = [(_object(record, "raw_anns", number), _said(record, f"image {number}")) for record in records]
+            yield _row(str(number), photos.read(f"train2014/{Path(file).name}"), objects)
 
     return Split(COCO, mask=False, boxes=True, sentences=True, rows=rows())
 
 
-def _row(name: str, image: bytes, objects: Sequence[tuple[dict[str, Any], Sequence[dict[str, Any]]]]) -> Row:
+def _held(held: Any, name: str, kind: Any, where: str) -> Any:
+    """A field of a row, or of what lies in one.
+
+    Raises:
+        ValueError: It is absent, or of another kind; ``where`` is how the message calls the row.
+    """
+    value = held.get(name) if isinstance(held, Mapping) else None
+    if not isinstance(value, kind):
+        raise ValueError(f"{where}: its {name} cannot be read ({value!r:.80}): leave it out, or fetch the tables anew")
+    return value
+
+
+def _object(record: Mapping[str, Any], name: str, number: int) -> Any:
+    """The JSON in a cell.
+
+    Raises:
+        ValueError: There is none.
+    """
+    text = _held(record, name, str, f"image {number}")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"image {number}: its {name} is no JSON ({error}): fetch the tables anew") from error
+
+
+def _said(record: Mapping[str, Any], where: str) -> list[str]:
+    """What is said of an object, without empty sentences.
+
+    Raises:
+        ValueError: It is no list of sentences.
+    """
+    texts = [_held(each, "sent", str, f"{where}, a sentence") for each in _held(record, "sentences", list, where)]
+    return [text for text in texts if text.strip()]
+
+
+def _row(name: str, image: bytes, objects: Sequence[tuple[Mapping[str, Any], Sequence[str]]]) -> Row:
     """The row of an image; an object is its annotation and the sentences about it."""
-    classes = [_class_of(annotation["category_id"]) for annotation, _ in objects]
-    said = [(text["sent"], number) for number, (_, texts) in enumerate(objects) for text in texts]
+    classes = [_class_of(_held(annotation, "category_id", int, f"image {name}")) for annotation, _ in objects]
+    said = [(text, number) for number, (_, texts) in enumerate(objects) for text in texts]
     return {
         "id": name, "image": image, "labels": sorted(set(classes)),
-        "boxes": [_box(name, annotation["bbox"]) for annotation, _ in objects], "box_labels": classes,
+        "boxes": [_box(name, annotation) for annotation, _ in objects], "box_labels": classes,
         "sentences": [text for text, _ in said], "spoken_of": [number for _, number in said],
     }  # fmt: skip
 
 
-def _box(name: str, bbox: Sequence[float]) -> list[float]:
-    """xyxy pixels of an annotation, which has x, y, width and height."""
-    x, y, width, height = (float(value) for value in bbox)
+def _box(name: str, annotation: Mapping[str, Any]) -> list[float]:
+    """xyxy pixels of an annotation, whose ``bbox`` is x, y, width and height."""
+    bbox = _held(annotation, "bbox", list, f"image {name}")
+    numbers = [float(value) for value in bbox if isinstance(value, int | float) and math.isfinite(value)]
+    if len(bbox) != 4 or len(numbers) != 4:
+        raise ValueError(f"image {name}: a bbox is {bbox!r:.80}, expected x, y, width and height: leave it out")
+    x, y, width, height = numbers
     if width <= 0 or height <= 0:
         raise ValueError(f"an object of image {name} is {width:g} × {height:g} pixels: leave it out")
     return [x, y, x + width, y + height]
@@ -111,8 +155,20 @@ class SpokenTable(Table):
         row = self._rows.row(position, SAID)
         sample = super().__getitem__(index)
         boxes = sample["boxes"]
+        texts, objects = row["sentences"], row["spoken_of"]
+        if (
+            not isinstance(texts, list)
+            or not isinstance(objects, list)
+            or len(texts) != len(objects)
+            or not all(isinstance(text, str) for text in texts)
+            or not all(isinstance(number, int) and 0 <= number < len(boxes) for number in objects)
+        ):
+            raise ValueError(
+                f"{sample['id']}: it has not one of its {len(boxes)} boxes for each of its sentences: prepare the data "
+                "set anew"
+            )
         return sample | {
             "proposals": boxes.clone(),
-            "sentences": list(row["sentences"]),
-            "sentence_boxes": boxes[torch.tensor(row["spoken_of"], dtype=torch.int64)],
+            "sentences": list(texts),
+            "sentence_boxes": boxes[torch.tensor(objects, dtype=torch.int64)],
         }
