@@ -136,14 +136,15 @@ class ShardsTable(Recorded):
     """Images a second and memory of the extraction of maps, by how many processes and images."""
 
     def lines(self, env, clone):
-        path = clone / "results" / "bench_shards.json"
-        rows = recorded_rows.shards(read_json(path)) if path.is_file() else []
-        if not rows:
-            return ["Not recorded yet: `python benchmarks/bench_shards.py`"]
-        title = "Images a second and the largest memory of a process, means over rounds"
-        return table(
-            title, "", [plain(head) for head in rows[0]], [[plain(text) for text in row.values()] for row in rows]
-        )
+        made = []
+        for name, title in (
+            ("bench_shards", "Images a second and the largest memory of a process, means over rounds"),
+            ("bench_shards_million", "Images of 32 pixels and a network of few channels, by one process"),
+        ):
+            path = clone / "results" / f"{name}.json"
+            if path.is_file() and (rows := recorded_rows.shards(read_json(path))):
+                made += plain_table(plain(title), rows)
+        return made or ["Not recorded yet: `python benchmarks/bench_shards.py`"]
 
 
 class UpdatesTable(Recorded):

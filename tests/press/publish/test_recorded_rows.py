@@ -64,6 +64,15 @@ def test_rows_of_shards_are_means_beside_one_process():
         "MiB": "510",
     }
     assert (two["images a second"], two["share of linear"]) == ("198", "90%")
+    row = {"images": 10**6, "processes": 1, "shards_written_once": 250, "images_a_second": 1234.5, "mib": 900.2}
+    (million,) = shards({"data": {"rows": [row]}})
+    assert list(million.items()) == [
+        ("images", "1,000,000"),
+        ("processes", "1"),
+        ("images a second", "1234"),
+        ("shards, each written once", "250"),
+        ("MiB", "900"),
+    ]
 
 
 def test_rows_of_a_gpu():
