@@ -447,7 +447,7 @@ def test_table_in_markdown_and_html() -> None:
         "| method | mIoU | seeds |",
         "| :-- | --: | --: |",
         "| CAM | 0.46 ± 0.01 | 3 |",
-        r"| a\|b<c | 0.50 | 1 |",
+        r"| a\|b&lt;c | 0.50 | 1 |",
         "| none | – | 0 |",
     ]
     assert repr(table) == table._repr_markdown_() == str(table)
