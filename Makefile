@@ -35,6 +35,7 @@ help:
 	@echo "make english       the parser of free English, with spaCy (an environment of its own)"
 	@echo "make kill          kill each kind of work at random moments, begin it again, and compare (half an hour)"
 	@echo "make hard          odd inputs of every kind, thousands of them, other ones each time (a quarter of an hour)"
+	@echo "make mutate        change single places of the library, and see which the tests notice (quarter of an hour)"
 	@echo "make colab         install and run under the versions that Colab ships (some GB, for as long as it lasts)"
 	@echo "make clean         remove what was built (not the environment)"
 
@@ -99,12 +100,15 @@ english: $(UV)
 	@UV_PROJECT_ENVIRONMENT=.venv-english $(UV) sync --frozen --extra test --extra english --python $(PYTHON)
 	@.venv-english/bin/python -m pytest tests/methods/test_english.py tests/experiments/studies/test_english_study.py
 
-.PHONY: gpu kill hard
+.PHONY: gpu kill mutate hard
 gpu: env
 	@$(BIN)/python benchmarks/gpu.py
 
 kill: env
 	@$(BIN)/python tests/kill.py
+
+mutate: env
+	@$(BIN)/python tests/mutate.py --seed 1 --record
 
 # `make test` tries 25 examples a test, the same each time.
 EXAMPLES ?= 500

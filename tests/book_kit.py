@@ -18,6 +18,12 @@ STAMP = {
     "date": "2031-05-17", "profile": "book", "seconds": 71, "memory_mb": 803, "machine": "CPU, one thread (x86_64)",
     "versions": {"python": "3.11", "torch": "2.15.0", "wsss-lib": "0.1.0"}, "data": {"critters": "0123456789ab"},
 }  # fmt: skip
+MUTANTS = {
+    "data": {"maps": {"possible": 281, "tried": 40, "killed": 39, "survived": [
+        {"mutant": "wsss_lib/maps/masks.py:78:22: 1.0  →  2.0", "why": "Halved at once."},
+    ]}},
+    "provenance": {"command": "make mutate", "date": "2031-05-18", "commit": "0123456789ab"},
+}  # fmt: skip
 RUN = {"choose": "critters/val", "split": "critters/test", "images": 400, "labels_given": True}
 RESULT = {
     "name": "sample",
@@ -80,6 +86,7 @@ def lay_out(root: Path) -> None:
             file.write_text((ROOT / f"{page}.md").read_text() if real else text)
     (root / "book" / "references.bib").write_text("")
     (root / "book" / "stamps.json").write_text(json.dumps({"01_cam": STAMP}))
+    (root / "book" / "mutants.json").write_text(json.dumps(MUTANTS))
     (root / "results").mkdir()
     (root / "results" / "sample.json").write_text(json.dumps(RESULT))
     (root / "results" / "bench_sample.json").write_text(json.dumps(SPEED))

@@ -1,10 +1,12 @@
-"""Do the tests notice? Change one small thing of the library at a time and run the tests of its room.
+"""Do the tests notice? Change one small thing of the library at a time and run the tests that reach it.
 
-    python tests/mutate.py --count 20 --seed 1 --room maps
+    python tests/mutate.py --count 30 --seed 1 --room maps       so many changes of a room, drawn by chance
+    python tests/mutate.py --at wsss_lib/maps/scores.py:40       all changes of a line, or of a file
 
 A mutant differs from the library in one operator, comparison, constant, condition or statement. It is *killed* where a
-test fails or stands still, and *survives* where all pass: then a test is missing, or the change changes nothing. The
-work is done in a copy; the working tree is never touched.
+test of its room fails or stands still, and *survives* where all pass: then a test is missing, or the change changes
+nothing that a caller could see. Such a one is named, with the reason, in ``tests/mutants.toml``. The work is done in a
+copy; the working tree is never touched. Needs an operating system that forks.
 """
 
 from __future__ import annotations
@@ -12,22 +14,28 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
-import os
+import importlib.util
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import judge
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("maps", "metrics", "methods", "train", "data")
+ROOMS = ("maps", "metrics", "methods", "train", "data", "refine")
 """Folders of ``wsss_lib`` whose tests lie in the folder of ``tests`` with the same name."""
 COPIED = ("wsss_lib", "press", "tests", "results", "book", "benchmarks", "pyproject.toml", "_toc.yml", "_config.yml")
 """What the tests of these rooms read."""
+EXPLAINED = ROOT / "tests" / "mutants.toml"
+RECORD = "mutants"
+"""Name of the record, ``book/mutants.json``; not in ``results/``, for no chapter reads it."""
 
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
@@ -44,21 +52,26 @@ class Mutant:
 
     Attributes:
         path: The file.
-        line: Where, counted from 1.
+        line, column: Where, counted from 1.
         before, after: What changes, as Python.
         position: Of the node in a walk through the file's syntax tree.
         which: Of the node's changes.
+        lines: Of the statement that is changed, without the statements inside it.
+        at_import: Whether an import executes the statement, and not only who calls a function.
     """
 
     path: Path
     line: int
+    column: int
     before: str
     after: str
     position: int
     which: int
+    lines: frozenset[int]
+    at_import: bool
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.before}  →  {self.after}"
+        return f"{self.path}:{self.line}:{self.column}: {self.before}  →  {self.after}"
 
     def applied(self, source: str) -> str:
         """The whole file with the change."""
@@ -79,11 +92,36 @@ def mutants(path: Path, source: str) -> Iterator[Mutant]:
         source: What it holds.
     """
     tree = ast.parse(source)
-    spoken = _spoken(tree)
+    spoken, places = _spoken(tree), dict(_places(tree))
     for position, node in enumerate(ast.walk(tree)):
         if position not in spoken:
             for which, changed in enumerate(_changes(node)):
-                yield Mutant(path, node.lineno, _short(node), _short(changed), position, which)
+                place = node.lineno, node.col_offset + 1
+                yield Mutant(path, *place, _short(node), _short(changed), position, which, *places[id(node)])
+
+
+def _places(
+    node: ast.AST, lines: frozenset[int] = frozenset(), at_import: bool = True
+) -> Iterator[tuple[int, tuple[frozenset[int], bool]]]:
+    """Of every node: the lines of the innermost statement around it, and whether an import executes that."""
+    yield id(node), (lines, at_import)
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            body = isinstance(node, ast.FunctionDef) and child in node.body
+            yield from _places(child, _lines(child), at_import and not body)
+        else:
+            yield from _places(child, lines, at_import)
+
+
+def _lines(statement: ast.stmt) -> frozenset[int]:
+    inside = [inner for inner in ast.walk(statement) if isinstance(inner, ast.stmt) and inner is not statement]
+    lines = _range(statement).difference(*map(_range, inside))
+    return frozenset(lines | {statement.lineno})
+
+
+def _range(statement: ast.stmt) -> set[int]:
+    decorators = getattr(statement, "decorator_list", [])
+    return set(range(min(part.lineno for part in (statement, *decorators)), (statement.end_lineno or 0) + 1))
 
 
 def _spoken(tree: ast.AST) -> set[int]:
@@ -136,70 +174,121 @@ def files(room: str, root: Path = ROOT) -> list[Path]:
     return sorted(path.relative_to(root) for path in (root / "wsss_lib" / room).rglob("*.py"))
 
 
-def drawn(rooms: Sequence[str], count: int, seed: int) -> list[tuple[str, Mutant]]:
-    """``count`` mutants with their rooms, the rooms in turn; the same seed draws the same from the same sources."""
-    generator = random.Random(seed)
-    waiting = {}
-    for room in rooms:
-        every = [m for path in files(room) for m in mutants(path, (ROOT / path).read_text(encoding="utf-8"))]
-        waiting[room] = generator.sample(every, min(count, len(every)))
-    turns = [(room, waiting[room][turn]) for turn in range(count) for room in rooms if turn < len(waiting[room])]
-    return turns[:count]
+def drawn(room: str, count: int, seed: int) -> list[Mutant]:
+    """``count`` mutants of a room; the same seed draws the same from the same sources."""
+    every = of_room(room)
+    return random.Random(seed).sample(every, min(count, len(every)))
 
 
-def run_tests(folder: Path, room: str, limit: float) -> bool:
-    """Whether the tests of a room pass in a copy of the project, within ``limit`` seconds."""
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    order = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", f"tests/{room}", "-m", "not shared"]
-    with subprocess.Popen(
-        order, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
-        try:
-            return process.wait(limit) == 0
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)  # its own group: tests start processes too
-            return False
+def of_room(room: str) -> list[Mutant]:
+    """All mutants of a room."""
+    return [m for path in files(room) for m in mutants(path, (ROOT / path).read_text(encoding="utf-8"))]
+
+
+def explanations() -> dict[tuple[str, ...], str]:
+    """Why a mutant changes nothing that a caller could see, by :func:`key`."""
+    known = tomllib.loads(EXPLAINED.read_text(encoding="utf-8"))["mutant"]
+    return {(of["path"], of["line"], of["before"], of["after"]): of["why"] for of in known}
+
+
+def key(mutant: Mutant) -> tuple[str, ...]:
+    """File, line, before and after. Numbers of lines move, so it is the line's text, ‸ before what changes."""
+    text = (ROOT / mutant.path).read_text(encoding="utf-8").splitlines()[mutant.line - 1].encode()
+    start = mutant.column - 1  # in bytes
+    marked = f"{text[:start].decode()}‸{text[start:].decode()}".strip()
+    return mutant.path.as_posix(), marked, mutant.before, mutant.after
+
+
+def copied(folder: Path) -> None:
+    """Copy what the tests read."""
+    for part in COPIED:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, folder / part)
+
+
+def survives(mutant: Mutant, folder: Path, reach: judge.Reach) -> bool:
+    """Whether the tests that reach a mutant pass with it, in a copy of the project that is as before afterwards."""
+    file = folder / mutant.path
+    original = file.read_text(encoding="utf-8")
+    Path(importlib.util.cache_from_source(str(file))).unlink(missing_ok=True)
+    file.write_text(mutant.applied(original), encoding="utf-8")
+    tests = reach.tests(mutant.path, mutant.lines, mutant.at_import)
+    survived = not tests or judge.passes(folder, tests, reach.seconds)
+    file.write_text(original, encoding="utf-8")
+    return survived
+
+
+def chosen(options: argparse.Namespace) -> dict[str, list[Mutant]]:
+    """By room, the mutants that the command asks for."""
+    if not options.at:
+        return {room: drawn(room, options.count, options.seed) for room in options.room or ROOMS}
+    made: dict[str, list[Mutant]] = {}
+    for place in options.at:
+        path, _, line = place.partition(":")
+        room = Path(path).parts[1]
+        made.setdefault(room, []).extend(m for m in of_room(room) if f"{m.path}" == path and line in ("", f"{m.line}"))
+    return made
+
+
+def write(measured: dict[str, dict[str, Any]], seed: int) -> None:
+    """Record what was measured; what was measured before of other rooms stays."""
+    sys.path.insert(0, str(ROOT))
+    from wsss_lib.experiments import results
+    from wsss_lib.files import read_json
+
+    folder = ROOT / "book"
+    known = read_json(folder / f"{RECORD}.json")["data"] if (folder / f"{RECORD}.json").is_file() else {}
+    results.record(
+        RECORD, {room: measured.get(room) or known[room] for room in ROOMS if room in {**known, **measured}},
+        command="make mutate", fingerprint="the sources of the library", seeds=(seed,), folder=folder,
+        note="Changes of single places of the library, drawn by chance, and what the tests of their room make of them",
+    )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw mutants, judge each, print which survived."""
+    """Draw mutants, judge each, print which survived; 0 where each that survived is explained."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=20, help="mutants in all (default: 20)")
+    parser.add_argument("--count", type=int, default=30, help="mutants of each room (default: 30)")
     parser.add_argument("--seed", type=int, default=0, help="decides which (default: 0)")
     parser.add_argument("--room", action="append", choices=ROOMS, help="only this room (may be repeated)")
+    parser.add_argument("--at", action="append", metavar="FILE[:LINE]", help="all mutants of a file or line")
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
+    parser.add_argument("--record", action="store_true", help=f"write book/{RECORD}.json, which the status page shows")
     options = parser.parse_args(arguments)
-    chosen = drawn(options.room or ROOMS, options.count, options.seed)
+    waiting, why, measured = chosen(options), explanations(), {}
     if options.list:
-        print("\n".join(str(mutant) for _, mutant in chosen))
+        print("\n".join(str(mutant) for of in waiting.values() for mutant in of))
         return 0
-    survivors = []
-    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
-        folder = Path(name)
-        for part in COPIED:
-            source = ROOT / part
-            if source.is_dir():
-                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copyfile(source, folder / part)
-        limits: dict[str, float] = {}
-        for number, (room, mutant) in enumerate(chosen, 1):
-            if room not in limits:
-                began = time.monotonic()
-                if not run_tests(folder, room, 1800):
-                    print(f"tests/{room} fails as it stands: mend it first (pytest -x tests/{room})")
-                    return 1
-                limits[room] = 30 + 3 * (time.monotonic() - began)
-            original = (folder / mutant.path).read_text(encoding="utf-8")
-            (folder / mutant.path).write_text(mutant.applied(original), encoding="utf-8")
-            survived = run_tests(folder, room, limits[room])
-            (folder / mutant.path).write_text(original, encoding="utf-8")
-            survivors += [mutant] * survived
-            print(f"{number:3}/{len(chosen)} {'SURVIVED' if survived else 'killed  '} {mutant}", flush=True)
-    print(f"{len(chosen) - len(survivors)} of {len(chosen)} killed (seed {options.seed})")
-    for mutant in survivors:
-        print(f"  survived: {mutant}")
-    return 0
+    judge.warm()
+    for room, of in waiting.items():
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+            folder = Path(name).resolve()
+            copied(folder)
+            reach = judge.explore(folder, room)
+            if reach is None:
+                print(f"tests/{room} fails as it stands: mend it first (pytest -x tests/{room})")
+                return 1
+            print(f"{room}: {len(reach.seconds)} tests, {time.monotonic() - began:.0f} s", flush=True)
+            survivors = []
+            for number, mutant in enumerate(of, 1):
+                survived = survives(mutant, folder, reach)
+                survivors += [mutant] * survived
+                said = ("explained" if key(mutant) in why else "SURVIVED") if survived else "killed"
+                print(f"{number:3}/{len(of)} {said:9} {mutant}", flush=True)
+        unexplained = [mutant for mutant in survivors if key(mutant) not in why]
+        print(f"{room}: {len(of) - len(survivors)} of {len(of)} killed, {len(unexplained)} of the others unexplained, "
+              f"{time.monotonic() - began:.0f} s")  # fmt: skip
+        measured[room] = {
+            "seed": options.seed, "possible": len(of_room(room)), "tried": len(of), "killed": len(of) - len(survivors),
+            "survived": [{"mutant": str(mutant), "why": why.get(key(mutant), "")} for mutant in survivors],
+        }  # fmt: skip
+    if options.record:
+        write(measured, options.seed)
+    return int(any(not one["why"] for of in measured.values() for one in of["survived"]))
 
 
 if __name__ == "__main__":

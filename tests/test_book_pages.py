@@ -100,6 +100,14 @@ def test_the_status_is_that_of_the_stamps(built):
     assert "critters 0123456789ab" in page
 
 
+def test_the_status_says_what_the_tests_notice(built):
+    page = (built / "book/status.html").read_text()
+    rows = {row[0]: row[1:] for row in Table(page).rows}
+    assert rows["maps"] == ["281", "40", "39", "98%", "1"]
+    assert "Halved at once." in page
+    assert "2031-05-18, commit 0123456789ab" in page
+
+
 def test_the_results_are_the_honest_rows(built):
     rows = Table((built / "book/results.html").read_text()).rows
     heads = rows[0]

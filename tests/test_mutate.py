@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
+import subprocess
+import sys
 from pathlib import Path
 
+import judge
 import mutate
+import pytest
 
 SOURCE = '''"""A module: 1 + 1."""
 LIMIT: int = 3
@@ -44,28 +49,187 @@ def test_what_people_read_is_left_alone() -> None:
 
 
 def test_the_seed_decides() -> None:
-    one, again, other = (mutate.drawn(["metrics"], 5, seed) for seed in (1, 1, 2))
+    one, again, other = (mutate.drawn("metrics", 5, seed) for seed in (1, 1, 2))
     assert one == again
     assert one != other
     assert len(one) == 5
 
 
-def test_a_test_that_looks_kills_and_one_that_does_not_lets_live(tmp_path: Path) -> None:
-    (tmp_path / "tests" / "small").mkdir(parents=True)
-    (tmp_path / "share.py").write_text(SOURCE)
-    looks = "from share import share\n\ndef test_half():\n    assert share(1, 2) == {}\n"
-    (tmp_path / "tests" / "small" / "test_share.py").write_text(looks.format("0.5"))
-    assert mutate.run_tests(tmp_path, "small", 60)
-    (changed,) = [m for m in mutate.mutants(Path("share.py"), SOURCE) if m.after == "part * whole"]
-    (tmp_path / "share.py").write_text(changed.applied(SOURCE))
-    assert not mutate.run_tests(tmp_path, "small", 60)
-    (tmp_path / "tests" / "small" / "test_share.py").write_text(looks.format("share(1, 2)"))
-    assert mutate.run_tests(tmp_path, "small", 60)
+STATEMENTS = """\
+@kept(size=1)
+def outer(first=2,
+          second=3):
+    if (first
+            > 4):
+        pairs = [first + 5,
+                 second + 6]
+    return lambda: 7
 
 
-def test_a_test_that_stands_still_is_ended(tmp_path: Path) -> None:
-    (tmp_path / "tests" / "small").mkdir(parents=True)
-    (tmp_path / "tests" / "small" / "test_wait.py").write_text(
-        "def test_wait():\n    import time\n    time.sleep(90)\n"
-    )
-    assert not mutate.run_tests(tmp_path, "small", 3)
+class Sized:
+    limit = 8
+    def size(self):
+        for _ in range(9): print(10)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "lines", "at_import"),
+    [
+        (1, {1, 2, 3}, True), (2, {1, 2, 3}, True), (3, {1, 2, 3}, True), (4, {4, 5}, False), (5, {6, 7}, False),
+        (6, {6, 7}, False), (7, {8}, False), (8, {12}, True), (9, {14}, False), (10, {14}, False),
+    ],
+)  # fmt: skip
+def test_a_mutant_knows_the_lines_of_its_statement(number: int, lines: set[int], at_import: bool) -> None:
+    made = {mutant.before: mutant for mutant in mutate.mutants(Path("outer.py"), STATEMENTS)}
+    assert (made[str(number)].lines, made[str(number)].at_import) == (lines, at_import)
+
+
+LIBRARY = {
+    "wsss_lib/__init__.py": "",
+    "wsss_lib/small/__init__.py": "",
+    "wsss_lib/small/share.py": """\
+from functools import cache
+
+WHOLE = 4
+
+
+def share(part):
+    return part / WHOLE
+
+
+def waits(times):
+    while times > 0:
+        times = times - 1
+
+
+def nobody():
+    return 1 + 1
+
+
+@cache
+def kept():
+    return 2 * 3
+
+
+def apart():
+    return 5 - 1
+""",
+    "tests/small/test_share.py": """\
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis.strategies import integers
+
+from wsss_lib.small import share
+
+
+@pytest.fixture(scope="module")
+def half():
+    return share.share(2)
+
+
+def test_share(half):
+    assert half == 0.5
+
+
+def test_half(half):
+    assert half > 0
+
+
+def test_waits():
+    share.waits(3)
+
+
+def test_runs_what_is_kept():
+    share.kept()
+
+
+@given(integers(0, 3))
+def test_kept(_):
+    assert share.kept() == 6
+
+
+def test_apart():
+    done = subprocess.run([sys.executable, "-c", "from wsss_lib.small.share import apart; exit(apart())"])
+    assert done.returncode == 4
+""",
+}
+
+
+def laid_out(folder: Path) -> Path:
+    """The small library and its tests, in files."""
+    for name, text in LIBRARY.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder.resolve()
+
+
+TRIALS = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import judge, mutate
+folder, path = Path(sys.argv[2]), Path("wsss_lib/small/share.py")
+judge.PATIENCE = (2, 5)
+reach = judge.explore(folder, "small")
+made = {}
+for mutant in mutate.mutants(path, (folder / path).read_text()):
+    tests = [test.partition("::")[2] for test in reach.tests(path, mutant.lines, mutant.at_import)]
+    made[f"{mutant.before} > {mutant.after}"] = [tests, mutate.survives(mutant, folder, reach)]
+print(json.dumps(made))
+"""
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[str], bool]]:
+    """Of each change of the small library: the tests that are asked, and whether it survives."""
+    folder = laid_out(tmp_path_factory.mktemp("small"))
+    order = [sys.executable, "-c", TRIALS, str(Path(judge.__file__).parent), str(folder)]
+    done = subprocess.run(order, capture_output=True, text=True, check=True, timeout=300)
+    assert (folder / "wsss_lib/small/share.py").read_text() == LIBRARY["wsss_lib/small/share.py"]
+    return json.loads(done.stdout)
+
+
+def test_a_change_is_judged_by_the_tests_that_execute_its_line(trials) -> None:
+    tests, survives = trials["part / WHOLE > part * WHOLE"]
+    assert set(tests) == {"test_share", "test_half", "test_apart"}  # by the fixture that they share
+    assert not survives
+    tests, survives = trials["2 * 3 > 2 / 3"]
+    assert set(tests) == {"test_runs_what_is_kept", "test_kept", "test_apart"}  # no cache hides a line
+    assert not survives
+
+
+def test_a_test_that_starts_a_process_is_asked_last_of_every_line(trials) -> None:
+    assert {tests[-1] for tests, _ in trials.values()} == {"test_apart"}
+    assert trials["1 + 1 > 1 - 1"] == [["test_apart"], True]
+    assert trials["5 - 1 > 5 + 1"] == [["test_apart"], False]
+
+
+def test_what_an_import_executes_is_judged_by_all_tests(trials) -> None:
+    tests, survives = trials["4 > 5"]
+    assert len(tests) == 6
+    assert not survives
+
+
+def test_a_test_that_stands_still_is_ended(trials) -> None:
+    assert trials["times - 1 > times + 1"] == [["test_waits", "test_apart"], False]
+    assert trials["times > 0 > times >= 0"] == [["test_waits", "test_apart"], True]
+
+
+def test_the_cheapest_file_is_asked_first() -> None:
+    seconds = {"a.py::slow": 3.0, "a.py::quick": 0.1, "b.py::long": 2.0, "b.py::short": 0.5, "c.py::other": 9.0}
+    reach = judge.Reach(seconds, {"m.py": {1: set(seconds) - {"c.py::other"}, 2: {"a.py::slow", judge.IMPORT}}}, set())
+    assert reach.tests(Path("m.py"), [1], False) == ["b.py::short", "b.py::long", "a.py::quick", "a.py::slow"]
+    assert reach.tests(Path("m.py"), [2], False)[0] == "a.py::slow"
+    assert reach.tests(Path("m.py"), [2], False)[-1] == "c.py::other"
+    assert reach.tests(Path("m.py"), [3], False) == []
+
+
+def test_every_explanation_is_of_a_mutant_that_is_there() -> None:
+    known = mutate.explanations()
+    there = {mutate.key(m) for path in {path for path, *_ in known} for m in mutate.of_room(Path(path).parts[1])}
+    assert set(known) <= there
+    assert all(why.endswith(".") for why in known.values())

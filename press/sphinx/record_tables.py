@@ -1,8 +1,8 @@
 """Tables that are made when the book is built, from what was recorded: of chapters' runs, of machines, of results.
 
-``{status-table}`` reads ``book/stamps.json``, ``{machines-table}`` ``book/machines.json``, and ``{results-table}``,
-``{speed-tables}`` and the like the files of ``results/``. What is missing is said to be missing. Each directive writes
-Markdown, which MyST reads.
+``{status-table}`` reads ``book/stamps.json``, ``{machines-table}`` ``book/machines.json``, ``{mutants-table}``
+``book/mutants.json``, and ``{results-table}``, ``{speed-tables}`` and the like the files of ``results/``. What is missing
+is said to be missing. Each directive writes Markdown, which MyST reads.
 """
 
 import re
@@ -188,6 +188,28 @@ class MachinesTable(Recorded):
         return table(title, "", ["chapter", *map(plain, heads)], rows)
 
 
+class MutantsTable(Recorded):
+    """Of each room of the library: how many changes its tests were shown, how many they noticed, and the others."""
+
+    def lines(self, env, clone):
+        path = clone / "book" / "mutants.json"
+        env.note_dependency(str(path))
+        if not path.is_file():
+            return ["Not recorded yet: `make mutate`"]
+        document = read_json(path)
+        rows, more = [], []
+        for room, of in document["data"].items():
+            share = f"{of['killed'] / of['tried']:.0%}" if of["tried"] else "–"
+            counts = [of["possible"], of["tried"], of["killed"], share, len(of["survived"])]
+            rows.append([f"`{room}`", *map(str, counts)])
+            texts = [f"`{one['mutant']}`: {plain(one['why'] or 'not explained yet')}" for one in of["survived"]]
+            more += [(f"`{room}`", texts)] if texts else []
+        heads = ["room", "possible changes", "tried", "killed", "share killed", "survived"]
+        origin = ResultsTable.origin(document["provenance"], 0)[1:3]
+        return [*table("Changes of the library, and the tests", "", heads, rows), *details("status-details", more),
+                " · ".join(origin), ""]  # fmt: skip
+
+
 def largest(of):
     if of is None:
         return "–"
@@ -205,4 +227,5 @@ def setup(app):
     app.add_directive("gpu-table", GPUTable)
     app.add_directive("updates-table", UpdatesTable)
     app.add_directive("machines-table", MachinesTable)
+    app.add_directive("mutants-table", MutantsTable)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

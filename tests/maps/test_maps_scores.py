@@ -124,6 +124,9 @@ def test_the_range_is_held_without_touching_gradients_or_spreading_nan():
     larger = M.resize(broken, (8, 8))
     assert larger.isnan().any()
     assert (larger[0, 0, 4:, 4:] == 1).all()
+    ruled_out = broken.nan_to_num(-math.inf)  # as a class that an image lacks
+    assert (M.resize(ruled_out, (8, 8))[0, 0, 4:, 4:] == 1).all()
+    assert (M.resize(-ruled_out, (8, 8))[0, 0, 4:, 4:] == -1).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

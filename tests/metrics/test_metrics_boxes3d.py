@@ -104,6 +104,13 @@ def test_hand_values():
     assert twice.hits[:, 0].tolist() == [True, False]
 
 
+def test_a_state_may_have_any_number_of_rows_of_the_right_width():
+    state = measured([([car(0, score=0.9), car(5, score=0.8)], [car(0)])]).state()
+    assert len(E.CentreDistance(COUNT).load_state(state).scores) == 2
+    with pytest.raises(ValueError, match=r"differences is \(2, 2\), expected a tensor of shape \(3,\)"):
+        E.CentreDistance(COUNT).load_state(state | {"differences": state["differences"][:, :2]})
+
+
 def test_errors_by_hand():
     turned = measured([([car(0, yaw=math.pi - 0.1, score=1.0)], [car(0, yaw=-math.pi + 0.1)])])
     assert turned.errors()["orientation"] == pytest.approx(0.2)

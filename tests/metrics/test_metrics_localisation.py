@@ -1,4 +1,5 @@
 import time
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -291,3 +292,8 @@ def test_the_centre_gaussian_finds_the_centred_object():
     maps = E.centre_gaussian((32, 32)).expand(3, -1, -1)
     truths = [torch.tensor([[8.0, 8, 24, 24]]), torch.tensor([[6.0, 6, 26, 26]]), torch.tensor([[0.0, 0, 6, 6]])]
     assert E.max_box_acc_v2(M.normalise(maps, eps=0), truths) == pytest.approx(2 / 3)
+
+
+def test_a_protocol_that_all_share_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        E.HALF_OPEN.iou = "plus-one"  # type: ignore[misc]

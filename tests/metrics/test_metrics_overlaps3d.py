@@ -85,6 +85,9 @@ def test_an_object_is_taken_once_by_the_surest_box_of_its_class():
     predicted = scene([box(), box(x=0.1), box(x=10.3), box()], [0, 0, 1, 1], [0.9, 0.8, 0.7, 0.6])
     metric.update([predicted], [truth])
     assert metric.hits.tolist() == [True, False, False, False]
+    half = M.OverlapPrecision(1, 0.5)
+    half.update([scene([box(height=1.0)], [0], [0.9])], [scene([box()], [0])])
+    assert half.hits.tolist() == [True], "an IoU of exactly the least one is enough"
     assert math.isnan(M.OverlapPrecision(2).mean_average_precision())
     two = M.OverlapPrecision(2, (0.5, 0.9))
     two.update([scene([], [], [])], [scene([], [])])

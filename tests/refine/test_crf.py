@@ -1,6 +1,6 @@
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
 import pytest
@@ -166,9 +166,29 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="certainty"):
         scores_of_masks(torch.zeros(1, 2, 2, dtype=torch.int64), 4, 0.25)
     with pytest.raises(ValueError, match="64 bits"):
-        LatticeFilter(torch.tensor([[[0.0] * 8, [1e4] * 8]]))
+        LatticeFilter(torch.tensor([[[0.0] * 8, [60.0] * 8]]))  # 64.4 of them
+    assert LatticeFilter(torch.tensor([[[0.0] * 8, [30.0] * 8]])).corners == 18
 
 
 def test_widths_scale_with_the_image_and_colours_do_not():
     assert CRFSettings.irn().resized(0.5) == CRFSettings(near=1.5, reach=25, colour=5)
-    assert (CRFSettings.deeplab().colour_weight, CRFSettings.deeplab().colour) == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "values"),
+    [
+        (CRFSettings(), (3, 3, 80, 13, 10, 10)),
+        (CRFSettings.irn(), (3, 3, 50, 5, 10, 10)),
+        (CRFSettings.deeplab(), (3, 3, 67, 3, 4, 10)),
+    ],
+)
+def test_settings_are_those_of_the_papers(settings, values):
+    """Width and weight of the near kernel; reach, colour and weight of the other; iterations."""
+    assert astuple(settings) == values
+
+
+def test_few_pixels_are_filtered_exactly_and_many_on_the_lattice(monkeypatch):
+    monkeypatch.setattr("wsss_lib.refine.crf.EXACT_PIXELS", 24)
+    for h, w, how in ((3, 8, "exact"), (5, 5, "lattice"), (8, 3, "exact")):
+        scores, images = scene(1, 2, h, w)
+        assert torch.equal(dense_crf(scores, images, SMALL), dense_crf(scores, images, SMALL, how))

@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
+from wsss_lib.data.records import Records, Sample
 from wsss_lib.data.worlds.sentences import Sentences, World
-from wsss_lib.refine.proposals import MOST, WithProposals, contrast, prominence, propose, recall
+from wsss_lib.refine.proposals import AREA, HEIGHTS, MOST, WithProposals, contrast, prominence, propose, recall
 
 
 def scene() -> torch.Tensor:
@@ -34,6 +35,13 @@ def test_both_squares_are_proposed() -> None:
     truth = torch.tensor([[8.0, 8, 24, 24], [36, 40, 60, 56]])
     assert recall([boxes], [truth], 0.7) == 1
     assert len(boxes) <= MOST
+
+
+def test_heights_and_areas_are_shares_and_rise() -> None:
+    for shares in (HEIGHTS, AREA):
+        assert min(shares) > 0
+        assert max(shares) < 1
+        assert sorted(set(shares)) == list(shares)
 
 
 def test_nothing_stands_out() -> None:
@@ -69,3 +77,22 @@ def test_records_with_proposals() -> None:
     assert 0.5 < recall(batch["proposals"], batch["boxes"]) < 1, "they miss some: that is what they are for"
     assert any(len(each) > World().critters for each in batch["proposals"]), "and show some twice"
     assert torch.equal(proposed.labels, records.labels)
+
+
+class Unlike(Records):
+    """The scene, and a part of it: images of two sizes."""
+
+    name, split, classes, fingerprint = "unlike", "val", ("square",), "none"
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> Sample:
+        return {"image": scene()[0, :, :, : 64 - 4 * index]}
+
+
+def test_in_a_padded_batch_each_image_has_the_proposals_of_its_own_size() -> None:
+    batch = WithProposals(Unlike()).batch([1, 0])
+    assert batch["images"].shape == (2, 3, 64, 64)
+    for index, proposed in zip([1, 0], batch["proposals"], strict=True):
+        assert torch.equal(proposed, propose(Unlike()[index]["image"][None])[0])

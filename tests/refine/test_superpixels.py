@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import refine_slow
 import torch
@@ -60,6 +61,19 @@ def test_superpixels_respect_an_edge_and_cover_the_image():
     assert torch.equal(labels[0], labels[1])
     assert slic_superpixels(torch.zeros(0, 3, 8, 8)).shape == (0, 8, 8)
     assert set(slic_superpixels(torch.zeros(1, 3, 4, 4)).unique().tolist()) == {1}
+
+
+def test_one_centre_for_every_64_pixels(monkeypatch):
+    wanted = []
+
+    def slic(image, n_segments, **_):
+        wanted.append(n_segments)
+        return np.ones(image.shape[:2], int)
+
+    monkeypatch.setattr("wsss_lib.refine.superpixels.slic", slic)
+    for h, w in ((32, 48), (8, 8), (8, 15), (8, 16), (3, 3)):
+        slic_superpixels(torch.zeros(1, 3, h, w))
+    assert wanted == [24, 1, 1, 2, 1]
 
 
 def test_superpixels_of_the_world_keep_to_its_masks():
