@@ -137,6 +137,12 @@ class TestSolvers:
         assert result is not None
         assert (result[0] @ basis[:, 0]).abs().item() == pytest.approx(1, abs=1e-9)
 
+    def test_subspace_iteration_converges_where_there_is_one_direction_only(self) -> None:
+        direction = nn.functional.normalize(rand(150), dim=0)
+        result = _subspace_iteration(torch.outer(direction, direction)[None], 0)
+        assert result is not None
+        assert (result[0] @ direction).abs().item() == pytest.approx(1)
+
     @pytest.mark.parametrize("shape", [(3, 70, 200), (3, 120, 70), (2, 5, 9), (2, 1, 4)])
     def test_the_leading_vector_needs_no_gram_matrix(self, shape: tuple[int, ...]) -> None:
         """Of a falling spectrum, of one direction only, and of nothing."""

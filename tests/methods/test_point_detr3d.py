@@ -16,7 +16,7 @@ from wsss_lib.data.worlds.lidar import HALF, MEAN_SIZES, Lidar, LidarWorld, Repl
 from wsss_lib.methods import CenterPoint, CenterPointConfig, PointDETR3D, PointDETR3DConfig, registry
 from wsss_lib.methods.point_detr3d import boxes_of, class_mean_boxes
 from wsss_lib.methods.point_detr3d.coding import decoded, encoded, padded, turned
-from wsss_lib.methods.point_detr3d.picture import around, picture_network, rectangle
+from wsss_lib.methods.point_detr3d.picture import around, mean_over_rectangle, picture_network, rectangle
 from wsss_lib.methods.point_detr3d.sampling import (
     deformable_attention,
     on_map,
@@ -196,6 +196,12 @@ class TestSampling:
         read = nn.functional.grid_sample(wide, 2 * places - 1, align_corners=False)[0, :, :, 0]
         for i in range(2):  # once round, and round again
             torch.testing.assert_close(read[:, i], features[0, :, 1, 0], atol=1e-4, rtol=1e-4)
+        # What falls evenly across and down has the mean that it has in the rectangle's middle.
+        columns, rows = (torch.arange(384) + 0.5) / 384, (torch.arange(24) + 0.5) / 24
+        even = torch.stack([columns.expand(24, 384), rows[:, None].expand(24, 384)])[None]
+        place = torch.tensor([[[20.0, 4.0]]])
+        middle = rectangle(place, 5.0, 1.0, torch.zeros(1, 1, 1, 1, 2)).flatten()
+        torch.testing.assert_close(mean_over_rectangle(even, place, 5.0, 1.0, 4).flatten(), middle)
         network = picture_network().eval()
         picture = torch.rand(1, 3, 24, 384, generator=generator())
         torch.testing.assert_close(network(picture.roll(80, -1)), network(picture).roll(20, -1), atol=1e-5, rtol=1e-4)
@@ -530,6 +536,7 @@ class TestBoth:
         assert entry.chapter == 11
         assert entry.settings is type(settings)
         assert type(settings).paper().width == 256
+        assert "sizes" not in built(settings).state_dict(), "mean sizes are a setting, and no weight"
         from wsss_lib.backbones import backbone
 
         assert isinstance(registry.build(name, backbone("tiny_cnn"), 2, settings), entry.method)
