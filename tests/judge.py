@@ -37,6 +37,8 @@ COLLECTING = 120
 """Seconds after which the import of the library or of the tests stands still."""
 PROCESSES = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"})
 """Audit events of a test that starts a process: what is executed there, the parent's coverage does not see."""
+SAID = "said.txt"
+"""What the latest trial printed, in the copy."""
 IMPORT = ""
 """Coverage's name for what no test executes, but the import of the library."""
 
@@ -137,7 +139,7 @@ def apart(folder: Path, work: Callable[[], int]) -> int:
 
     Args:
         folder: The copy.
-        work: What to do; its output is dropped.
+        work: What to do; what it prints goes to :data:`SAID`.
 
     Returns:
         An exit code: 1 where the work raises, the negative signal where one ended it.
@@ -148,9 +150,10 @@ def apart(folder: Path, work: Callable[[], int]) -> int:
         try:
             os.setsid()  # its own group: tests start processes too
             os.chdir(folder)
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0, 1, 2):
-                os.dup2(nowhere, descriptor)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            said = os.open(folder / SAID, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(said, 1)
+            os.dup2(said, 2)
             original = Path(__file__).resolve().parents[1]
             sys.path[:] = [str(folder), *(p for p in sys.path if Path(p) not in (original, original / "tests"))]
             os.environ["PYTHONPATH"] = str(folder)
@@ -168,7 +171,7 @@ def _pytest(files: list[str], plugin: object) -> int:
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     hypothesis.settings.register_profile("judge", phases=phases, database=None, derandomize=True, deadline=None)
     hypothesis.settings.load_profile("judge")
-    options = ["-x", "-q", "--tb=no", "-m", "not shared"]
+    options = ["-x", "-q", "--tb=line", "-m", "not shared"]
     absent = [f"-pno:{name}" for name in ("cacheprovider", "nbval", "xdist")]
     return int(pytest.main([*options, *absent, *files], plugins=[plugin]))
 

@@ -270,6 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             copied(folder)
             reach = judge.explore(folder, room)
             if reach is None:
+                print((folder / judge.SAID).read_text(encoding="utf-8"))
                 print(f"tests/{room} fails as it stands: mend it first (pytest -x tests/{room})")
                 return 1
             print(f"{room}: {len(reach.seconds)} tests, {time.monotonic() - began:.0f} s", flush=True)

@@ -32,6 +32,7 @@ def test_none_and_several() -> None:
     assert corners([], HEIGHT, WIDTH).shape == (0, 4)
     assert corners([BOX, BOX], HEIGHT, WIDTH).shape == (2, 4)
     assert corners([[99.5, 0, 100.9, 60.5]], HEIGHT, WIDTH).tolist() == [pytest.approx([99.5, 0, 100.9, 60.5])]
+    assert corners([[-1, -1, 101, 61]], HEIGHT, WIDTH).tolist() == [[-1, -1, 101, 61]], "counted from 1"
     assert corners([[0, 0, 1, 1]], HEIGHT, WIDTH, normalised=False).tolist() == [[0, 0, 1, 1]]
     assert corners([[0, 0, 1, 1]], 1, 1).tolist() == [[0, 0, 1, 1]], "an image of one pixel"
 

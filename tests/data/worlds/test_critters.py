@@ -21,6 +21,7 @@ from wsss_lib.data.worlds.critters import (
     load_critters,
     render,
 )
+from wsss_lib.data.worlds.critters.layout import Layer
 from wsss_lib.data.worlds.critters.scenery import Window
 from wsss_lib.data.worlds.critters.shapes import capsule, coverage, ellipse, turn, value_noise
 from wsss_lib.data.worlds.critters.species import tables
@@ -105,6 +106,9 @@ def test_what_is_said_agrees_with_what_is_drawn(world: World) -> None:
             assert result["box"] == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
             assert set(s.masks[i][ys, xs]) == {result["class"] + 1}
             assert result["species"] == world.species[result["class"]]
+            sides = np.array([np.ptp(xs) + 1, np.ptp(ys) + 1])
+            assert result["centre"] == pytest.approx((np.array([xs.min(), ys.min()]) + sides / 2) / world.size)
+            assert result["extent"] == max(sides) / world.size
 
 
 def test_masks_follow_the_paint() -> None:
@@ -338,6 +342,9 @@ def test_nursery_species_are_not_the_chapters() -> None:
     ]
     assert not pairs & set(nursery)
     assert len(set(nursery)) == len(NURSERY)
+    for part in ("body", "head"):
+        assert (theirs[part] >= ours[part].min(0)).all()
+        assert (theirs[part] <= ours[part].max(0)).all()
 
 
 def test_distances_are_zero_on_the_edge_and_negative_inside() -> None:
@@ -392,3 +399,27 @@ def test_a_critter_is_painted_in_a_window_that_cuts_nothing_off(monkeypatch: pyt
     whole = render(world, "train", range(48))
     for name in ("images", "masks", "parts", "instances"):
         assert np.array_equal(getattr(windowed, name), getattr(whole, name)), name
+
+
+def test_the_window_holds_a_critter_that_is_turned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The box of its nominal extent, turned by 0.1 rad about its origin either way."""
+    plain, rooms = Layer.room, []
+
+    def room(self: Layer, rows: np.ndarray, size: int) -> Window:
+        for row in rows:
+            window = plain(self, np.array([row]), size)
+            left, top, right, bottom = (edge[row] * self.unit[row] for edge in self.look.extent())
+            x, y = np.meshgrid(np.array([left, right]) * self.facing[row], [top, bottom])
+            for sin, cos in ((np.sin(angle), np.cos(angle)) for angle in (-0.1, 0.1)):
+                for cells, places in (
+                    (window.columns, self.cx[row] + cos * x - sin * y),
+                    (window.lines, self.cy[row] + sin * x + cos * y),
+                ):
+                    assert cells.min() / size <= places.clip(0, 1).min() + 1e-6
+                    assert (cells.max() + 1) / size >= places.clip(0, 1).max() - 1e-6
+            rooms.append(window)
+        return plain(self, rows, size)
+
+    monkeypatch.setattr(Layer, "room", room)
+    render(World(critters=(1, 3), scale=(0.3, 0.6)), "train", range(24))
+    assert len(rooms) > 24

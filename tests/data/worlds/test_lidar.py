@@ -9,6 +9,7 @@ import torch
 from wsss_lib.data import batches, load
 from wsss_lib.data.worlds.lidar import (
     COLUMNS,
+    HALF,
     ROWS,
     HiddenBoxes,
     Lidar,
@@ -47,6 +48,33 @@ def test_a_scene_is_a_function_of_seed_split_and_index():
     assert few.fingerprint != many.fingerprint != load("lidar", count=60, density=10.0).fingerprint
     # The share of scenes with boxes decides nothing about a scene.
     assert many.fingerprint == load("lidar", count=60, labelled=0.5).fingerprint
+
+
+def test_a_scene_is_what_it_was_when_it_was_first_drawn():
+    """Drawn once and looked at: a change here is a change of every number of chapter 11."""
+    sample = scenes(1, objects=(10, 10), distance=(4.0, 12.0), clutter=5)[0]
+    assert sample["box3d_labels"].tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 1]
+    first = [-4.75, -1.376, 0.735, 4.642, 1.909, 1.472, -2.263]  # a place, a size, a direction
+    assert sample["boxes3d"][0].tolist() == pytest.approx(first, abs=1e-3)
+    assert sample["clicks"][0].tolist() == pytest.approx([-4.460, -1.355, 0.770], abs=1e-3)
+    points = sample["points"].double()
+    assert len(points) == 435
+    assert points.mean(0).tolist() == pytest.approx([-0.119, -0.747, 0.711], abs=1e-3)
+    assert points.std(0).tolist() == pytest.approx([4.740, 4.702, 0.365], abs=1e-3)
+    # The mean colour of each eighth of the panorama.
+    colours = sample["panorama"].double().reshape(3, ROWS, 8, COLUMNS // 8).mean((1, 3)).T
+    expected = [
+        [0.5626, 0.5942, 0.5348], [0.5939, 0.6726, 0.5421], [0.5945, 0.6214, 0.4745], [0.5757, 0.6278, 0.6225],
+        [0.5980, 0.6428, 0.6486], [0.5067, 0.5991, 0.5498], [0.5128, 0.5907, 0.5242], [0.6258, 0.6063, 0.4638],
+    ]  # fmt: skip
+    torch.testing.assert_close(colours, torch.tensor(expected, dtype=torch.float64), atol=1e-4, rtol=0)
+
+
+def test_clutter_fills_the_scene_up_to_two_metres():
+    (sample,) = scenes(1, objects=(0, 0), clutter=400)
+    low, high = sample["points"].amin(0), sample["points"].amax(0)
+    assert low.tolist() == pytest.approx([-HALF, -HALF, 0], abs=0.3)
+    assert high.tolist() == pytest.approx([HALF, HALF, 2], abs=0.3)
 
 
 def test_what_a_sample_holds():

@@ -148,6 +148,13 @@ def test_a_dial_outside_its_range_is_refused_by_name(dial: str, value: object) -
         World(**{dial: value})
 
 
+def test_the_range_of_a_dial_is_said() -> None:
+    with pytest.raises(ValueError, match="critters is 7, expected a whole number from 3 to 6: turn"):
+        World(critters=7)
+    with pytest.raises(ValueError, match="sentences is 0, expected a whole number from 1 upwards: turn"):
+        World(sentences=0)
+
+
 def test_every_dial_is_part_of_the_fingerprint() -> None:
     other = {"size": 80, "critters": 6, "alike": 2, "unambiguous": 0.1, "sentences": 2, "clutter": 0.9,
              "contrast": 0.5, "seed": 3}  # fmt: skip
