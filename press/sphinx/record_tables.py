@@ -1,8 +1,8 @@
 """Tables that are made when the book is built, from what was recorded: of chapters' runs, of machines, of results.
 
 ``{status-table}`` reads ``book/stamps.json``, ``{machines-table}`` ``book/machines.json``, ``{mutants-table}``
-``book/mutants.json``, and ``{results-table}``, ``{speed-tables}`` and the like the files of ``results/``. What is missing
-is said to be missing. Each directive writes Markdown, which MyST reads.
+``book/mutants.json``, and ``{results-table}``, ``{speed-tables}`` and the like the files of ``results/``. What is
+missing is said to be missing. Each directive writes Markdown, which MyST reads.
 """
 
 import re
