@@ -62,7 +62,7 @@ def test_an_image_is_computed_once_wherever_it_comes_again(images: Tensor, tmp_p
     assert torch.allclose(first.maps, plain.maps, atol=1e-5)
     assert torch.equal(again.maps.flip(0), first.maps)
     assert torch.equal(later.maps, first.maps[1:])
-    assert torch.equal(later.logits, first.logits[1:])
+    torch.testing.assert_close(later.logits, first.logits[1:])  # a mean over another batch may round otherwise
     method.predict(images)
     assert count.images == 6  # outside the block everything is as before
 
