@@ -5,8 +5,10 @@ import json
 import pytest
 import torch
 
+from wsss_lib import maps
+from wsss_lib.evaluate import measure, scores
 from wsss_lib.experiments import Workbench, comparison, results
-from wsss_lib.experiments.comparison import Comparison, compare, over_seeds, photographs, scored
+from wsss_lib.experiments.comparison import Comparison, at_four_scales, compare, over_seeds, photographs, scored
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,22 @@ def test_rows_of_fewer_images_and_of_another_world(lab, run):
     faint = scored(lab, methods, most=12, contrast=0.1)["CAM"]
     assert faint["images"] == 12
     assert faint["pxap"] != run.rows["CAM"]["pxap"]
+
+
+def test_maps_of_four_scales_and_mirror_images_have_thresholds_of_their_own(lab, run):
+    method = lab.classifier().eval()
+
+    class Summed:
+        def localize(self, images, labels=None):
+            return maps.multi_scale(method.raw_maps, images, (1.0, 0.5, 1.5, 2.0), True, labels)
+
+    ((name, row),) = at_four_scales(lab, {"CAM": method}).items()
+    assert (name, row["scales"], row["flip"]) == ("CAM, four scales", [1.0, 0.5, 1.5, 2.0], True)
+    alone = scores(*(measure(Summed(), part) for part in (lab.choose_on, lab.report_on)))
+    for key in ("miou", "pxap", "max_box_acc_v2", "thresholds"):
+        assert row[key] == alone[key], key
+    assert row["pxap"] != run.rows["CAM"]["pxap"]
+    assert row["mean_ap"] == run.rows["CAM"]["mean_ap"], "the classifier sees the image as it is"
 
 
 def test_photographs_have_no_dials(lab, monkeypatch):

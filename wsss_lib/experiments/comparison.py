@@ -5,6 +5,7 @@
     run.table("This run, one seed")     # the honest rows
     run.curtain("CAM", "BAS")           # two maps of the same images, one pulled aside over the other
     scored(lab, {"CAM": cam}, most=150, contrast=0.3)  # the honest rows, of fewer images and with a dial turned
+    at_four_scales(lab, {"CAM": cam})   # the honest rows of maps summed over scales and mirror images
 
 In an honest row, thresholds come from the split that chooses, and numbers from the one that is reported.
 """
@@ -177,6 +178,24 @@ def scored(
     parts = [records.subset(range(len(records))[:most]) for records in (choose_on, report_on)]
     return {
         name: scores(*(measure(method, part, score_boxes=False, device=lab.device) for part in parts))
+        for name, method in methods.items()
+    }
+
+
+def at_four_scales(lab: Workbench, methods: Mapping[str, nn.Module]) -> dict[str, Row]:
+    """The honest rows of methods whose maps are summed over four scales and mirror images, as published seeds are.
+
+    On photographs that is fifteen times the pixels of one scale. The threshold is chosen on maps that are summed alike.
+
+    Args:
+        lab: Its splits choose and report.
+        methods: By name, with raw maps. They are put into evaluation mode.
+
+    Returns:
+        By name, ``"CAM, four scales"`` for ``"CAM"``.
+    """
+    return {
+        f"{name}, four scales": lab.scores(method.eval(), scales=maps.SCALES, flip=True)
         for name, method in methods.items()
     }
 
