@@ -14,5 +14,24 @@ def test_records_of_photographs_share_their_baseline_and_protocol(name: str) -> 
         assert data[what] == first[what], what
     assert {len(rows) for rows in data["rows"].values()} == {3}
     for row, cam in zip(data["rows"]["CAM"], first["rows"]["CAM"], strict=True):
-        for key in ("miou", "iou", "pxap", "max_box_acc_v2", "mean_ap"):
-            assert row[key] == pytest.approx(cam[key], abs=1e-3), key
+        # Trained again, a network differs by rounding; a box that hits or misses then counts for more than a pixel.
+        for key, within in {"miou": 1e-3, "iou": 1e-3, "pxap": 1e-3, "mean_ap": 1e-3, "max_box_acc_v2": 0.01}.items():
+            assert row[key] == pytest.approx(cam[key], abs=within), key
+
+
+def test_at_four_scales_a_method_is_measured_on_the_same_images_with_the_same_classifier() -> None:
+    rows = {key: each for name in RECORDED for key, each in results.read(name)["data"]["rows"].items()}
+    summed = [key for key in rows if key.endswith(", four scales")]
+    assert "CAM, four scales" in summed
+    for key in summed:
+        for four, one in zip(rows[key], rows[key.removesuffix(", four scales")], strict=True):
+            assert (four["scales"], four["flip"], one["scales"], one["flip"]) == (
+                [1.0, 0.5, 1.5, 2.0],
+                True,
+                [1.0],
+                False,
+            )
+            assert four["mean_ap"] == pytest.approx(one["mean_ap"], abs=1e-3), key
+            assert [four[how] for how in ("choose", "split", "images")] == [
+                one[how] for how in ("choose", "split", "images")
+            ]
