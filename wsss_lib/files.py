@@ -156,6 +156,23 @@ def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
     return named
 
 
+def made_folder(path: Path, what: str = "the results") -> Path:
+    """A folder that is there, made where it was not.
+
+    Args:
+        path: The folder.
+        what: That goes there, for the message.
+
+    Raises:
+        ValueError: It is a file, lies below one, or may not be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{what} cannot go to {path} ({error.strerror}): name another folder") from error
+    return path
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file.
 

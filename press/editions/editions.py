@@ -19,7 +19,7 @@ from press import cells
 from press.editions import exercises, lecture
 from press.editions.exercises import Exercise
 from press.project import ProjectError, chapters
-from wsss_lib.files import write_atomically
+from wsss_lib.files import made_folder, write_atomically
 
 SHOWN = ("hide-input", "hide-cell", "hide-output")
 """Tags that fold a cell in the page; Jupyter does not know them."""
@@ -108,6 +108,7 @@ def write(root: Path, kind: str, out: Path, names: Sequence[str] = (), *, force:
 
     Raises:
         ProjectError: An unknown chapter, or a file is there already, perhaps with somebody's work in it.
+        ValueError: The folder cannot be made.
         ExerciseError: A chapter's exercises are not well made; `wsss check` says more.
     """
     read = {path.stem: cells.read(path) for path in chapters(root, names)}
@@ -117,7 +118,7 @@ def write(root: Path, kind: str, out: Path, names: Sequence[str] = (), *, force:
     if present and not force:
         raise ProjectError(f"{present[0]} is there already: name another folder, or give --force to replace it")
     for name, content in files.items():
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        made_folder((out / name).parent, "an edition")
         write_atomically(out / name, content)
     return [out / name for name in files]
 

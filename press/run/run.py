@@ -23,7 +23,7 @@ from press.normalise import normalise
 from press.project import ProjectError, chapters
 from press.run import execute
 from wsss_lib.experiments.profiles import PROFILES
-from wsss_lib.files import sha256_of_text, write_atomically
+from wsss_lib.files import made_folder, sha256_of_text, write_atomically
 
 Store = Literal["no", "outputs", "confirm"]
 
@@ -77,7 +77,7 @@ def run(
         The jobs; one that failed has ``failure`` set.
 
     Raises:
-        ProjectError, ParameterError: Something is refused before anything runs.
+        ProjectError, ParameterError, ValueError: Something is refused before anything runs.
     """
     given = dict(given or {})
     if "profile" in given:
@@ -88,6 +88,7 @@ def run(
         )
     folder = out or root / "_build" / "run" / profile
     plan = prepare(root, chapters(root, names), profile, given, folder)
+    made_folder(folder, "executed chapters")
     for job in plan:
         kept = freshness.read_record(job.target)
         job.about = kept.get("about", {})

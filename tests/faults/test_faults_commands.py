@@ -176,3 +176,39 @@ def test_a_call_that_goes_well_leaves_its_results_alone(
     after = kept(place)
     assert {name for name in after if name not in before and not name.startswith("out")} == set()
     assert {key: after[key] for key in before} == before
+
+
+BOOK: list[tuple[str, str]] = [
+    *((f"run {name}", "no chapter") for name in ("nowhere", "''", "../../etc/passwd", "'c*'", "cam nowhere", "99")),
+    *((f"check {name}", "no chapter") for name in ("nowhere", "''")),
+    *((f"run cam -p {value}", "name=value") for value in ("x", "=1", "''", "seed")),
+    *((f"run cam -p {value}", "no parameter") for value in ("nowhere=1", "Seed=1")),
+    *((f"run cam -p seed={value}", "is not of type int") for value in ("x", "[1", "1.5", "'__import__(\"os\")'", "{}")),
+    *((f"run cam --jobs {value}", "whole number above 0") for value in ("0", "-1", "x", "1.5", "''")),
+    *((f"run cam --timeout {value}", "whole number above 0") for value in ("0", "-1", "x")),
+    *((f"run cam {value}", "executed chapters cannot go to") for value in ("--out 'a file'", "--out 'a file/deeper'")),
+    ("run cam -p", "expected one argument"), ("run cam -p profile=smoke", "use --profile"),
+    ("run cam -p data=", "empty"), ("run cam -p ' seed=1'", "name=value"),
+    ("run --profile noon", "invalid choice"), ("run cam --out ''", "empty path"),
+    ("run cam --in-place --confirm", "not allowed with"), ("run cam --in-place -p seed=3", "give no -p"),
+    ("run cam --in-place --profile smoke", "no other profile"), ("check --only nowhere", "no check"),
+    ("check cam --profile noon", "invalid choice"), ("build nowhere", "unrecognized"), ("edition", "required"),
+    ("edition handout", "one of the arguments"), ("edition --student 'a file'", "cannot go to"),
+    ("edition --student 'a file/deeper'", "cannot go to"), ("edition --student handout nowhere", "no chapter"),
+    ("edition --student ''", "empty path"), ("edition --student --slides handout", "not allowed with"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "cause"), BOOK, ids=[line for line, _ in BOOK])
+def test_a_call_for_the_book_that_cannot_be_is_one_sentence(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str, cause: str
+) -> None:
+    """Nothing is executed: a kernel that is started fails the test."""
+    monkeypatch.setattr("press.project.find_root", lambda: Path(__file__).parents[2])
+    monkeypatch.setattr("press.run.execute.start", lambda *_, **__: pytest.fail("a kernel was started"))
+    before = kept(place)
+    code, _, errors = called(capsys, *shlex.split(line))
+    assert code in (1, 2), errors
+    assert len([each for each in errors.splitlines() if each.startswith("wsss")]) == 1, errors
+    assert re.search(cause, errors), errors
+    assert kept(place) == before

@@ -20,7 +20,7 @@ from PIL import Image
 
 from wsss_lib.data.photos.convert import content, open_image
 from wsss_lib.evaluate.threads import read_ahead
-from wsss_lib.files import named_path, writing
+from wsss_lib.files import made_folder, named_path, writing
 from wsss_lib.localize.mask_maker import Item, MaskMaker
 from wsss_lib.localize.shards import Shard, chunks, made_of, shards_of, stating
 from wsss_lib.localize.trained import load_trained, side_of
@@ -145,10 +145,7 @@ def _check_places(folder: Path, shards: Sequence[Shard]) -> None:
     Raises:
         ValueError: The folder cannot be made, or something that is no file has the name of a result.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"the results cannot go to {folder} ({error.strerror}): name another folder") from error
+    made_folder(folder)
     for shard in shards:
         if (folder / shard.name).exists() and not (folder / shard.name).is_file():
             raise ValueError(f"{folder / shard.name} is no file, and a result is to be called so: move it away")
