@@ -81,6 +81,20 @@ def test_a_file_that_is_no_shard_is_one_sentence(tmp_path: Path, run: Path, name
     assert not list((tmp_path / "out").rglob("*.parquet"))
 
 
+def test_a_torn_shard_does_not_keep_the_others_waiting(tmp_path: Path, run: Path) -> None:
+    data, out = shard(tmp_path / "data", {"image": [PHOTO]}), tmp_path / "out"
+    content = (data / "a.parquet").read_bytes()
+    for name in "bcde":
+        (data / f"{name}.parquet").write_bytes(content[:-20] if name in "bd" else content)
+    refusal(lambda: extracted(data, run, out), "b.parquet cannot be read", "1 more of 5 shards")
+    assert sorted(path.name for path in out.iterdir()) == ["a.parquet", "c.parquet", "e.parquet"]
+    (data / "b.parquet").write_bytes(content)
+    refusal(lambda: extracted(data, run, out), "d.parquet cannot be read as Parquet", "fetch it anew$")
+    (data / "d.parquet").write_bytes(content)
+    done = extracted(data, run, out)
+    assert (done.done_before, done.written) == (4, ("d.parquet",))
+
+
 NOTES = [b"{nonsense", b'{"info": {"features": {"image": {"_type": "Video9"}}}}']
 
 

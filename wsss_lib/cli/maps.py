@@ -30,7 +30,7 @@ examples:
   accelerate launch --num_processes 8 -m wsss_lib.cli maps shards --checkpoint runs/cam --out masks
   torchrun --nproc-per-node 8 -m wsss_lib.cli maps shards --checkpoint runs/cam --out masks
 Stopped, or called again, it does the shards that are not done, whichever process had them. An image that cannot be read
-gets no mask; the column error says why.
+gets no mask; the column error says why. A shard that cannot be read is named when the others are done.
 exit codes: 0 all was done; 1 an image got no mask, or the work failed; 2 the command was not understood.
 """,
     )

@@ -22,7 +22,7 @@ from wsss_lib.data.photos.convert import content, open_image
 from wsss_lib.evaluate.threads import read_ahead
 from wsss_lib.files import made_folder, named_path, writing
 from wsss_lib.localize.mask_maker import Item, MaskMaker
-from wsss_lib.localize.shards import Shard, chunks, made_of, shards_of, stating
+from wsss_lib.localize.shards import Shard, ShardError, chunks, made_of, shards_of, stating
 from wsss_lib.localize.trained import load_trained, side_of
 from wsss_lib.methods import registry
 from wsss_lib.train.machine import choose_device, processes
@@ -88,8 +88,8 @@ def extract_maps(
 
     Raises:
         FileNotFoundError: No shards, or no checkpoint.
-        ValueError: A shard without such a column or that is no Parquet, a place where nothing can be written, or what
-            the method refuses.
+        ShardError: A shard without such a column, or that is no Parquet; the others are done before.
+        ValueError: A place where nothing can be written, or what the method refuses.
     """
     for option, column in (("image", image), ("labels", labels)):
         if not isinstance(column, str) and (option == "image" or column is not None):
@@ -126,9 +126,13 @@ def extract_maps(
     _check_places(folder, left)
     if state is not None:
         state.wait_for_everyone()  # all have looked before the first one writes, so that all count the same
-    written, rows, failures = [], 0, []
+    written, rows, failures, unread = [], 0, [], []
     for shard in left[rank::count]:
-        number, sentences = _extract(shard, folder / shard.name, maker, about, image, labels)
+        try:
+            number, sentences = _extract(shard, folder / shard.name, maker, about, image, labels)
+        except ShardError as error:
+            unread.append(error)
+            continue
         written.append(shard.name)
         rows += number
         failures += [f"{shard.label}: {sentence}" for sentence in sentences]
@@ -136,6 +140,10 @@ def extract_maps(
             say(f"{shard.name}: {number} images")
     if state is not None:
         state.wait_for_everyone()
+    if len(unread) > 1:
+        raise ShardError(f"{unread[0]}; {len(unread) - 1} more of {len(shards)} shards cannot be read") from unread[0]
+    if unread:
+        raise unread[0]
     return Extraction(len(shards), len(shards) - len(left), tuple(written), rows, tuple(failures))
 
 
@@ -190,7 +198,7 @@ def _items(rows: Any, label: str, maker: MaskMaker, image: str, labels: str | No
     held = rows.features or {}
     for column in (image, labels):
         if column is not None and column not in held:
-            raise ValueError(
+            raise ShardError(
                 f"{label} has no column {column!r}, it has {', '.join(held)}: name the right one by image= or labels="
             )
     names = _class_names(held.get(labels)) if labels is not None else None

@@ -30,6 +30,10 @@ _KEY = b"wsss_maps"
 _ON_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+class ShardError(ValueError):
+    """A shard that cannot be read; the others may be good."""
+
+
 @dataclass(frozen=True)
 class Shard:
     """A Parquet file of a data set.
@@ -55,7 +59,7 @@ class Shard:
         """Its rows, streamed, images left encoded; a file of the Hub is here within the block only.
 
         Raises:
-            ValueError: It cannot be read as Parquet.
+            ShardError: It cannot be read as Parquet.
             DownloadError: It cannot be fetched.
         """
         if isinstance(self.source, HubFile):
@@ -111,7 +115,7 @@ def chunks(rows: datasets.IterableDataset, size: int, label: str) -> Iterator[li
     """The rows in lists of at most ``size``; ``label`` is how a message calls them.
 
     Raises:
-        ValueError: They cannot be read to their end.
+        ShardError: They cannot be read to their end.
     """
     pieces = iter(rows.iter(batch_size=size))
     while True:
@@ -119,7 +123,7 @@ def chunks(rows: datasets.IterableDataset, size: int, label: str) -> Iterator[li
             columns = next(pieces, None)
         except Exception as error:  # of pyarrow or datasets, whose kinds differ between versions
             cause = _first_line(error)
-            raise ValueError(f"{label} cannot be read to its end ({cause}): write or fetch it anew") from error
+            raise ShardError(f"{label} cannot be read to its end ({cause}): write or fetch it anew") from error
         if columns is None:
             return
         count = len(next(iter(columns.values())))
@@ -174,14 +178,14 @@ def _streamed(file: Path, label: str) -> datasets.IterableDataset:
         about = pq.ParquetFile(file)  # first, for datasets tells of its failures on the console too
         columns, rows = about.schema_arrow.names, about.metadata.num_rows
     except (OSError, ValueError) as error:  # what pyarrow raises for a file that is no Parquet is a ValueError
-        raise ValueError(f"{label} cannot be read as Parquet ({_first_line(error)}): write or fetch it anew") from error
+        raise ShardError(f"{label} cannot be read as Parquet ({_first_line(error)}): write or fetch it anew") from error
     if doubled := sorted({name for name in columns if columns.count(name) > 1}):
-        raise ValueError(f"{label} has two columns {doubled[0]!r}: rename one")
+        raise ShardError(f"{label} has two columns {doubled[0]!r}: rename one")
     try:
         stream = datasets.load_dataset("parquet", data_files=[str(file)], split="train", streaming=True)
         features = stream.features
     except Exception as error:  # of pyarrow or datasets, whose kinds differ between versions
-        raise ValueError(f"{label} cannot be read as Parquet ({_first_line(error)}): write or fetch it anew") from error
+        raise ShardError(f"{label} cannot be read as Parquet ({_first_line(error)}): write or fetch it anew") from error
     for name, feature in (features or {}).items():
         if isinstance(feature, datasets.Image):
             stream = stream.cast_column(name, datasets.Image(decode=False))
