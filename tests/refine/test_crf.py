@@ -9,6 +9,7 @@ import torch
 
 from wsss_lib.data.worlds.critters import Critters, World
 from wsss_lib.refine import CRFSettings, dense_crf, scores_of_masks
+from wsss_lib.refine.crf import EXACT_PIXELS
 from wsss_lib.refine.filters import ExactFilter, LatticeFilter, normalise_symmetrically
 
 SMALL = CRFSettings(near=1.0, near_weight=0.7, reach=3.0, colour=60.0, colour_weight=1.5, iterations=4)
@@ -188,6 +189,8 @@ def test_settings_are_those_of_the_papers(settings, values):
 
 
 def test_few_pixels_are_filtered_exactly_and_many_on_the_lattice(monkeypatch):
+    megabytes = EXACT_PIXELS**2 * 4 / 1e6
+    assert 20.5 < megabytes < 21.5, "as the docstring says"
     monkeypatch.setattr("wsss_lib.refine.crf.EXACT_PIXELS", 24)
     for h, w, how in ((3, 8, "exact"), (5, 5, "lattice"), (8, 3, "exact")):
         scores, images = scene(1, 2, h, w)

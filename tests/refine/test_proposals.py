@@ -57,6 +57,14 @@ def test_prominence_by_hand() -> None:
     boxes = torch.tensor([[2.0, 2, 4, 4], [2, 2, 6, 4], [0, 0, 8, 8]])
     # A square that is full and has an empty rim; one that is half full; all of the image, which has no rim.
     assert prominence(heat, boxes).tolist() == pytest.approx([1, 0.5, 4 / 64])
+    box = torch.tensor([[4.0, 5, 6, 8]])  # 2 × 3, with its rim 6 × 7
+    for ring, expected in ((2, 1 - 22 / 36), (3, 1)):  # the outermost pixels of the rim count, and no others
+        heat = torch.zeros(13, 11)
+        heat[5 - ring : 8 + ring, 4 - ring : 6 + ring] = 1
+        heat[5 - ring + 1 : 8 + ring - 1, 4 - ring + 1 : 6 + ring - 1] = 0
+        heat[5:8, 4:6] = 1
+        assert prominence(heat, box).tolist() == pytest.approx([expected])
+        assert int(heat.sum()) == 6 + {2: 22, 3: 30}[ring]
 
 
 def test_recall_by_hand() -> None:
