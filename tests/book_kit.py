@@ -20,7 +20,7 @@ STAMP = {
 }  # fmt: skip
 MUTANTS = {
     "data": {"maps": {"possible": 281, "tried": 40, "killed": 39, "survived": [
-        {"mutant": "wsss_lib/maps/masks.py:78:22: 1.0  →  2.0", "why": "Halved at once."},
+        {"path": "wsss_lib/maps/masks.py", "place": "78:22", "before": "1.0", "after": "2.0", "why": "Halved at once."},
     ]}},
     "provenance": {"command": "make mutate", "date": "2031-05-18", "commit": "0123456789ab"},
 }  # fmt: skip

@@ -234,16 +234,20 @@ def chosen(options: argparse.Namespace) -> dict[str, list[Mutant]]:
 
 
 def write(measured: dict[str, dict[str, Any]], seed: int) -> None:
-    """Record what was measured; what was measured before of other rooms stays."""
+    """Record what was measured; what was measured before of other rooms stays, and gets the reasons of today."""
     sys.path.insert(0, str(ROOT))
     from wsss_lib.experiments import results
     from wsss_lib.files import read_json
 
     folder = ROOT / "book"
     known = read_json(folder / f"{RECORD}.json")["data"] if (folder / f"{RECORD}.json").is_file() else {}
+    known, why = {**known, **measured}, explanations()
+    for one in (one for of in known.values() for one in of["survived"]):  # a reason may have been found since
+        one["why"] = why.get((one["path"], one["line"], one["before"], one["after"]), "")
     results.record(
-        RECORD, {room: measured.get(room) or known[room] for room in ROOMS if room in {**known, **measured}},
+        RECORD, {room: known[room] for room in ROOMS if room in known},
         command="make mutate", fingerprint="the sources of the library", seeds=(seed,), folder=folder,
+        wall_seconds=sum(of["seconds"] for of in known.values()),
         note="Changes of single places of the library, drawn by chance, and what the tests of their room make of them",
     )  # fmt: skip
 
@@ -263,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(str(mutant) for of in waiting.values() for mutant in of))
         return 0
     judge.warm()
-    for room, of in waiting.items():
+    for room, of in ((room, of) for room, of in waiting.items() if of):
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="mutants-") as name:
             folder = Path(name).resolve()
@@ -285,7 +289,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
               f"{time.monotonic() - began:.0f} s")  # fmt: skip
         measured[room] = {
             "seed": options.seed, "possible": len(of_room(room)), "tried": len(of), "killed": len(of) - len(survivors),
-            "survived": [{"mutant": str(mutant), "why": why.get(key(mutant), "")} for mutant in survivors],
+            "seconds": round(time.monotonic() - began),
+            "survived": [
+                dict(zip(("path", "line", "before", "after"), key(mutant), strict=True))
+                | {"place": f"{mutant.line}:{mutant.column}", "why": why.get(key(mutant), "")}
+                for mutant in survivors
+            ],
         }  # fmt: skip
     if options.record:
         write(measured, options.seed)

@@ -105,6 +105,7 @@ def test_the_status_says_what_the_tests_notice(built):
     rows = {row[0]: row[1:] for row in Table(page[page.rindex("<table") :]).rows}
     assert rows["maps"] == ["281", "40", "39", "98%", "1"]
     assert "Halved at once." in page
+    assert "wsss_lib/maps/masks.py:78:22" in page
     assert "2031-05-18, commit 0123456789ab" in page
 
 

@@ -202,12 +202,17 @@ class MutantsTable(Recorded):
             share = f"{of['killed'] / of['tried']:.0%}" if of["tried"] else "–"
             counts = [of["possible"], of["tried"], of["killed"], share, len(of["survived"])]
             rows.append([f"`{room}`", *map(str, counts)])
-            texts = [f"`{one['mutant']}`: {plain(one['why'] or 'not explained yet')}" for one in of["survived"]]
-            more += [(f"`{room}`", texts)] if texts else []
+            more += [(f"`{room}`", [self.said(one) for one in of["survived"]])] if of["survived"] else []
         heads = ["room", "possible changes", "tried", "killed", "share killed", "survived"]
         origin = ResultsTable.origin(document["provenance"], 0)[1:3]
         return [*table("Changes of the library, and the tests", "", heads, rows), *details("status-details", more),
                 " · ".join(origin), ""]  # fmt: skip
+
+    @staticmethod
+    def said(one):
+        """Of a change that survived: where, what, and why."""
+        change = f"{one['path']}:{one['place']}: {one['before']} → {one['after']}"
+        return f"`{change}`: {plain(one['why'] or 'not explained yet')}"
 
 
 def largest(of):

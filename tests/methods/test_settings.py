@@ -5,7 +5,7 @@ Who changes a default changes what ``results/`` holds without measuring it again
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import FrozenInstanceError, asdict, replace
 from typing import Any
 
 import pytest
@@ -90,7 +90,10 @@ def test_every_method_with_settings_is_here() -> None:
 
 @pytest.mark.parametrize("name", BOOK)
 def test_the_settings_of_the_book(name: str) -> None:
-    assert asdict(registry.entry(name).configured()) == BOOK[name]
+    settings = registry.entry(name).configured()
+    assert asdict(settings) == BOOK[name]
+    with pytest.raises(FrozenInstanceError):
+        setattr(settings, next(iter(BOOK[name])), None)
 
 
 @pytest.mark.parametrize("name", PAPER)

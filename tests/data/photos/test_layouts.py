@@ -219,6 +219,8 @@ COCO_OBJECTS = [
     # A crowd in the last two columns: 4 rows, 6 columns before them are 24 zeros.
     {"image_id": 9, "category_id": 3, "iscrowd": 1, "area": 8.0, "bbox": [6, 0, 2, 4],
      "segmentation": {"size": [4, 8], "counts": [24, 8]}},
+    {"image_id": 9, "category_id": 90, "iscrowd": 0, "area": 0.0, "bbox": [5, 1, 0, 2],
+     "segmentation": [square(5, 1, 5, 3)]},
 ]  # fmt: skip
 COCO_NOTES = {
     "categories": [{"id": 90, "name": "toothbrush"}, {"id": 3, "name": "car"}],
@@ -241,7 +243,7 @@ def test_coco_archives(tmp_path: Path) -> None:
     first, second = rows_of(split)
     assert (first["id"], second["id"]) == ("9", "25")
     assert first["labels"] == [0, 1]
-    assert first["boxes"] == [[1, 1, 3, 3], [0, 0, 5, 4]], "corners; the crowd has none"
+    assert first["boxes"] == [[1, 1, 3, 3], [0, 0, 5, 4]], "corners; crowd and line have none"
     assert first["box_labels"] == [0, 1]
     assert mask_array(first["mask"])[:, 6:].tolist() == [[255, 255]] * 4
     assert (second["labels"], second["boxes"], mask_array(second["mask"]).max()) == ([], [], 0), "an empty image stays"

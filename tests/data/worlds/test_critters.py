@@ -33,6 +33,7 @@ from wsss_lib.files import cache_folder
 GOLDEN = {
     "default": "bb69247c46a3a41f020a3ce6f8e9cb21a42f6301392b00c2da3bc57cce064bb8",
     "crowded": "98107e5a1ed3f189b9df468b7a091c723b59f0de414b9bfb716dec8ff80235d1",
+    "everything": "6432bba6f67aa8d95445b288ec873029b683edf117560aae33e7f8f950a10014",
     "fingerprint": "836061c219564474b7d3c2330bac020307ed404688d3533512e402c1f46243a0",
 }
 CROWDED = World(size=64, critters=(2, 3), occlusion=0.4, cooccurrence=0.8, clutter=1.0, seed=7)
@@ -46,6 +47,21 @@ def digest(world: World) -> str:
 def test_the_same_bytes_as_when_the_world_was_first_drawn() -> None:
     assert digest(World()) == GOLDEN["default"]
     assert digest(CROWDED) == GOLDEN["crowded"]
+
+
+def test_the_same_bytes_of_everything_that_is_ever_drawn() -> None:
+    s = render(World(size=48, critters=(1, 2), cooccurrence=0.5, clutter=1.0, seed=3), "val", range(24))
+    drawn = {
+        field: {critter[field] for image in s.objects for critter in image}
+        for field in ("species", "companion", "habitat", "pattern", "coat", "facing")
+    }
+    assert drawn["species"] == set(SPECIES)
+    assert drawn["companion"] == {None, *COMPANIONS}
+    assert {field: len(values) for field, values in drawn.items()} == {
+        "species": 6, "companion": 7, "habitat": 6, "pattern": 6, "coat": 6, "facing": 2
+    }  # fmt: skip
+    content = s.images.tobytes() + s.masks.tobytes() + s.parts.tobytes()
+    assert hashlib.sha256(content).hexdigest() == GOLDEN["everything"]
 
 
 def test_dials_that_came_later_are_silent_where_they_change_nothing() -> None:

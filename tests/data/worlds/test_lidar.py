@@ -159,11 +159,23 @@ def test_density_clutter_and_pedestrians_are_dials():
     [
         {"objects": (3, 2)}, {"distance": (2.0, 24.0)}, {"pedestrians": 1.5}, {"density": -1.0}, {"clutter": 0.5},
         {"click_noise": 2.0}, {"labelled": 0.0}, {"seed": -1}, {"density": "many"}, {"objects": (1, 2, 3)},
+        {"objects": (-1, 2)}, {"objects": (3, 13)}, {"distance": (2.9, 24.0)}, {"distance": (4.0, 25.1)},
+        {"distance": (9.0, 8.0)}, {"pedestrians": -0.1}, {"pedestrians": 1.1}, {"density": 20_001}, {"clutter": -1},
+        {"clutter": 5_001}, {"click_noise": -0.1}, {"click_noise": 1.1}, {"labelled": 1.1}, {"seed": 2**63},
     ],
 )  # fmt: skip
 def test_a_dial_outside_its_range_is_refused(dials):
     with pytest.raises(ValueError, match=next(iter(dials))):
         LidarWorld(**dials)
+
+
+def test_a_dial_turns_to_either_end_of_its_range():
+    low = LidarWorld(objects=(0, 0), distance=(3, 3), pedestrians=0, density=0, clutter=0, click_noise=0, seed=0)
+    high = LidarWorld(
+        objects=(12, 12), distance=(25, 25), pedestrians=1, density=20_000, clutter=5_000, click_noise=1, labelled=1,
+        seed=2**63 - 1,
+    )  # fmt: skip
+    assert low != high
 
 
 def test_the_panorama_shows_an_object_where_it_stands():

@@ -44,6 +44,17 @@ def test_what_is_said_of_boxes() -> None:
     assert torch.equal(first["proposals"], first["boxes"])
 
 
+def test_a_box_of_the_smallest_size_is_spoken_of() -> None:
+    class Small(Boxes):
+        def __getitem__(self, index: int) -> Sample:
+            sides = torch.tensor([[10.0, 2.0], [9.0, 2.0]])  # 20 pixels of 10 000, and 18
+            return super().__getitem__(0) | {
+                "boxes": torch.cat([sides, 2 * sides], 1), "box_labels": torch.tensor([0, 1])
+            }  # fmt: skip
+
+    assert TemplateSentences(Small())[0]["boxes"].tolist() == [[10, 2, 20, 4]]
+
+
 def test_only_what_is_ambiguous() -> None:
     whole, ambiguous = TemplateSentences(Boxes(), most=20), TemplateSentences(Boxes(), ambiguous=True, most=20)
     assert {parse(text).target for text in ambiguous[0]["sentences"]} == {"cat"}
