@@ -233,3 +233,17 @@ def test_every_explanation_is_of_a_mutant_that_is_there() -> None:
     there = {mutate.key(m) for path in {path for path, *_ in known} for m in mutate.of_room(Path(path).parts[1])}
     assert set(known) <= there
     assert all(why.endswith(".") for why in known.values())
+
+
+def test_rooms_are_recorded_one_after_the_other_with_the_reasons_of_today(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(mutate, "ROOT", tmp_path)
+    monkeypatch.setattr(mutate, "explanations", dict)
+    one = {"path": "a.py", "line": "x = ‸1", "before": "1", "after": "2", "place": "3:4", "why": ""}
+    room = {"seed": 5, "possible": 9, "tried": 2, "killed": 1, "seconds": 30, "survived": [one]}
+    mutate.write({"data": room}, 5)
+    monkeypatch.setattr(mutate, "explanations", lambda: {("a.py", "x = ‸1", "1", "2"): "Nobody reads it."})
+    mutate.write({"maps": {**room, "survived": []}}, 6)
+    record = json.loads((tmp_path / "book" / "mutants.json").read_text())
+    assert list(record["data"]) == ["maps", "data"]
+    assert record["data"]["data"]["survived"] == [one | {"why": "Nobody reads it."}]
+    assert record["provenance"]["wall_seconds"] == 60
