@@ -92,7 +92,8 @@ def test_every_record_names_a_commit_of_the_history():
         for about in [results.read(name)["provenance"]]
         if not {about["commit"].rstrip("+")[:12], about.get("authored")} & known
     ]
-    assert not lost, f"their commits are not in the history: {lost}"
+    how = "while git still has one, put what `git log -1 --format='%aI %s' COMMIT` says into the record as `authored`"
+    assert not lost, f"their commits are not in the history: {lost}; {how}"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
