@@ -96,12 +96,13 @@ def test_the_boxes_of_a_grid_are_those_of_its_clicks_one_by_one() -> None:
 def test_each_place_says_where_it_is_and_how_well_its_box_fits() -> None:
     made = control()
     assert [made.say(k) for k in range(6)] == [
-        "1 m left, 0.5 m down", "0.5 m down", "2 m right, 0.5 m down", "1 m left", "at the centre", "2 m right"
+        "x -1 m, y -0.5 m", "y -0.5 m", "x +2 m, y -0.5 m", "x -1 m", "at the centre", "x +2 m"
     ]  # fmt: skip
     assert made.settings[made.start] == (0.0, 0.0)
     reading = made.at((2.0, -0.5))
-    assert reading.numbers["metres off"] == pytest.approx(math.hypot(2, 0.5))
-    assert reading.alt == f"{ALT} Click 2 m right, 0.5 m down; {reading.words}."
+    assert reading.numbers["centre off by [m]"] == pytest.approx(math.hypot(2, 0.5))
+    assert reading.words.endswith(" · centre off by 2.06 m")
+    assert reading.alt == f"{ALT} Click x +2 m, y -0.5 m; {reading.words}."
     data = Root(made.html()).data
     assert data["say"] == [made.say(k) for k in range(6)]
     assert data["words"] == [made.at(place).words for place in made.settings]
@@ -118,6 +119,13 @@ def test_the_picture_holds_the_cross_and_the_box() -> None:
     at = np.array([420 * (1 - bottom - height / 2), 420 * (left + width / 2)])
     assert np.abs(np.argwhere(green).mean(0) - at).max() < 2  # the cross stands at the true centre
     assert (control(usual=0.0).at((0.0, 0.0)).picture != pictures[4]).any()
+
+
+def test_the_key_names_the_tint_where_there_is_one() -> None:
+    for usual in (0.0, 1 / 3):
+        html = control(usual=usual).html()
+        assert all(f"{name}:" in html for name in ("Solid", "Dashed", "Cross", "Small plus signs", "Grey dots"))
+        assert ("Tinted: where clicks of training lie." in html) == bool(usual)
 
 
 def test_what_is_said_is_escaped() -> None:
@@ -160,6 +168,7 @@ def test_a_live_notebook_has_a_slider_for_each_direction(monkeypatch: pytest.Mon
     reading = made.at((2.0, -0.5))
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(image.value))), reading.picture)
     assert reading.words in words.value
+    assert [slider.description for slider in (right, up)] == ["click, x", "click, y"]
     assert set(made._repr_mimebundle_()) == {
         "text/plain", "text/html", "application/vnd.jupyter.widget-view+json"
     }  # fmt: skip

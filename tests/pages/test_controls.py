@@ -171,6 +171,9 @@ def test_the_click_by_arrow_keys_moves_in_the_plane(sheet: Path, opened: Opener)
         assert slider.get_attribute("aria-valuetext") == reading.setting
         assert made.get_attribute("aria-label") == reading.alt
         assert drawn_box(root) == shown["outlines"][k]
+    for key, place in (("End", (1, -1)), ("PageUp", (1, 1)), ("Home", (-1, 1)), ("PageDown", (-1, -1))):
+        press(slider, [key])  # to the end of a row or a column
+        assert slider.input_value() == str(control.settings.index(place))
     assert slider.get_attribute("aria-label") == "click"
     assert root.locator("b").count() == 0  # the title is text, and no markup
     assert heard.complaints == []
@@ -209,10 +212,41 @@ def test_a_finger_taps_a_place_and_drags_the_click(sheet: Path, opened: Opener) 
     root, slider, _ = part(page, "click")
     root.scroll_into_view_if_needed()
     box, grip = root.locator("svg").bounding_box(), root.locator(".wx-grip")
-    assert grip.bounding_box()["width"] >= 24  # pixels: what a finger can hit
-    assert grip.evaluate("(one) => getComputedStyle(one).touchAction") == "none"  # dragging it does not scroll the page
+    assert grip.bounding_box()["width"] >= 44  # pixels: what a finger can hit
     page.touchscreen.tap(box["x"] + 3.5 / 9 * box["width"], box["y"] + 3.5 / 9 * box["height"])
     assert slider.input_value() == "6"
+
+
+def swipe(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """A finger goes down, moves in eight steps and is lifted, as the browser gets it from a screen."""
+    session = page.context.new_cdp_session(page)
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": start[0], "y": start[1]}]})
+    for step in range(1, 9):
+        x, y = (a + (b - a) * step / 8 for a, b in zip(start, end, strict=True))
+        session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x, "y": y}]})
+        page.wait_for_timeout(20)
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(100)
+
+
+def test_a_finger_drags_the_cross_and_scrolls_the_page_elsewhere(sheet: Path, opened: Opener) -> None:
+    page, heard = opened(sheet, viewport={"width": 390, "height": 640}, has_touch=True, is_mobile=True)
+    root, slider, said = part(page, "click")
+    box = root.locator("svg").bounding_box()
+    page.evaluate("(y) => scrollTo(0, y)", box["y"] - 60)
+    box, before = root.locator("svg").bounding_box(), page.evaluate("() => scrollY")
+    middle, metre = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2), box["width"] / 9
+    swipe(page, middle, (middle[0], middle[1] - 1.1 * metre))
+    assert slider.input_value() == "7"
+    assert page.evaluate("() => scrollY") == before
+    swipe(page, (middle[0], middle[1] - metre), (middle[0] + metre, middle[1] + metre))  # from where it is now
+    assert slider.input_value() == "2"
+    assert page.evaluate("() => scrollY") == before
+    seen = said.inner_text()
+    swipe(page, (middle[0] - 3 * metre, middle[1] - metre), (middle[0] - 3 * metre, middle[1] + 2 * metre))
+    assert page.evaluate("() => scrollY") < before - metre
+    assert said.inner_text() == seen
+    assert heard.complaints == []
 
 
 @pytest.mark.parametrize("kind", ["threshold", "steps", "curtain"])

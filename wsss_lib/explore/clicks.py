@@ -25,6 +25,14 @@ INCHES, DPI = 4.2, 100
 FRAME = (0.15, 0.13, 0.82, 0.84)
 """Left, bottom, width and height of the drawing within its picture, as shares."""
 
+SIDES = ("left", "top", "width", "height")
+
+KEY = (
+    "Solid: the true box. Dashed: the box that was made. The inner line of each points to its front. Cross: the click, "
+    "said by how far it is from the true centre along x and y. Small plus signs: the places of a click that were "
+    "computed. Grey dots: returns."
+)
+
 
 def click(
     points: Any, truth: Any, xs: Sequence[float], ys: Sequence[float], boxes: Any, title: str, *, alt: str,
@@ -89,8 +97,7 @@ class Click(Control):
 
     def say(self, index: int) -> str:
         x, y = self.settings[index]
-        ways = [(x, "right" if x > 0 else "left"), (y, "up" if y > 0 else "down")]
-        moved = [f"{abs(value):g} m {way}" for value, way in ways if value]
+        moved = [f"{axis} {value:+g} m" for axis, value in (("x", x), ("y", y)) if value]
         return ", ".join(moved) or "at the centre"
 
     def width(self) -> int:
@@ -99,9 +106,11 @@ class Click(Control):
     def attributes(self) -> dict[str, str]:
         """What the script draws: metres from the left and from the top of the drawing, with two decimals."""
         every = range(len(self.settings))
+        shares = (FRAME[0], 1 - FRAME[1] - FRAME[3], *FRAME[2:])
+        sides = [f"{name}:{100 * share:g}%" for name, share in zip(SIDES, shares, strict=True)]
         shown = {
             "side": 2 * self.half,
-            "frame": [round(100 * share, 2) for share in (FRAME[0], 1 - FRAME[1] - FRAME[3], *FRAME[2:])],
+            "frame": "position:absolute;" + ";".join(sides),
             "xs": [self.half + x for x in self.xs],
             "ys": [self.half - y for y in self.ys],
             "outlines": [[round(value, 2) + 0.0 for value in self._outline(k).flatten().tolist()] for k in every],
@@ -117,11 +126,10 @@ class Click(Control):
         return (
             f'<div class="wx-live" hidden><div class="wx-layer"><img src="{webp(ground)}" {size} '
             f'alt="{escape(self.alt)}"></div>'
-            '<p class="wx-key">Drag the click, or move it with the arrow keys.</p></div>'
+            '<p class="wx-key">Drag the cross, click or tap another place, or use the arrow keys.</p></div>'
             f'<div class="wx-still"><img src="{webp(still)}" {size} alt="{escape(self._sentence(self.start))}">'
             f'<p class="wx-caption">{escape(said)}</p></div>'
-            '<p class="wx-key">Solid: the true box, its inner line points to the front. Dashed: the box that was made. '
-            "Cross: the click.</p>"
+            f'<p class="wx-key">{KEY}{" Tinted: where clicks of training lie." if self.usual else ""}</p>'
         )
 
     def widget(self) -> Any:
@@ -131,13 +139,13 @@ class Click(Control):
         at_first = self.settings[self.start]
         sliders = [
             ipywidgets.SelectionSlider(
-                options=[(f"{value:g}", value) for value in values],
+                options=[(f"{value:+g} m" if value else "0 m", value) for value in values],
                 value=first,
                 description=f"{self.label}, {name}",
                 style={"description_width": "initial"},
                 layout=ipywidgets.Layout(width="100%", max_width="36em"),
             )
-            for name, values, first in zip(("right", "up"), (self.xs, self.ys), at_first, strict=True)
+            for name, values, first in zip("xy", (self.xs, self.ys), at_first, strict=True)
         ]
         image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="100%", align_self="flex-start"))
         text = ipywidgets.HTML()
@@ -159,7 +167,7 @@ class Click(Control):
         """IoU with the true box on the ground, and how far the centre is from the true one."""
         box = self._box(index)
         apart = float((box[:2] - self.truth[:2]).norm())
-        return {"IoU": float(metrics.ground_iou(box, self.truth)), "metres off": apart}
+        return {"IoU": float(metrics.ground_iou(box, self.truth)), "centre off by [m]": apart}
 
     def _sentence(self, index: int) -> str:
         return f"{self.alt} Click {self.say(index)}; {spoken(self._numbers(index))}."
@@ -183,7 +191,7 @@ class Click(Control):
                 near[3:5] *= self.usual
                 ax.fill(*(side[:5] for side in outline(near.tolist())), color="#0B6E4F", alpha=0.18, linewidth=0)
             grid = np.array(self.settings) + middle.numpy()
-            ax.plot(grid[:, 0], grid[:, 1], ".", color="#0B6E4F", alpha=0.45, markersize=3)
+            ax.plot(grid[:, 0], grid[:, 1], "+", color="#0B6E4F", alpha=0.6, markersize=4, markeredgewidth=0.8)
         bird_eye(
             ax, self.points, truth=self.truth[None], boxes=None if index is None else self._box(index)[None],
             clicks=place, half=self.half, centre=(float(middle[0]), float(middle[1])),

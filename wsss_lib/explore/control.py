@@ -136,8 +136,11 @@ class Control:
 
 
 def spoken(numbers: Mapping[str, float | None]) -> str:
-    """Numbers in one line, e.g. ``"IoU 0.43 · recall –"``."""
-    return " · ".join(f"{name} {'–' if value is None else f'{value:.2f}'}" for name, value in numbers.items())
+    """Numbers in one line, e.g. ``"IoU 0.43 · recall –"``; a unit, as in ``"width [m]"``, comes after its number."""
+    parts = ((*name.rstrip("]").partition(" ["), value) for name, value in numbers.items())
+    return " · ".join(
+        f"{name} {'–' if value is None else f'{value:.2f}'}" + f" {unit}" * bool(unit) for name, _, unit, value in parts
+    )
 
 
 def png_bytes(picture: Picture) -> bytes:

@@ -3,8 +3,8 @@
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const make = (tag, name) => { const e = document.createElement(tag); if (name) e.className = name; return e; };
   const NS = "http://www.w3.org/2000/svg";
-  // From which side of a cell to which the contour runs (0 top, 1 right, 2 bottom, 3 left), by the corners that are
-  // above it (8 top left, 4 top right, 2 bottom right, 1 bottom left); what is above lies to the right of the way.
+  // From which side of a cell to which the contour runs (0 top, 1 right, 2 bottom, 3 left), by the corners above it
+  // (8 top left, 4 top right, 2 bottom right, 1 bottom left); what is above lies to the right of the way.
   const WAYS = {1: [[3, 2]], 2: [[2, 1]], 3: [[3, 1]], 4: [[1, 0]], 5: [[3, 2], [1, 0]], 6: [[2, 0]], 7: [[3, 0]],
     8: [[0, 3]], 9: [[0, 2]], 10: [[0, 3], [2, 1]], 11: [[0, 1]], 12: [[1, 3]], 13: [[1, 2]], 14: [[2, 3]]};
 
@@ -128,41 +128,52 @@
     },
     click(root, slider) {
       const {side, frame, xs, ys, outlines, say, words} = JSON.parse(root.dataset.click);
-      const live = root.querySelector(".wx-live"), layer = live.querySelector(".wx-layer"), picture = layer.firstChild;
+      const live = root.querySelector(".wx-live"), layer = live.firstChild, picture = layer.firstChild;
       const plane = make("div", "wx-plane"), art = drawing(side, side), text = picture.alt;
-      ["left", "top", "width", "height"].forEach((name, i) => { art.svg.style[name] = frame[i] + "%"; });
+      let held;
+      const area = make("div"), grip = make("div", "wx-grip");
+      area.style = frame;
+      area.append(art.svg, grip);
       const box = art.add({fill: "none", stroke: "#C04000", "stroke-width": 2.2, "stroke-dasharray": "7 4"});
-      const cross = art.add({fill: "none", stroke: "#0B6E4F", "stroke-width": 2.6});
-      const grip = art.add({fill: "#0B6E4F", "fill-opacity": 0.14, "class": "wx-grip"});
+      const cross = art.add({stroke: "#0B6E4F", "stroke-width": 2.6, d: "M-.2-.2 .2 .2M-.2 .2 .2-.2"});
       layer.setAttribute("role", "img");
       picture.alt = "";
-      layer.appendChild(art.svg);
+      layer.append(area);
       live.replaceChild(plane, layer);
       plane.append(layer, slider);
-      slider.setAttribute("aria-label", root.querySelector(".wx-dial").textContent);
-      root.querySelector(".wx-dial").remove();
+      const dial = root.querySelector(".wx-dial");
+      slider.setAttribute("aria-label", dial.textContent);
+      dial.remove();
       live.hidden = false;
       const row = xs.length, place = (k) => [k % row, Math.floor(k / row)];
       const go = (i, j) => put(slider, clamp(j, ys.length - 1) * row + clamp(i, row - 1));
-      const WAY = {ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]};
-      slider.addEventListener("keydown", (event) => {
-        const way = WAY[event.key], [i, j] = place(slider.value);
-        if (!way || event.altKey || event.ctrlKey || event.metaKey) return;
-        event.preventDefault();
+      const WAY = {ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
+        End: [99, 0], Home: [-99, 0], PageUp: [0, 99], PageDown: [0, -99]};
+      slider.addEventListener("keydown", (e) => {
+        const way = WAY[e.key], [i, j] = place(slider.value);
+        if (!way || e.altKey || e.ctrlKey || e.metaKey) return;
+        e.preventDefault();
         go(i + way[0], j + way[1]);
       });
-      const nearest = (values, v) => values.map((one, k) => [Math.abs(one - v), k]).sort((a, b) => a[0] - b[0])[0][1];
-      dragged(plane, (event) => {
+      const near = (all, v) => all.reduce((m, a, k) => (Math.abs(a - v) < Math.abs(all[m] - v) ? k : m), 0);
+      const move = (e) => {
         const at = art.svg.getBoundingClientRect(), scale = side / at.width;
-        if (event.type === "pointerdown") plane.setPointerCapture(event.pointerId);
+        // A finger drags the cross alone: elsewhere it scrolls or taps.
+        if (e.type === "pointerdown") {
+          held = e.pointerType === "mouse" || e.target === grip;
+          plane.setPointerCapture(e.pointerId);
+        }
+        if (!held && e.type !== "click") return;
         slider.focus({preventScroll: true});
-        go(nearest(xs, (event.clientX - at.left) * scale), nearest(ys, (event.clientY - at.top) * scale));
-      });
+        go(near(xs, (e.clientX - at.left) * scale), near(ys, (e.clientY - at.top) * scale));
+      };
+      dragged(plane, move);
+      plane.addEventListener("click", move);
       return (k) => {
-        const [i, j] = place(k), x = xs[i], y = ys[j], o = outlines[k], r = 0.055 * side;
-        box.setAttribute("d", o.reduce((d, v, n) => d + (n ? n % 2 ? " " : "L" : "M") + v, ""));
-        cross.setAttribute("d", [-1, 1].map((s) => `M${x - 0.2} ${y - 0.2 * s}L${x + 0.2} ${y + 0.2 * s}`).join(""));
-        grip.setAttribute("d", `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`);
+        const [i, j] = place(k);
+        box.setAttribute("d", outlines[k].reduce((d, v, n) => d + (n ? n % 2 ? " " : "L" : "M") + v, ""));
+        cross.setAttribute("transform", `translate(${xs[i]} ${ys[j]})`);
+        grip.style = `left:${100 * xs[i] / side}%;top:${100 * ys[j] / side}%`;
         layer.setAttribute("aria-label", `${text} Click ${say[k]}; ${words[k]}.`);
         return {say: say[k], words: words[k]};
       };
