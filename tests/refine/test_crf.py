@@ -1,6 +1,6 @@
 import json
 import math
-from dataclasses import asdict, astuple, replace
+from dataclasses import FrozenInstanceError, asdict, astuple, replace
 from pathlib import Path
 
 import pytest
@@ -150,6 +150,8 @@ def test_hard_labels_as_scores_by_hand():
     scores = scores_of_masks(masks, 4, 0.7)
     torch.testing.assert_close(scores[0, :, 0].T, torch.tensor([[0.7, 0, 0.3, 0], [0.3, 0, 0.7, 0], [0.5, 0, 0.5, 0]]))
     assert scores[1, 1].tolist() == [[pytest.approx(0.7)] * 3]
+    three = scores_of_masks(torch.tensor([[[0, 1, 2]]]), 4, 0.7)[0, :, 0]
+    torch.testing.assert_close(three[:, 1], torch.tensor([0.15, 0.7, 0.15, 0]))
     assert not scores[1, [0, 2, 3]].any()
 
 
@@ -186,6 +188,8 @@ def test_widths_scale_with_the_image_and_colours_do_not():
 def test_settings_are_those_of_the_papers(settings, values):
     """Width and weight of the near kernel; reach, colour and weight of the other; iterations."""
     assert astuple(settings) == values
+    with pytest.raises(FrozenInstanceError):
+        settings.near = 4.0
 
 
 def test_few_pixels_are_filtered_exactly_and_many_on_the_lattice(monkeypatch):
