@@ -199,11 +199,13 @@ class MutantsTable(Recorded):
         document = read_json(path)
         rows, more = [], []
         for room, of in document["data"].items():
-            share = f"{of['killed'] / of['tried']:.0%}" if of["tried"] else "–"
-            counts = [of["possible"], of["tried"], of["killed"], share, len(of["survived"])]
+            silent = sum(bool(one["why"]) for one in of["survived"])
+            share = f"{of['killed'] / (of['tried'] - silent):.0%}" if of["tried"] > silent else "–"
+            counts = [of["possible"], of["tried"], of["killed"], silent, len(of["survived"]) - silent, share]
             rows.append([f"`{room}`", *map(str, counts)])
             more += [(f"`{room}`", [self.said(one) for one in of["survived"]])] if of["survived"] else []
-        heads = ["room", "possible changes", "tried", "killed", "share killed", "survived"]
+        heads = ["room", "possible changes", "tried", "killed", "cannot be noticed", "not noticed"]
+        heads += ["killed of what can be noticed"]
         origin = ResultsTable.origin(document["provenance"], 0)[1:3]
         return [*table("Changes of the library, and the tests", "", heads, rows), *details("status-details", more),
                 " · ".join(origin), ""]  # fmt: skip
@@ -212,7 +214,7 @@ class MutantsTable(Recorded):
     def said(one):
         """Of a change that survived: where, what, and why."""
         change = f"{one['path']}:{one['place']}: {one['before']} → {one['after']}"
-        return f"`{change}`: {plain(one['why'] or 'not explained yet')}"
+        return f"`{change}`: {plain(one['why'] or 'no test noticed it when this was measured')}"
 
 
 def largest(of):
