@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wsss_lib.data import Batch, Records, Sample, batches, collate, to_device
-from wsss_lib.data.records import FIELDS, Field, check_same_classes, register_field, unpadded_batches
+from wsss_lib.data.records import FIELDS, Field, check_same_classes, positions, register_field, unpadded_batches
 from wsss_lib.data.transforms import RandomFlip
 
 
@@ -270,3 +270,14 @@ def test_numbers_and_booleans_are_not_mixed():
     assert positions([True, False, True], 3) == [0, 2]
     with pytest.raises(ValueError, match="numbers and Booleans mixed"):
         positions([True, 2], 3)
+
+
+@pytest.mark.parametrize("flags", [[0, 1, 0], [1, 1, 1], [0, 0, 0]])
+def test_bytes_that_look_like_booleans_are_refused(flags: list[int]) -> None:
+    """NumPy's and older code's selections: as positions they would give the first two records, again and again."""
+    with pytest.raises(ValueError, match="indices are 3 bytes, all 0 or 1, one for each record: pass Booleans"):
+        positions(torch.tensor(flags, dtype=torch.uint8), 3)
+    assert positions(torch.tensor([0, 2, 1], dtype=torch.uint8), 3) == [0, 2, 1]
+    assert positions(torch.tensor([1, 0], dtype=torch.uint8), 2) == [1, 0]
+    assert positions(torch.tensor(flags, dtype=torch.uint8), 4) == flags
+    assert positions(torch.tensor(flags, dtype=torch.bool), 3) == [i for i in range(3) if flags[i]]
