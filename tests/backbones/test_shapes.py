@@ -26,6 +26,7 @@ CHANNELS = {
     "tf_efficientnet_lite0": {"stage1": 16, "stage2": 24, "stage3": 40, "stage4": 112, "stage5": 320, "final": 1280},
     "tiny_cnn": {"stage1": 16, "stage2": 24, "stage3": 40, "stage4": 64},
     "tiny_vit": {"block1": 64, "norm": 64},
+    "hybrid_vit": {"block1": 128, "norm": 128},
     "deit_tiny": {"block12": 192, "norm": 192},
     "deit_small": {"block1": 384, "norm": 384},
 }

@@ -13,10 +13,11 @@ from typing import Any
 
 from torch import nn
 
-from wsss_lib.backbones import timm_nets, torchvision_nets, vit
+from wsss_lib.backbones import hybrid, timm_nets, torchvision_nets, vit
 from wsss_lib.backbones import weights as weight_files
 from wsss_lib.backbones.base import Backbone, FrozenBatchNorm2d, StagedBackbone, freeze_batch_norm
 from wsss_lib.backbones.geometry import receptive_field, set_output_stride
+from wsss_lib.backbones.hybrid import HybridBackbone, hybrid_vit
 from wsss_lib.backbones.imagenet import CAM_NAMES, LAYOUT, ImageNetClassifier, head_of, no_cam
 from wsss_lib.backbones.tiny import tiny_cnn
 from wsss_lib.backbones.vit import TransformerBackbone, tiny_vit
@@ -27,12 +28,14 @@ __all__ = [
     "NAMES",
     "Backbone",
     "FrozenBatchNorm2d",
+    "HybridBackbone",
     "ImageNetClassifier",
     "StagedBackbone",
     "TransformerBackbone",
     "backbone",
     "check_name",
     "freeze_batch_norm",
+    "hybrid_vit",
     "imagenet_classifier",
     "no_cam",
     "receptive_field",
@@ -43,9 +46,15 @@ __all__ = [
 
 IMAGENET_NAMES = (*torchvision_nets.NAMES, *timm_nets.NAMES, *vit.NAMES)
 """Backbones of the book that have an ImageNet classifier."""
-NAMES = ("tiny_cnn", "tiny_vit", *IMAGENET_NAMES)
+NAMES = ("tiny_cnn", "tiny_vit", hybrid.NAME, *IMAGENET_NAMES)
 """Every backbone of the book; :func:`backbone` builds timm's other convolutional networks too."""
-_OPTIONS = {"tiny_cnn": ("widths",), "tiny_vit": ("dim", "depth", "heads", "patch", "mlp_ratio", "image_size")}
+_OPTIONS = {
+    "tiny_cnn": ("widths",),
+    "tiny_vit": ("dim", "depth", "heads", "patch", "mlp_ratio", "image_size"),
+    hybrid.NAME: hybrid.OPTIONS,
+}
+_STEM = {"stem": timm_nets.NAMES[0], "stage": "stage5"}
+"""The convolutional network of a hybrid of which no other is named, without its last 1 × 1 convolution."""
 
 
 def backbone(
@@ -63,6 +72,7 @@ def backbone(
         name: One of ``NAMES``, or a convolutional network of timm by its name there, such as ``"regnety_002"``.
         weights: ``None``: random, from torch's generator (``torch.manual_seed`` first). ``"published"``: the ImageNet
             weights of torchvision (V1) or timm; those of ``tf_efficientnet_lite0`` come with the extra ``photos``.
+            Of ``hybrid_vit``, they are the stem's, and its blocks stay random.
             ``"shipped"``: the tiny ones that come with this package. Or a path: a safetensors file or a folder that
             holds ``<name>.safetensors``, in its publishers' layout with the head, or as saved from a backbone's own
             ``state_dict()``.
@@ -72,7 +82,8 @@ def backbone(
         dilate: Compensate removed strides by dilation; off, as in the CAM literature
             (see :func:`~wsss_lib.backbones.geometry.set_output_stride`).
         **options: For ``tiny_cnn``: ``widths``. For ``tiny_vit``: ``dim``, ``depth``, ``heads``, ``patch``,
-            ``mlp_ratio``, ``image_size``.
+            ``mlp_ratio``, ``image_size``. For ``hybrid_vit``: ``stem``, the name of a convolutional network, and
+            those of :func:`~wsss_lib.backbones.hybrid.hybrid_vit`.
 
     Returns:
         A :class:`Backbone` in train mode.
@@ -140,6 +151,10 @@ def _build(
     for option in options:
         if option not in known:
             raise ValueError(f"{name} has no option {option!r}; it has {', '.join(known) or 'none'}.")
+    if name == hybrid.NAME:
+        of_stem, weights = (weights, None) if weights == "published" else (None, weights)
+        options = _STEM | options if "stem" not in options else options
+        stem, _ = _build(options.pop("stem"), of_stem, output_stride or 16, dilate, frozen_bn, {})
     state = None if weights is None else weight_files.read(name, weights)
     foreign = False  # whether the file has its publishers' layout rather than a backbone's own
     head: nn.Module | None = None
@@ -148,6 +163,8 @@ def _build(
         net = tiny_cnn(output_stride=output_stride, dilate=dilate, **options)
     elif name == "tiny_vit":
         net = tiny_vit(**options)
+    elif name == hybrid.NAME:
+        net = hybrid_vit(stem, **options)
     else:
         # A backbone's own keys begin with "vit." or a stage's name; timm's blocks are numbered.
         foreign = state is not None and (with_head or not any(re.match(r"vit\.|blocks\.[a-z]", key) for key in state))

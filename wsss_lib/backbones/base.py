@@ -165,7 +165,7 @@ class StagedBackbone(Backbone):
     def forward(self, images: Tensor, stages: Sequence[str] | None = None) -> dict[str, Tensor]:
         """As :meth:`Backbone.forward`, for images or for features of the last stage of the trunk."""
         early = [stage for stage in stages or () if stage in self.trunk[:-1]]
-        if early and self._are_features(images):
+        if early and self.takes_as_features(images):
             raise ValueError(
                 f"{self.name} was given features of {self.trunk[-1]}, which do not tell those of {early[0]} before it: "
                 "give it images, or freeze fewer stages."
@@ -174,7 +174,7 @@ class StagedBackbone(Backbone):
 
     def features(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
         x, blocks = images, list(self.blocks.items())
-        if self._are_features(images):
+        if self.takes_as_features(images):
             blocks = blocks[len(self.trunk) :]
             yield self.trunk[-1], x
         for stage, block in blocks:
@@ -183,10 +183,11 @@ class StagedBackbone(Backbone):
 
     def normalise(self, images: Tensor) -> Tensor:
         """As :meth:`Backbone.normalise`; features of the trunk stay as they are."""
-        x = images if self._are_features(images) else super().normalise(images)
+        x = images if self.takes_as_features(images) else super().normalise(images)
         return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
 
-    def _are_features(self, images: Tensor) -> bool:
+    def takes_as_features(self, images: Tensor) -> bool:
+        """Whether (N, C, h, w) are features of the frozen trunk, and no images."""
         return bool(self.trunk) and images.ndim == 4 and images.shape[1] == self.channels[self.trunk[-1]]
 
 

@@ -75,15 +75,9 @@ class TransformerBackbone(Backbone):
         Raises:
             ValueError: A side is not a multiple of the patch.
         """
-        height, width = normalised.shape[-2:]
-        if height % self.patch or width % self.patch:
-            raise ValueError(
-                f"Images are {height} × {width} px, but {self.name} cuts patches of {self.patch} px: "
-                f"resize or pad both sides to multiples of {self.patch}."
-            )
-        size = (height // self.patch, width // self.patch)
-        patches = self.vit.patch_embed.proj(normalised).flatten(2).transpose(1, 2)  # (N, hw, D)
-        patches = self.vit.patch_embed.norm(patches)
+        cells = self.cells(normalised)  # (N, D, h, w)
+        size = (cells.shape[-2], cells.shape[-1])
+        patches = self.vit.patch_embed.norm(cells.flatten(2).transpose(1, 2))  # (N, hw, D)
         assert self.vit.cls_token is not None
         token = self.vit.cls_token.expand(len(patches), -1, -1)  # (N, 1, D)
         positions = resample_abs_pos_embed(
@@ -91,6 +85,24 @@ class TransformerBackbone(Backbone):
         )  # (1, 1 + hw, D)
         sequence = self.vit.pos_drop(torch.cat([token, patches], dim=1) + positions)
         return self.vit.norm_pre(sequence), size
+
+    def cells(self, normalised: Tensor) -> Tensor:
+        """What the patches of normalised images become before a class token and positions are added, (N, D, h, w).
+
+        Raises:
+            ValueError: A side is not a multiple of the patch.
+        """
+        height, width = normalised.shape[-2:]
+        if height % self.patch or width % self.patch:
+            raise ValueError(
+                f"Images are {height} × {width} px, but {self.name} cuts patches of {self.patch} px: "
+                f"resize or pad both sides to multiples of {self.patch}."
+            )
+        return self.vit.patch_embed.proj(normalised)
+
+    def size_of(self, images: Tensor) -> tuple[int, int]:
+        """(h, w) of the grid of patches of images (N, 3, H, W)."""
+        return images.shape[-2] // self.patch, images.shape[-1] // self.patch
 
     def tokens(self, images: Tensor) -> Tensor:
         """Return the sequence after the last LayerNorm, (N, 1 + hw, D): the class token, then patches in raster order.
@@ -125,8 +137,7 @@ class TransformerBackbone(Backbone):
 
     def class_attention(self, images: Tensor) -> Tensor:
         """Return how strongly the class token looks at each patch in the last block, (N, heads, h, w) in [0, 1]."""
-        size = (images.shape[-2] // self.patch, images.shape[-1] // self.patch)
-        return self.attention(images)[-1][:, :, 0, 1:].unflatten(2, size)
+        return self.attention(images)[-1][:, :, 0, 1:].unflatten(2, self.size_of(images))
 
     @staticmethod
     def grid(patches: Tensor, size: tuple[int, int]) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from wsss_lib.backbones import NAMES, StagedBackbone, check_name
+from wsss_lib.backbones import NAMES, HybridBackbone, StagedBackbone, check_name
 from wsss_lib.data.records import Records
 from wsss_lib.files import cache_folder
 from wsss_lib.train.features import FeatureRecords
@@ -43,11 +43,14 @@ def freeze_trunk(net: nn.Module, trunk: str | bool) -> None:
         net: The backbone.
         trunk: The stage. True: the first on the deepest grid, so that the trunk's features are as coarse as the maps;
             nothing of a network that cannot be cut there, nor of a tiny one, which has not been trained on photographs.
+            Of a hybrid, True means all of its convolutions: what is left is the transformer.
 
     Raises:
         ValueError: A stage of a network that has none.
     """
-    if not isinstance(net, StagedBackbone):
+    if isinstance(net, HybridBackbone):
+        net.stem.freeze(net.stem.stages[-2] if trunk is True else str(trunk))
+    elif not isinstance(net, StagedBackbone):
         if trunk is not True:
             raise ValueError(f"{type(net).__name__} has no stages of convolutions to freeze: leave trunk out")
     elif isinstance(trunk, str):
@@ -68,6 +71,7 @@ def behind_trunk(method: nn.Module, records: Records, side: int) -> Records | No
         None where nothing is frozen, or where the method looks at the pixels themselves.
     """
     net = method.get_submodule("backbone")
+    net = net.stem if isinstance(net, HybridBackbone) else net
     if not isinstance(net, StagedBackbone) or not net.trunk or getattr(method, "reads_pixels", False):
         return None
     beside = getattr(method, "companions", {})

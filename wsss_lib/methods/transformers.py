@@ -23,7 +23,7 @@ def check_transformer(backbone: nn.Module, method: str, blocks: int = 1) -> None
         name = getattr(backbone, "name", type(backbone).__name__)
         raise ValueError(
             f"{method} needs a transformer, whose tokens attend to each other, got {name}: "
-            "take tiny_vit, deit_tiny or deit_small"
+            "take tiny_vit, hybrid_vit, deit_tiny or deit_small"
         )
     if blocks > len(backbone.layers):
         raise ValueError(
@@ -38,12 +38,14 @@ def whole_patches(images: Tensor, patch: int) -> Tensor:
     where padding would add patches of nothing to what is looked at.
 
     Args:
-        images: (N, 3, H, W).
+        images: (N, 3, H, W); what has other than three channels is no image, but features of a frozen stem.
         patch: Side of a patch in pixels.
 
     Returns:
-        (N, 3, h · patch, w · patch), bilinear; the same tensor where nothing is to be done.
+        (N, 3, h · patch, w · patch), bilinear; the same tensor where nothing is to be done, and for features.
     """
+    if images.shape[1] != 3:
+        return images
     height, width = (max(1, int(side / patch + 0.5)) * patch for side in images.shape[-2:])
     if (height, width) == tuple(images.shape[-2:]):
         return images

@@ -99,11 +99,9 @@ class ClassToken(Method):
 
         Images (N, 3, H, W) in [0, 1]; sides that are no multiples of the patch are stretched to the nearest ones.
         """
-        patch = self.backbone.patch
-        images = whole_patches(images, patch)
-        size = (images.shape[-2] // patch, images.shape[-1] // patch)
+        images = whole_patches(images, self.backbone.patch)
         tokens, attention = self.backbone.attend(images)
-        return tokens, class_attention(attention, size, self.config.blocks)
+        return tokens, class_attention(attention, self.backbone.size_of(images), self.config.blocks)
 
     def attention_map(self, images: Tensor) -> Tensor:
         """:func:`class_attention` of images, (N, 1, h, w)."""
