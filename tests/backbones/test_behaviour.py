@@ -254,7 +254,7 @@ def test_widths_are_a_parameter_and_the_seed_is_the_callers() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("resnet20", {}, "no backbone 'resnet20'; choose one of tiny_cnn, tiny_vit, resnet18"),
+        ("resnet20", {}, "no backbone 'resnet20'; choose one of tiny_cnn, tiny_vit, hybrid_vit, resnet18"),
         ("resnet18", {"widths": (1, 2)}, "no option 'widths'; it has none"),
         ("tiny_cnn", {"width": 3}, "no option 'width'; it has widths"),
         ("tiny_cnn", {"widths": (1, 2)}, "four positive widths"),
