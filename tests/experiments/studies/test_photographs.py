@@ -10,9 +10,13 @@ RECORDED = [name for name in results.names() if name.endswith("_voc")]
 @pytest.mark.parametrize("name", RECORDED)
 def test_records_of_photographs_share_their_baseline_and_protocol(name: str) -> None:
     data, first = (results.read(each)["data"] for each in (name, "01_cam_voc"))
-    for what in ("side", "trained_on", "train", "val", "backbone", "recipe"):
+    for what in ("side", "trained_on", "train", "val", "recipe"):
         assert data[what] == first[what], what
     assert {len(rows) for rows in data["rows"].values()} == {3}
+    if data["backbone"] != first["backbone"]:
+        # Its baselines are of its own network: a CAM of that name would be mixed up with the others' in chapter 12.
+        assert "CAM" not in data["rows"]
+        return
     for row, cam in zip(data["rows"]["CAM"], first["rows"]["CAM"], strict=True):
         # Trained again, a network differs by rounding; a box that hits or misses then counts for more than a pixel.
         for key, within in {"miou": 1e-3, "iou": 1e-3, "pxap": 1e-3, "mean_ap": 1e-3, "max_box_acc_v2": 0.01}.items():
