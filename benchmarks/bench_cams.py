@@ -21,13 +21,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from contest import Contest, compare, measure, table
+from contest import Contest, compare, measure, record, table
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.models import resnet18, resnet50
 
 from wsss_lib import maps
-from wsss_lib.experiments import results
 from wsss_lib.methods import EigenCAM, EigenCAMConfig, GradCAM, GradCAMPlusPlus
 from wsss_lib.methods.eigen_cam import project
 
@@ -231,15 +230,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     print("\n" + as_markdown(data))
     if not options.dry_run:
-        path = results.record(
+        record(
             "bench_cams",
             data,
             command="make bench",
             fingerprint="random features and random weights, drawn from the seed",
-            seeds=[0],
             note="Ratios are medians over rounds that alternate the competitors on the same input.",
         )
-        print(f"\nrecorded in {path.parent.name}/{path.name}")
 
 
 if __name__ == "__main__":

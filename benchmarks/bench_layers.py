@@ -18,13 +18,12 @@ from importlib import metadata
 from typing import Any
 
 import torch
-from contest import Contest, compare, measure, table
+from contest import Contest, compare, measure, record, table
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.models import resnet18
 
 from wsss_lib import maps
-from wsss_lib.experiments import results
 from wsss_lib.methods import GradCAM
 
 try:
@@ -96,15 +95,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     peers = {name: metadata.version(name) for name in ("grad-cam", "torchcam")}
     print("\n" + table(rows))
     if not options.dry_run:
-        path = results.record(
+        record(
             "bench_layers",
             {"layers": rows, "rounds": options.rounds, "peers": peers},
             command=f"python benchmarks/bench_layers.py --rounds {options.rounds}",
             fingerprint="random images and random weights, drawn from the seed",
-            seeds=[0],
             note="Ratios are medians over rounds that alternate the competitors on the same input.",
         )
-        print(f"\nrecorded in {path.parent.name}/{path.name}")
 
 
 if __name__ == "__main__":

@@ -17,11 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from contest import compare, measure, table
+from contest import compare, measure, record, table
 from torch import Tensor
 
 from wsss_lib import maps, metrics
-from wsss_lib.experiments import results
 
 try:
     import cv2
@@ -193,15 +192,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if different := [name for name, row in rows.items() if not row["equal"]]:
         sys.exit(f"the results differ: {', '.join(different)}")
     if not options.dry_run:
-        path = results.record(
+        record(
             "bench_metrics",
             {"rows": rows, "rounds": options.rounds, "peers": {"opencv": cv2.__version__}},
             command="make bench",
             fingerprint="bumps and noise, drawn from the seed",
-            seeds=[0],
             note="Ratios are medians over rounds that alternate the competitors on the same maps; results are equal.",
         )
-        print(f"\nrecorded in {path.parent.name}/{path.name}")
 
 
 if __name__ == "__main__":

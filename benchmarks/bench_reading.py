@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from bench_updates import CNN, VIT, Case, Update, build, drawn_batch, network, title_of
-from contest import measure
+from contest import measure, record
 from PIL import Image
 from skimage import data as photographs
 
@@ -30,7 +30,7 @@ from wsss_lib.backbones import StagedBackbone
 from wsss_lib.data import load
 from wsss_lib.data.records import Records
 from wsss_lib.data.transforms import Compose, RandomFlip, Resize
-from wsss_lib.experiments import Workbench, results
+from wsss_lib.experiments import Workbench
 from wsss_lib.methods.cam import CAM
 from wsss_lib.train.features import FeatureRecords, draw_view
 from wsss_lib.train.order import Reader
@@ -121,15 +121,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = drawn_readings(options.rounds) | photograph_readings(options.rounds)
     print("\n" + as_markdown(rows))
     if not options.dry_run:
-        path = results.record(
+        record(
             "bench_reading",
             {"reading": rows, "rounds": options.rounds},
             command=f"python benchmarks/bench_reading.py --rounds {options.rounds}",
             fingerprint="critters of profile smoke, and parts of scikit-image's photographs",
-            seeds=[0],
             note="Reading and updates in turns; shares are medians over rounds, of processor time.",
         )
-        print(f"\nrecorded in {path.parent.name}/{path.name}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from contest import Contest, compare, measure, table
+from contest import Contest, compare, measure, record, table
 from skimage import data as photographs
 from skimage.segmentation import random_walker
 from torch import Tensor
@@ -28,7 +28,6 @@ from torch.nn import functional as F
 
 from wsss_lib import metrics
 from wsss_lib.data import load
-from wsss_lib.experiments import results
 from wsss_lib.memory import peak_mib
 from wsss_lib.refine import (
     CRFSettings,
@@ -248,17 +247,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = {f"dense CRF, {k}": v for k, v in data["crf"].items()} | {f"walk, {k}": v for k, v in data["walk"].items()}
     print("\n" + table(rows))
     if not options.dry_run:
-        path = results.record(
+        record(
             "bench_refine",
             data,
             command=f"python benchmarks/bench_refine.py --rounds {options.rounds}"
             + (f" --masks {Path(options.masks).name} --most {options.most}" if options.masks else ""),
             fingerprint="scikit-image's photographs, and scores drawn from the seed",
-            seeds=[0],
             note="Ratios are medians over rounds that alternate the competitors on the same input."
             + (f" Scored: masks of {Path(options.masks).parent.name}, at every 32nd pixel." if options.masks else ""),
         )
-        print(f"\nrecorded in {path.parent.name}/{path.name}")
 
 
 if __name__ == "__main__":

@@ -23,13 +23,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from contest import measure
+from contest import measure, record
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from wsss_lib.backbones import Backbone, backbone
 from wsss_lib.data.records import Batch
-from wsss_lib.experiments import results
 from wsss_lib.experiments.context import NETWORK
 from wsss_lib.experiments.studies.cost import saved
 from wsss_lib.methods import registry
@@ -198,15 +197,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = {"updates": rows, "rounds": options.rounds}
     print(as_markdown(data))
     if not options.dry_run:
-        path = results.record(
+        record(
             "bench_updates",
             data,
             command=f"python benchmarks/bench_updates.py --rounds {options.rounds}",
             fingerprint="noise, drawn from the seed",
-            seeds=[0],
             note="Fresh weights, updates in turns on one batch; ratios are medians over rounds, of processor time.",
         )
-        print(f"\nrecorded in {path.parent.name}/{path.name}")
 
 
 if __name__ == "__main__":

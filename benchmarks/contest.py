@@ -1,4 +1,4 @@
-"""Competitors on the same input, in turn, several rounds: what every benchmark here does."""
+"""Competitors on the same input, in turn, several rounds, and a record of them: what every benchmark here does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import statistics
 import time
 from collections.abc import Callable
 from typing import Any
+
+from wsss_lib.experiments import results
 
 Contest = dict[str, Callable[[], Any]]
 
@@ -46,3 +48,9 @@ def table(rows: dict[str, Any]) -> str:
         cells = ["–" if r is None else f"{r:.0f}" if r >= 10 else f"{r:.1f}" for r in ratios]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def record(name: str, data: dict[str, Any], *, command: str, fingerprint: str, note: str) -> None:
+    """Keep what a benchmark measured on seed 0 under ``results``, and say where (see :func:`results.record`)."""
+    path = results.record(name, data, command=command, fingerprint=fingerprint, seeds=[0], note=note)
+    print(f"\nrecorded in {path.parent.name}/{path.name}")

@@ -7,13 +7,11 @@ taught them, and only the transformer is new.
 
 from __future__ import annotations
 
-import torch
-from timm.layers import build_sincos2d_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from wsss_lib.backbones.base import Backbone, StagedBackbone
-from wsss_lib.backbones.vit import TransformerBackbone
+from wsss_lib.backbones.vit import TransformerBackbone, fresh_vit
 
 NAME = "hybrid_vit"
 TOKENS = "tokens"
@@ -102,28 +100,9 @@ def hybrid_vit(
     """
     if not isinstance(net, StagedBackbone):
         raise ValueError(f"{type(net).__name__} has no stages of convolutions: choose a convolutional network.")
-    if dim % heads or dim % 4:
-        raise ValueError(
-            f"A width of {dim} cannot be shared by {heads} heads and four kinds of waves: choose a multiple of {heads} "
-            "and of 4."
-        )
     stem = stem_of(net, net.stages[-1] if stage is None else stage, dim)
     stride = stem.strides[TOKENS]
     if image_size % stride:
         raise ValueError(f"An image side of {image_size} px is not a multiple of {stride} px, the stride of the stem.")
-    vit = VisionTransformer(
-        img_size=image_size,
-        patch_size=stride,
-        embed_dim=dim,
-        depth=depth,
-        num_heads=heads,
-        mlp_ratio=mlp_ratio,
-        num_classes=0,
-        global_pool="token",
-        weight_init="jax",
-    )
-    assert vit.pos_embed is not None
-    with torch.no_grad():
-        grid = list(vit.patch_embed.grid_size)
-        vit.pos_embed[:, 1:] = 0.5 * build_sincos2d_pos_embed(grid, dim, interleave_sin_cos=True)
+    vit = fresh_vit(image_size, stride, dim, depth, heads, mlp_ratio)
     return HybridBackbone(stem, vit)

@@ -161,6 +161,35 @@ def build(name: str) -> VisionTransformer:
     return vit
 
 
+def fresh_vit(image_size: int, patch: int, dim: int, depth: int, heads: int, mlp_ratio: float) -> VisionTransformer:
+    """A ViT without a head: random weights, from torch's generator, and positions that start as sines and cosines.
+
+    Raises:
+        ValueError: ``dim`` is not a multiple of ``heads`` and of 4.
+    """
+    if dim % heads or dim % 4:
+        raise ValueError(
+            f"A width of {dim} cannot be shared by {heads} heads and four kinds of waves: choose a multiple of {heads} "
+            "and of 4."
+        )
+    vit = VisionTransformer(
+        img_size=image_size,
+        patch_size=patch,
+        embed_dim=dim,
+        depth=depth,
+        num_heads=heads,
+        mlp_ratio=mlp_ratio,
+        num_classes=0,
+        global_pool="token",
+        weight_init="jax",
+    )
+    assert vit.pos_embed is not None
+    with torch.no_grad():
+        grid = list(vit.patch_embed.grid_size)
+        vit.pos_embed[:, 1:] = 0.5 * build_sincos2d_pos_embed(grid, dim, interleave_sin_cos=True)
+    return vit
+
+
 def tiny_vit(
     dim: int = 64, depth: int = 6, heads: int = 4, patch: int = 8, mlp_ratio: float = 2.0, image_size: int = 96
 ) -> TransformerBackbone:
@@ -184,32 +213,13 @@ def tiny_vit(
         ValueError: ``dim`` is not a multiple of ``heads`` and of 4, ``image_size`` not one of ``patch``, or ``patch``
             not one of the convolutions' stride.
     """
-    if dim % heads or dim % 4:
-        raise ValueError(
-            f"A width of {dim} cannot be shared by {heads} heads and four kinds of waves: choose a multiple of {heads} "
-            "and of 4."
-        )
     if image_size % patch:
         raise ValueError(f"An image side of {image_size} px is not a multiple of the patch, {patch} px.")
     cnn = tiny_cnn()
     stem, stride = [cnn.blocks[stage] for stage in STEM], cnn.strides[STEM[-1]]
     if patch % stride:
         raise ValueError(f"A patch of {patch} px is not a multiple of {stride} px, the stride of the convolutions.")
-    vit = VisionTransformer(
-        img_size=image_size,
-        patch_size=patch,
-        embed_dim=dim,
-        depth=depth,
-        num_heads=heads,
-        mlp_ratio=mlp_ratio,
-        num_classes=0,
-        global_pool="token",
-        weight_init="jax",
-    )
+    vit = fresh_vit(image_size, patch, dim, depth, heads, mlp_ratio)
     cells = patch // stride
     vit.patch_embed.proj = nn.Sequential(*stem, nn.Conv2d(cnn.channels[STEM[-1]], dim, cells, cells))
-    grid = vit.patch_embed.grid_size
-    assert vit.pos_embed is not None
-    with torch.no_grad():
-        vit.pos_embed[:, 1:] = 0.5 * build_sincos2d_pos_embed(list(grid), dim, interleave_sin_cos=True)
     return TransformerBackbone("tiny_vit", vit, mean=TINY_MEAN, std=TINY_STD)
