@@ -199,11 +199,14 @@ def count_cells(cells: Tensor, counted: Tensor, size: int) -> Tensor:
         size: Number of cells.
 
     Returns:
-        (size,) int64 on the cells' device. Not by ``bincount`` of what counts: both make the host wait.
+        (size,) int64 on the cells' device.
     """
-    cells = cells.masked_fill(~counted, size).flatten().long()  # what does not count has a cell of its own
+    cells = cells.masked_fill(~counted, size).flatten()  # what does not count has a cell of its own
+    if cells.device.type == "cpu":
+        return torch.bincount(cells, minlength=size + 1)[:size]
+    # Elsewhere bincount makes the host wait, and so does picking out what counts.
     counts = torch.zeros(size + 1, dtype=torch.int64, device=cells.device)
-    return counts.scatter_add_(0, cells, torch.ones_like(cells))[:size]
+    return counts.scatter_add_(0, cells.long(), torch.ones_like(cells, dtype=torch.int64))[:size]
 
 
 def check_classes(name: str, classes: Tensor, counted: Tensor, size: int) -> None:
@@ -214,7 +217,7 @@ def check_classes(name: str, classes: Tensor, counted: Tensor, size: int) -> Non
     """
     if not classes.numel():
         return
-    smallest, largest = torch.stack(torch.where(counted, classes, 0).aminmax()).tolist()
+    smallest, largest = torch.stack(classes.masked_fill(~counted, 0).aminmax()).tolist()
     if smallest >= 0 and largest < size:
         return
     smallest, largest = classes[counted].aminmax()

@@ -196,10 +196,11 @@ class ThresholdSweep(Accumulator):
             maps = keep_labels(maps, labels)
         best, winner = maps.max(dim=1)  # (N, H, W); the first of equals, as in maps.seeds
         bins = count_exceeded(best, self.thresholds)
-        # (bin, winner) is the "prediction"; targets take the other axis.
-        target, counted = masks.long(), masks != IGNORE
+        # (bin, winner) is the "prediction"; targets take the other axis. 32 bits suffice for all that fits in memory.
+        target = masks.int()
+        counted = target != IGNORE
         check_classes("target", target, counted, k + 1)
-        cell = (bins * k + winner) * (k + 1) + target
+        cell = (bins * k + winner.int()) * (k + 1) + target
         self._add("histogram", count_cells(cell, counted, self.histogram.numel()).view(self.histogram.shape))
 
     def confusions(self) -> Tensor:
