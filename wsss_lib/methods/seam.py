@@ -146,7 +146,7 @@ def pixel_correlation(maps: Tensor, features: Tensor) -> Tensor:
     f = f / (f.norm(dim=1, keepdim=True) + EPS)
     m = F.pad(maps.flatten(2), (0, 0, 0, 1), value=1.0)  # (N, K + 1, hw): a row of ones gathers the sums
     few = max(1, 2**21 // f.shape[2] ** 2)  # images whose pairs fit into a cache: those of a batch wait for memory
-    parts = [part @ (g.mT @ g).relu() for g, part in zip(f.split(few), m.split(few), strict=True)]
+    parts = [part @ (g.mT @ g).relu_() for g, part in zip(f.split(few), m.split(few), strict=True)]
     gathered = torch.cat(parts)  # (N, K + 1, hw)
     return (gathered[:, :-1] / (gathered[:, -1:] + EPS)).unflatten(2, maps.shape[2:])  # (N, K, h, w)
 
