@@ -7,7 +7,8 @@ hooks. Of each method three figures are given over those of CAM (of TS-CAM, wher
 * operations: all that a counter sees in our update, so what the paper adds to the backbone too, and what we may waste;
 * time: of the processor, measured in turns within one process, several rounds; a ratio is the median over the rounds.
 
-Operations are of convolutions and matrix products. Where time is far above operations, memory or Python decide.
+Operations are of convolutions and matrix products. Where time is far above operations, the other work of an update
+decides. So a profiler says how an update's time is shared: products, and the kinds of the rest.
 
     python benchmarks/bench_updates.py --rounds 5
 
@@ -18,13 +19,14 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from contest import measure, record
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from wsss_lib.backbones import Backbone, backbone
@@ -43,6 +45,20 @@ from wsss_lib.train.phases import Course
 CLASSES = 6
 CONFIG = TrainConfig(steps=1000, optimiser="adamw", lr=1e-5, device="cpu")
 """Small steps, so that no round changes what the next one computes."""
+
+
+PROFILED = 3
+"""Updates whose time is shared out."""
+KINDS = {
+    "products": ("convolution", "mm", "attention"),
+    "ReLU": ("relu", "clamp_min", "threshold"),
+    "norms": ("batch_norm", "group_norm", "layer_norm"),
+    "sampling": ("grid_sampler", "upsample"),
+    "softmax, GELU": ("softmax", "gelu"),
+    "sorting": ("sort", "topk"),
+    "gathering": ("scatter", "gather"),
+}
+"""Of torch's operators, by parts of their names; the first that fits. ``mm`` is in ``addmm`` and ``bmm``."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,18 @@ class Update:
         with FlopCounterMode(display=False) as counter:
             self()
         return {"operations": float(counter.get_total_flops()), "memory": float(saved(self.method, self.batch))}
+
+
+def shares(update: Update) -> dict[str, float]:
+    """How an update's time is shared out by :data:`KINDS`; "other" is arithmetic number by number, and copies."""
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        for _ in range(PROFILED):
+            update()
+    spent = dict.fromkeys([*KINDS, "other"], 0.0)
+    for event in seen.key_averages():
+        kind = next((k for k, parts in KINDS.items() if any(part in event.key.lower() for part in parts)), "other")
+        spent[kind] += event.self_cpu_time_total
+    return {kind: time / sum(spent.values()) for kind, time in spent.items()}
 
 
 def network(kind: str, case: Case) -> Backbone:
@@ -146,7 +174,7 @@ def update_rows(case: Case, rounds: int) -> dict[str, Any]:
     """Costs of each method over those of the first of its network."""
     rows: dict[str, Any] = {}
     for kind, names in case.methods.items():
-        updates: dict[str, Callable[[], None]] = {}
+        updates: dict[str, Update] = {}
         costs: dict[str, dict[str, float]] = {}
         for name in names:
             title = title_of(name)
@@ -161,7 +189,7 @@ def update_rows(case: Case, rounds: int) -> dict[str, Any]:
                 updates[row] = update = Update(method, drawn_batch(case), step)
                 costs[row] = update.costs()
                 costs[row]["passes"] = case.batch * passes(method, network(kind, case), case.side, phase)
-        spent, first = measure(updates, rounds), next(iter(updates))
+        spent, first = measure(dict(updates), rounds), next(iter(updates))
         for row, times in spent.items():
             ratios = [mine / theirs for mine, theirs in zip(times, spent[first], strict=True)]
             rows[row] = {
@@ -171,6 +199,7 @@ def update_rows(case: Case, rounds: int) -> dict[str, Any]:
                 "least": min(ratios),
                 "most": max(ratios),
                 "milliseconds_an_image": 1000 * statistics.median(times) / case.batch,
+                "shares": shares(updates[row]),
             }
         print(f"  {kind}", flush=True)
     return rows
@@ -182,6 +211,10 @@ def as_markdown(data: Mapping[str, Any]) -> str:
     for case, rows in data["updates"].items():
         lines += ["", case, "", "| over CAM or TS-CAM | " + " | ".join(keys) + " |", "|:--|" + "--:|" * len(keys)]
         lines += [f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in keys) + " |" for name, row in rows.items()]
+        lines += [
+            "",
+            *(f"{name}: " + ", ".join(f"{k} {v:.0%}" for k, v in row["shares"].items()) for name, row in rows.items()),
+        ]
     return "\n".join(lines)
 
 

@@ -45,13 +45,22 @@ def speeds(document: Mapping[str, Any]) -> list[dict[str, str]]:
     Args:
         document: What a script of ``benchmarks/`` recorded, as :func:`wsss_lib.experiments.results.read` returns it.
     """
-    contests = dict(_contests(document.get("data", {})))
-    peers = list(dict.fromkeys(peer for speed in contests.values() for peer in speed if peer != "ours"))
+    held = dict(contests(document.get("data", {})))
+    peers = list(dict.fromkeys(peer for speed in held.values() for peer in speed if peer != "ours"))
     return [
         {"contest": name, "milliseconds an image": f"{speed['ours']['milliseconds_an_image']:.2g}"}
         | {peer: f"{speed[peer]['times_ours']:.2g} ×" if peer in speed else "–" for peer in peers}
-        for name, speed in contests.items()
+        for name, speed in held.items()
     ]
+
+
+def contests(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Of what a benchmark recorded, each contest's name and its competitors' speeds by name."""
+    for name, child in value.items() if isinstance(value, Mapping) else ():
+        if isinstance(child, Mapping) and "ours" in child.get("speed", {}):
+            yield str(name), child["speed"]
+        else:
+            yield from contests(child)
 
 
 def shards(document: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -94,6 +103,8 @@ def updates(document: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
                 "operations": f"{row['operations']:.2f}",
                 "time": f"{row['time']:.2f}",
                 "time / operations": f"{row['time'] / row['operations']:.2f}",
+                "share of products": f"{row['shares']['products']:.0%}",
+                "most of the rest": _most_of_the_rest(row["shares"]),
                 "kept": f"{row['memory']:.2f}",
                 "milliseconds an image": f"{row['milliseconds_an_image']:.3g}",
             }
@@ -101,6 +112,12 @@ def updates(document: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
         ]
         for case, rows in document["data"]["updates"].items()
     }
+
+
+def _most_of_the_rest(shares: Mapping[str, float]) -> str:
+    """The two kinds of work, beside products, that take most of the time."""
+    rest = sorted((item for item in shares.items() if item[0] != "products"), key=lambda item: -item[1])
+    return ", ".join(f"{kind} {share:.0%}" for kind, share in rest[:2])
 
 
 def readings(document: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -139,14 +156,6 @@ def on_gpu(document: Mapping[str, Any]) -> list[dict[str, str]]:
         }
         for row in document["data"]["rows"]
     ]
-
-
-def _contests(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, child in value.items() if isinstance(value, Mapping) else ():
-        if isinstance(child, Mapping) and "ours" in child.get("speed", {}):
-            yield str(name), child["speed"]
-        else:
-            yield from _contests(child)
 
 
 def _find(

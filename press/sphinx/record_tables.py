@@ -14,7 +14,7 @@ from docutils.statemachine import StringList
 
 from press import stamps
 from press.check import tolerances
-from press.publish import recorded_rows
+from press.publish import aims, recorded_rows
 from wsss_lib.files import read_json
 
 FEW_COLUMNS = ("method", "data / split", "mIoU", "mean AP", "seeds", "images", "threshold")
@@ -132,6 +132,15 @@ class SpeedTables(Recorded):
         return made or ["Not recorded yet: `make bench`"]
 
 
+class AimsTable(Recorded):
+    """How fast the library was meant to be beside others, and how fast it is."""
+
+    def lines(self, env, clone):
+        known = {path.stem: read_json(path) for path in sorted((clone / "results").glob("bench_*.json"))}
+        made = aims.rows(known)
+        return plain_table("Aims, and what was measured", made) if made else ["Not recorded yet: `make bench`"]
+
+
 class ShardsTable(Recorded):
     """Images a second and memory of the extraction of maps, by how many processes and images."""
 
@@ -230,6 +239,7 @@ def setup(app):
     app.add_directive("status-table", StatusTable)
     app.add_directive("results-table", ResultsTable)
     app.add_directive("speed-tables", SpeedTables)
+    app.add_directive("aims-table", AimsTable)
     app.add_directive("shards-table", ShardsTable)
     app.add_directive("gpu-table", GPUTable)
     app.add_directive("updates-table", UpdatesTable)

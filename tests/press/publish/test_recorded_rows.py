@@ -83,9 +83,12 @@ def test_rows_of_a_gpu():
 
 def test_rows_of_updates_have_time_beside_operations():
     row = {"passes": 1.25, "operations": 2.0, "time": 3.0, "memory": 1.5, "milliseconds_an_image": 7.126}
+    row["shares"] = {"products": 0.1, "ReLU": 0.25, "norms": 0.15, "other": 0.5}
     (case,) = updates({"data": {"updates": {"small networks": {"SEAM": row}}}}).items()
     assert case[0] == "small networks"
-    assert list(case[1][0].values()) == ["SEAM", "1.25", "2.00", "3.00", "1.50", "1.50", "7.13"]
+    assert list(case[1][0].values()) == [
+        "SEAM", "1.25", "2.00", "3.00", "1.50", "10%", "other 50%, ReLU 25%", "1.50", "7.13"
+    ]  # fmt: skip
 
 
 def test_rows_of_reading():
