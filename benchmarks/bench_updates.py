@@ -43,7 +43,8 @@ from wsss_lib.train.machine import Machine
 from wsss_lib.train.phases import Course
 
 CLASSES = 6
-CONFIG = TrainConfig(steps=1000, optimiser="adamw", lr=1e-5, device="cpu")
+STEPS = 1000
+CONFIG = TrainConfig(steps=STEPS, optimiser="adamw", lr=1e-5, device="cpu")
 """Small steps, so that no round changes what the next one computes."""
 
 
@@ -84,7 +85,7 @@ class Update:
     def __init__(self, method: nn.Module, batch: Batch, step: int = 0) -> None:
         self.method, self.batch, self.step = method.train(), batch, step
         self.stepper = optimiser.build(method, CONFIG)
-        self.course = Course(method, self.stepper, CONFIG.steps or 1)
+        self.course = Course(method, self.stepper, STEPS)
         self.machine, self.history = Machine(CONFIG), History(1)
 
     def __call__(self) -> None:
@@ -179,8 +180,10 @@ def update_rows(case: Case, rounds: int) -> dict[str, Any]:
         for name in names:
             title = title_of(name)
             parts = {title: (0, "")}
+            if name == "ssc":  # while it warms up, no alignment is computed
+                parts = {f"{title}, warm-up": (0, ""), f"{title}, aligning": (STEPS - 1, "")}
             if name == "esol":
-                ends = Course(method := build(name, kind, case), optimiser.build(method, CONFIG), 1000).ends
+                ends = Course(method := build(name, kind, case), optimiser.build(method, CONFIG), STEPS).ends
                 parts = {
                     f"{title}, phase {p.name}": (e - 1, p.name) for p, e in zip(method.phases(), ends, strict=True)
                 }

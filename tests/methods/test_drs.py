@@ -39,6 +39,20 @@ def test_what_is_cut_sends_its_gradient_to_the_maximum():
     assert torch.allclose(features.grad, channel(0, 1, 0, 1.0))
 
 
+@pytest.mark.parametrize("share", [0.1, 0.55, 0.9])
+def test_the_gradient_is_that_of_the_equation(share):
+    generator = torch.Generator().manual_seed(2)
+    features = torch.randn(2, 3, 6, 5, generator=generator)
+    features[0, 0, :2] = features[0, 0].max()  # equal maxima share what is moved
+    features[0, 1] = -1.0
+    weights = torch.randn(2, 3, 6, 5, generator=generator)
+    written, plain = features.clone().requires_grad_(), features.clone().requires_grad_()
+    (drs(written, share) * weights).sum().backward()
+    positive = plain.relu()
+    (positive.minimum(share * positive.amax((2, 3), keepdim=True)) * weights).sum().backward()
+    assert torch.equal(written.grad, plain.grad)
+
+
 def test_nothing_positive_stays_nothing():
     assert torch.equal(drs(-torch.ones(1, 2, 3, 3)), torch.zeros(1, 2, 3, 3))
 

@@ -210,6 +210,12 @@ class TestTraining:
             values.append(float(method.losses(batch)["alignment"].detach()))  # type: ignore[arg-type]
         assert [value > 0 for value in values] == [False, False, True, True]
 
+    def test_the_warm_up_does_not_compute_what_does_not_count(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        method = small(warm_up=0.5)
+        method.before_step(Progress(0, 4, "training", 0, 4))
+        monkeypatch.delattr(SSC, "uneven_loss")
+        assert not method.losses(batch_of(BATCHES["several"]))["alignment"].requires_grad  # type: ignore[arg-type]
+
     def test_a_weight_of_zero_leaves_a_loss_out(self) -> None:
         method = small(reconstruction=0.0, alignment=0.0)
         terms = method.losses(batch_of(BATCHES["several"]))  # type: ignore[arg-type]

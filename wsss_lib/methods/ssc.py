@@ -189,7 +189,6 @@ class SSC(Method):
     needs = ("images", "labels", "superpixels")
     companions = MappingProxyType({"pixels": True})  # to redraw them
     backbone: StagedBackbone
-    aligning: Tensor
 
     def __init__(self, backbone: Backbone, num_classes: int, config: SSCConfig | None = None) -> None:
         super().__init__(backbone, num_classes)
@@ -206,7 +205,7 @@ class SSC(Method):
         doublings = max(0, round(math.log2(backbone.strides[deepest] * self.config.size)))
         self.decoder = Redrawing(num_classes, self.config.width, doublings)
         self.features = RandomFeatures()
-        self.register_buffer("aligning", torch.tensor(True))
+        self.aligning = True
 
     def scores(self, images: Tensor) -> Tensor:
         """F (N, K, h, w), raw class scores of images (N, 3, H, W) in [0, 1]."""
@@ -226,7 +225,7 @@ class SSC(Method):
 
     def before_step(self, progress: Progress) -> None:
         """End the warm-up when its share of the steps has passed."""
-        self.aligning.fill_(progress.step >= self.config.warm_up * progress.steps)
+        self.aligning = progress.step >= self.config.warm_up * progress.steps
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``classification``, ``reconstruction`` and ``alignment``, each times its weight.
@@ -245,7 +244,7 @@ class SSC(Method):
             if config.reconstruction
             else zero,
             "alignment": config.alignment * self.uneven_loss(scores, batch["superpixels"], labels, size)
-            if config.alignment
+            if config.alignment and self.aligning
             else zero,
         }
 
@@ -258,11 +257,11 @@ class SSC(Method):
         return perceptual_loss(self.features(redrawn), original)
 
     def uneven_loss(self, scores: Tensor, superpixels: Tensor, labels: Tensor, size: Sequence[int]) -> Tensor:
-        """L_a of F at ``size``; zero before the end of the warm-up. Its gradient reaches everything behind F."""
+        """L_a of F at ``size``. Its gradient reaches everything behind F."""
         enlarged = F.interpolate(precise(scores), size=tuple(size), mode="bilinear")
         side = round(max(size) * self.config.rim) | 1
         maps = aligned(enlarged, nearest(superpixels, size), self.config.reliable, side)
-        return self.aligning * alignment_loss(maps.activation, maps.target, labels)
+        return alignment_loss(maps.activation, maps.target, labels)
 
     def rates(self) -> Mapping[str, tuple[Iterable[nn.Module], float]]:
         """The decoder at ``decoder_lr`` times the backbone's rate."""
