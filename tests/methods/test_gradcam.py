@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -201,6 +201,21 @@ class TestLabels:
         torch.testing.assert_close(
             GradCAM(model, "net.norm").raw_maps(images), 2 * GradCAM(model.net, "norm").raw_maps(images)
         )
+
+    @pytest.mark.parametrize("how", ["max", "minmax"])
+    def test_only_maps_that_were_asked_for_are_normalised(
+        self, images: Tensor, how: Literal["max", "minmax"], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        method, normalised, sizes = GradCAM(net(), "norm", normalisation=how), GradCAM.normalised, []
+
+        def counted(self: GradCAM, maps: Tensor, labels: Tensor | None = None) -> Tensor:
+            sizes.append(len(maps))
+            return normalised(self, maps, labels)
+
+        expected = method.localize(images) * self.labels[..., None, None]
+        monkeypatch.setattr(GradCAM, "normalised", counted)
+        torch.testing.assert_close(method.localize(images, self.labels), expected)
+        assert sizes == [int(self.labels.sum())]
 
     def test_labels_of_another_shape(self, images: Tensor) -> None:
         with pytest.raises(ValueError, match=r"expected multi-hot \(3, 4\)"):

@@ -152,7 +152,11 @@ class GradCAM(Method):
         For the predicted class alone pass ``one_hot(model(images).argmax(1), K)`` as labels.
         """
         maps, logits = self.explain(images, labels)
-        return Prediction(self.normalised(maps, labels), logits)
+        if labels is None or self.create_graph:
+            return Prediction(self.normalised(maps, labels), logits)
+        shown = check_labels(labels, maps, maps.shape[1])  # of a thousand classes, an image shows few
+        maps[shown] = self.normalised(maps[shown][:, None])[:, 0]
+        return Prediction(maps, logits)
 
     def explain(self, images: Tensor, labels: Tensor | None = None) -> Prediction:
         """Raw maps of the classes that ``labels`` (N, K) names, zero for the others, and logits, of one forward pass.
