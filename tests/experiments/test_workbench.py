@@ -296,6 +296,16 @@ def test_the_trunk_ends_where_the_grid_is_as_fine_as_the_deepest(
     assert trunk("tiny_cnn") == (), "it knows critters only, so all of it is to learn"
 
 
+@pytest.mark.parametrize("name", ["bas", "esol", "seam", "ssc"])
+def test_a_few_photographs_are_enough_for_every_phase_of_a_method(
+    name: str, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsss_lib.experiments.workbench.PHOTO_CLASSES", ("fenn", "lopi"))
+    weights = str(photographs / "mobilenet_v2.safetensors")
+    lab = Workbench("smoke", str(photographs), weights, device="cpu", fine_tune=True, side=64, trunk=True)
+    assert len(lab.fit(lab.build(name))) == 5, "nine images, two at a time"
+
+
 def test_another_seed_trains_on_the_same_photographs_and_keeps_what_it_trained(
     photographs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -32,6 +32,9 @@ SEAM_EPOCHS = 2
 SSC_IMAGES = 1000
 """Critters that the networks of chapter 6 are trained on, every method alike: half of the book's."""
 
+SMOKE_UPDATES = 6
+"""Updates of the few photographs that see whether every path runs: each phase of a method has one at least."""
+
 
 def base(profile: Profile, backbone: str, *, drawn: bool, fine_tune: bool) -> TrainConfig:
     """The recipe of a run, whatever its method.
@@ -44,7 +47,10 @@ def base(profile: Profile, backbone: str, *, drawn: bool, fine_tune: bool) -> Tr
     """
     if drawn:
         return TRANSFORMER if backbone == "tiny_vit" or backbone in vit.NAMES else DRAWN
-    return PAPER if profile.name == "paper" else FINE_TUNED if fine_tune else PHOTOS
+    recipe = PAPER if profile.name == "paper" else FINE_TUNED if fine_tune else PHOTOS
+    if profile.photographs is not None:
+        recipe = replace(recipe, batch_size=max(1, profile.photographs // SMOKE_UPDATES))
+    return recipe
 
 
 def of_method(method: nn.Module) -> dict[str, Any]:
