@@ -8,7 +8,16 @@ import torch
 from wsss_lib import maps
 from wsss_lib.evaluate import measure, scores
 from wsss_lib.experiments import Workbench, comparison, results
-from wsss_lib.experiments.comparison import Comparison, at_four_scales, compare, over_seeds, photographs, scored
+from wsss_lib.experiments.comparison import (
+    Comparison,
+    at_four_scales,
+    compare,
+    of_photographs,
+    over_seeds,
+    photographs,
+    record_name,
+    scored,
+)
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +140,23 @@ def test_seeds_are_measured_one_after_the_other_and_recorded_together(run, monke
     table = photographs("03_bas_voc", run, rows)
     assert table.caption.endswith("3 seeds, mean ± s.d.")
     assert table.cells == [["CAM", "0.60 ± 0.10"]]
-    stored = json.loads((tmp_path / "03_bas_voc.json").read_text())
+    stored = json.loads((tmp_path / "03_bas_voc_tiny_cnn.json").read_text())
     assert [row["pxap"] for row in stored["data"]["rows"]["CAM"]] == [0.5, 0.6, 0.7]
     assert stored["provenance"]["seeds"] == [0, 1, 2]
+
+
+def test_a_run_over_another_network_than_the_recorded_one_has_a_name_of_its_own(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(run.lab, "drawn", False)
+    monkeypatch.setattr(run.lab, "out_dir", tmp_path)
+    monkeypatch.setattr(run.lab, "backbone_name", "resnet50.a1_in1k")
+    assert record_name("03_bas_voc", run.lab) == "03_bas_voc_resnet50_a1_in1k"
+    assert record_name("03_none_voc", run.lab) == "03_none_voc"
+    photographs("03_bas_voc", run)
+    rows, data = of_photographs("03_bas_voc", run.lab)
+    assert (list(rows), data["backbone"]) == (["CAM", "again"], "resnet50.a1_in1k")
+    assert [path.name for path in tmp_path.glob("*.json")] == ["03_bas_voc_resnet50_a1_in1k.json"]
+    monkeypatch.setattr(run.lab, "backbone_name", results.read("03_bas_voc")["data"]["backbone"])
+    assert record_name("03_bas_voc", run.lab) == "03_bas_voc"
 
 
 def test_a_run_on_photographs_shows_its_own_rows_whatever_is_recorded(run, monkeypatch, tmp_path):

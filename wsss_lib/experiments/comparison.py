@@ -13,6 +13,7 @@ In an honest row, thresholds come from the split that chooses, and numbers from 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any
@@ -218,12 +219,24 @@ def over_seeds(
     return rows
 
 
+def record_name(study: str, lab: Workbench) -> str:
+    """Under which name a run is recorded: ``study``, and over another network than the recorded one its name besides.
+
+    So no two networks are taken for one: ``"01_cam_voc"`` and ``"01_cam_voc_mobilenet_v2"``.
+    """
+    held = results.read(study)["data"].get("backbone") if study in results.names() else None
+    if lab.drawn or held in (None, lab.backbone_name):
+        return study
+    return f"{study}_{re.sub('[^a-z0-9_-]', '_', lab.backbone_name.lower())}"
+
+
 def of_photographs(study: str, lab: Workbench) -> tuple[Rows, dict[str, Any]]:
     """What :func:`photographs` shows: of a run on photographs its own rows and settings, else the recorded ones."""
     if lab.drawn:
         data = results.read(study)["data"]
     else:
-        data = json.loads((lab.out_dir / f"{study}.json").read_text(encoding="utf-8"))["data"]
+        path = lab.out_dir / f"{record_name(study, lab)}.json"
+        data = json.loads(path.read_text(encoding="utf-8"))["data"]
     return Rows(data["rows"]), data
 
 
@@ -233,7 +246,8 @@ def photographs(
     """The section *On photographs* of a chapter: record this run if it is on photographs, then show what is recorded.
 
     Args:
-        study: Name of the result, such as ``"03_bas_voc"``. A run on photographs is written to the lab's ``out_dir``.
+        study: Name of the result, such as ``"03_bas_voc"``. A run on photographs is written to the lab's ``out_dir``,
+            by its :func:`record_name`.
         run: The comparison that the chapter measured.
         rows: What is recorded, one row a seed, see :func:`over_seeds`; None: the rows of ``run``.
         note: By which rule, beyond the protocol.
@@ -261,7 +275,7 @@ def photographs(
         data |= {"backbone": lab.backbone_name, "recipe": lab.recipe().deciding()}
         chapter = study.rpartition("_")[0]
         path = results.record(
-            study,
+            record_name(study, lab),
             data,
             command=f"wsss run {chapter} --profile {lab.profile} -p data=<folder> -p backbone={lab.backbone_name}",
             fingerprint={"train": lab.choose_on.fingerprint, "val": lab.report_on.fingerprint},
