@@ -7,18 +7,19 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from wsss_lib.backbones import backbone
 from wsss_lib.data import splits
 from wsss_lib.data.worlds.critters import Critters, World
 from wsss_lib.experiments import recipes
+from wsss_lib.experiments.networks import freeze_trunks
 from wsss_lib.experiments.profiles import PROFILES
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods import registry
 from wsss_lib.methods.cam import CAM
 from wsss_lib.methods.registry import Entry
+from wsss_lib.segment import MARS, MARSConfig, Provenance, PseudoLabels, Segmenter, SegmenterConfig
 
 
 @pytest.fixture(autouse=True)
@@ -172,18 +173,6 @@ def test_a_turned_dial_keeps_everything_else() -> None:
     assert turned.fingerprint != lab.report_on.fingerprint
 
 
-@pytest.fixture
-def photographs(tmp_path: Path) -> Path:
-    """Critters in the guise of photographs: Parquet files with VOC's columns, and a backbone's weights."""
-    for file, count in (("train", 13), ("val", 4), ("aug-0", 5), ("aug-1", 4)):
-        drawn = Critters(World(size=40, species=("fenn", "lopi")), file.replace("-", ""), count).to_datasets()
-        drawn.select_columns(["id", "image", "mask", "labels"]).to_parquet(str(tmp_path / f"{file}.parquet"))
-    torch.manual_seed(0)
-    net = backbone("mobilenet_v2")
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tmp_path / "mobilenet_v2.safetensors")
-    return tmp_path
-
-
 def test_photographs_through_the_same_door(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wsss_lib.experiments.workbench.PHOTO_CLASSES", ("fenn", "lopi"))
     lab = Workbench(
@@ -324,6 +313,51 @@ def test_another_seed_trains_on_the_same_photographs_and_keeps_what_it_trained(
     assert histories[2].resumed_at, "the third is the second, which was complete"
     with pytest.raises(ValueError, match="critters is drawn from the seed: make another Workbench with seed=1"):
         Workbench("smoke").seeded(1)
+
+
+@pytest.mark.parametrize("teacher", [False, True])
+def test_a_network_learns_masks_behind_the_trunk(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, teacher: bool
+) -> None:
+    monkeypatch.setattr("wsss_lib.experiments.workbench.PHOTO_CLASSES", ("fenn", "lopi"))
+    monkeypatch.setattr("wsss_lib.experiments.workbench.MASK_STRIDE", 1)  # masks as fine as those of the images
+    monkeypatch.setenv("WSSS_CACHE", str(photographs / "cache"))
+    weights, finest = str(photographs / "mobilenet_v2.safetensors"), {"width": 8, "dilations": (1,), "shallow": ""}
+
+    def trained(trunk: str | None, broken: bool = False) -> nn.Module:
+        lab = Workbench("smoke", str(photographs), weights, 0, "cpu", fine_tune=True, side=64, trunk=trunk)
+        if teacher:
+            network: nn.Module = lab.build(MARS, MARSConfig(momentum=0.5, **finest))  # type: ignore[arg-type]
+        else:
+            network = lab.build(Segmenter, SegmenterConfig(**finest))  # type: ignore[arg-type]
+        if trunk is None:
+            freeze_trunks(network, "stage3")
+        masks = [lab.train_on[i]["mask"].clone() for i in range(len(lab.train_on))]
+        for mask in masks:
+            mask[:10] = 255
+        if broken:  # only who looks up the features does not notice
+            for name, net in network.named_modules():
+                if name.endswith("blocks.stage3"):
+                    monkeypatch.setattr(net, "forward", lambda x: x * torch.nan)
+        lab.fit(network, PseudoLabels(lab.train_on, masks, Provenance("cam", "none", 0)), batch_size=3)
+        return network
+
+    through, behind = trained(None), trained("stage3")
+    for name, value in through.state_dict().items():
+        torch.testing.assert_close(behind.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+    again = trained("stage3", broken=True)
+    assert all(torch.equal(value, behind.state_dict()[name]) for name, value in again.state_dict().items())
+
+
+def test_a_measured_network_computes_its_trunk_once(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsss_lib.experiments.workbench.PHOTO_CLASSES", ("fenn", "lopi"))
+    monkeypatch.setenv("WSSS_CACHE", str(photographs / "cache"))
+    weights = str(photographs / "mobilenet_v2.safetensors")
+    lab = Workbench("smoke", str(photographs), weights, 0, "cpu", fine_tune=True, side=64, trunk="stage3")
+    network = lab.build(Segmenter, SegmenterConfig(width=8, dilations=(1,), shallow=""))
+    first = lab.measure(network).numbers({})
+    monkeypatch.setattr(network.backbone.blocks["stage3"], "forward", lambda x: x * torch.nan)
+    assert lab.measure(network).numbers({}) == first
 
 
 def test_measuring_computes_a_trunk_once(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

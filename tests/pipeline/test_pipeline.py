@@ -29,7 +29,7 @@ from wsss_lib.pipeline import Settings, Work, run_pipeline
 from wsss_lib.pipeline.classifier import learnable, usual_backbone, weights_file
 from wsss_lib.pipeline.labels import listed
 from wsss_lib.pipeline.maps import written_maps
-from wsss_lib.pipeline.segmenter import answers, begun, draw_side
+from wsss_lib.pipeline.segmenter import answers, begun
 from wsss_lib.refine import CRFSettings, dense_crf
 from wsss_lib.segment import Segmenter
 from wsss_lib.train import checkpoint, state
@@ -189,19 +189,6 @@ def test_a_network_that_is_cut_off_ends_with_the_same_bytes(zoo: Path, monkeypat
     _, lines = run(zoo, network=True)
     assert lines[4].endswith("(done before)")
     assert {path.name: path.read_bytes() for path in (out / "network").glob("*.png")} == expected
-
-
-def test_masks_turn_with_the_view_that_is_drawn() -> None:
-    views = torch.arange(4.0).view(1, 1, 2, 2).repeat(2, 1, 1, 1)
-    views[1] = views[1].flip(-1)
-    mask = torch.tensor([[0, 1], [2, 3]])
-    generator = torch.Generator().manual_seed(0)
-    sides = set()
-    for _ in range(12):
-        drawn = draw_side({"views": views, "labels": torch.ones(1), "mask": mask}, generator)  # type: ignore[typeddict-item]
-        assert torch.equal(drawn["image"][0].long(), drawn["mask"])
-        sides.add(int(drawn["mask"][0, 0]))
-    assert sides == {0, 1}
 
 
 def test_what_is_done_is_taken_up(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

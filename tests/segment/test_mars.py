@@ -146,8 +146,17 @@ def test_on_a_gpu_that_is_not_there():
         assert network.answer(batch).device.type == "cuda"
 
 
-def test_a_frozen_trunk_stands_for_no_image():
-    assert small(shallow="").reads_pixels, "the teacher has a whole backbone"
+def test_behind_frozen_trunks_both_networks_take_features():
+    assert small().reads_pixels, "it reads an early stage"
+    network = small(shallow="").eval()
+    assert not network.reads_pixels
+    for net in (network.backbone, network.teacher.network.backbone):
+        net.freeze("stage2")
+    batch = batch_of()
+    with torch.no_grad():
+        features = network.backbone(batch["images"], ("stage2",))["stage2"]
+        through, behind = (network.losses(batch | {"images": images}) for images in (batch["images"], features))
+    torch.testing.assert_close(behind, through)
 
 
 def test_settings():

@@ -33,6 +33,8 @@ class Sample(TypedDict, total=False):
     pixel_views: Tensor  # (V, 3, H, W)
     patches: Tensor  # (H, W) int64: the superpixels of the view
     patch_views: Tensor  # (V, H, W)
+    cells: Tensor  # (h, w) int64: the mask of the view, on a grid of its own
+    cell_views: Tensor  # (V, h, w)
     labels: Tensor  # (K,) float32 multi-hot
     mask: Tensor  # (H, W) int64: 0 background, k + 1 for class k, 255 ignore
     superpixels: Tensor  # (H, W) int64: from 1, of patches of one colour; 0 padding
@@ -67,6 +69,7 @@ class Batch(TypedDict, total=False):
     pixels: Tensor  # (N, 3, H, W)
     pixel_views: Tensor  # (N, V, 3, H, W)
     patch_views: Tensor  # (N, V, H, W)
+    cell_views: Tensor  # (N, V, h, w)
     labels: Tensor  # (N, K)
     masks: Tensor  # (N, H, W)
     boxes: list[Tensor]
@@ -125,6 +128,9 @@ FIELDS: dict[str, Field] = {
     # Superpixels on a grid of their own, beside features that stand for the image.
     "patches": Field("superpixels", "stacked", moves="drop"),
     "patch_views": Field("patch_views", "stacked", moves="drop"),
+    # Masks likewise.
+    "cells": Field("masks", "stacked", moves="drop"),
+    "cell_views": Field("cell_views", "stacked", moves="drop"),
     "labels": Field("labels", "stacked"),
     "id": Field("ids", "listed"),
     # No metric counts what is 255: so it says, too, that an image has no mask.

@@ -13,6 +13,7 @@ from wsss_lib.backbones import NAMES, HybridBackbone, StagedBackbone, check_name
 from wsss_lib.data.records import Records
 from wsss_lib.files import cache_folder
 from wsss_lib.train.features import FeatureRecords
+from wsss_lib.train.masked_features import MaskedFeatures
 from wsss_lib.train.trunk_memory import remembering
 
 
@@ -59,13 +60,21 @@ def freeze_trunk(net: nn.Module, trunk: str | bool) -> None:
         net.freeze(net.deepest_grid[0])
 
 
-def behind_trunk(method: nn.Module, records: Records, side: int) -> Records | None:
+def freeze_trunks(method: nn.Module, trunk: str | bool) -> None:
+    """Freeze the backbone of a method as :func:`freeze_trunk` does, and that of its teacher, if it has one."""
+    for name, net in method.named_modules():
+        if name.rpartition(".")[2] == "backbone":
+            freeze_trunk(net, trunk)
+
+
+def behind_trunk(method: nn.Module, records: Records, side: int, grid: int | None = None) -> Records | None:
     """What a method is trained on behind the frozen trunk of its backbone, kept in the cache.
 
     Args:
         method: Calls the backbone ``.backbone``.
         records: Images, which are squeezed to squares of ``side`` pixels.
         side: In pixels.
+        grid: Side, in cells, of the masks from which a network learns; None for that of the trunk's features.
 
     Returns:
         None where nothing is frozen, or where the method looks at the pixels themselves.
@@ -75,14 +84,19 @@ def behind_trunk(method: nn.Module, records: Records, side: int) -> Records | No
     if not isinstance(net, StagedBackbone) or not net.trunk or getattr(method, "reads_pixels", False):
         return None
     beside = getattr(method, "companions", {})
-    return FeatureRecords(records, net, size=(side, side), folder=cache_folder(), **beside)
+    features = FeatureRecords(records, net, size=(side, side), folder=cache_folder(), **beside)
+    if "masks" not in getattr(method, "needs", ()):
+        return features
+    return MaskedFeatures(features, records, None if grid is None else (grid, grid))
 
 
 def trunk_kept(method: Any) -> AbstractContextManager[None]:
     """While a method is measured: what a frozen trunk in it makes of an image is kept in the cache, for others too.
 
-    The backbone may lie in the classifier that a method explains.
+    The backbone may lie in the classifier that a method explains. What is measured may be a function of the method,
+    such as its ``answer``.
     """
-    parts = method.modules() if isinstance(method, nn.Module) else ()
+    behind = getattr(method, "__self__", method)
+    parts = behind.modules() if isinstance(behind, nn.Module) else ()
     net = next((part for part in parts if isinstance(part, StagedBackbone) and part.trunk), None)
     return nullcontext() if net is None else remembering(net, cache_folder())

@@ -32,7 +32,7 @@ from wsss_lib.data.worlds.drawn import WORLDS, drawn_world
 from wsss_lib.devices import pick_device
 from wsss_lib.evaluate import measure, measure_boxes3d, measure_grounding, measure_masks, scores
 from wsss_lib.experiments import profiles, recipes
-from wsss_lib.experiments.networks import behind_trunk, freeze_trunk, named_backbone, trunk_kept
+from wsss_lib.experiments.networks import behind_trunk, freeze_trunks, named_backbone, trunk_kept
 from wsss_lib.files import named_path, sha256_of_text
 from wsss_lib.methods import registry
 from wsss_lib.methods.cam import CAM, CAMConfig
@@ -51,6 +51,9 @@ COMPUTED: dict[str, Callable[[Records], Records]] = {"superpixels": WithSuperpix
 _Measure = Callable[..., Any]
 MEASURES: dict[str, _Measure] = {"masks": measure_masks, "grounding": measure_grounding, "boxes3d": measure_boxes3d}
 """What counts the answers of a method, by its task; maps have :func:`wsss_lib.evaluate.measure`."""
+
+MASK_STRIDE = 4
+"""Pixels of a photograph, squeezed to a square, for one cell of the masks that are learnt behind a trunk."""
 
 PHOTO_CLASSES = ("cat", "cow", "dog", "horse", "sheep", "person")
 """Classes that are kept of tables that know them all: VOC's animals and people. Of other tables every class is."""
@@ -192,7 +195,7 @@ class Workbench:
         if not (self.drawn or self.fine_tune or self.profile == "paper"):
             method.get_submodule("backbone").requires_grad_(False)
         if self.trunk:
-            freeze_trunk(method.get_submodule("backbone"), self.trunk)
+            freeze_trunks(method, self.trunk)
         return method.to(self.device)
 
     def classifier(self, config: CAMConfig | None = None, **options: Any) -> CAM:
@@ -220,7 +223,7 @@ class Workbench:
         """
         records = self.with_fields(records or self.train_on, getattr(method, "needs", ()))
         config, transform = self.recipe(method, **changes), self.transform()
-        if self.trunk and (cached := behind_trunk(method, records, self.side)) is not None:
+        if self.trunk and (cached := behind_trunk(method, records, self.side, self.side // MASK_STRIDE)) is not None:
             records, transform = cached, draw_view
         folder = self._folder(method, identify(method, records, config, transform)) if self.keeps else None
         return fit(method, records, config, out_dir=folder, transform=transform, progress="lines")

@@ -9,15 +9,11 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
 from wsss_lib import maps
-from wsss_lib.data.fields import Sample
-from wsss_lib.data.records import Records
 from wsss_lib.data.transforms import RandomFlip
 from wsss_lib.devices import pick_device
 from wsss_lib.experiments.networks import behind_trunk
-from wsss_lib.files import sha256_of_text
 from wsss_lib.localize.photos import to_tensor
 from wsss_lib.localize.trained import load_trained, side_of
 from wsss_lib.modes import evaluating
@@ -28,51 +24,12 @@ from wsss_lib.pipeline.masks import in_words, sharpened, write_masks
 from wsss_lib.pipeline.stages import Stage, Work
 from wsss_lib.segment import Segmenter, SegmenterConfig
 from wsss_lib.train import fit
+from wsss_lib.train.features import draw_view
 
 NETWORK_SETTINGS = SegmenterConfig(width=32, dilations=(6,), scene=True, shallow="")
 """It reads nothing but the frozen trunk's features."""
 BATCH, LONGER = 8, 4
 """Photographs of a step, and steps for one of the classifier's: behind a frozen trunk they are short."""
-
-
-class TaughtByMasks(Records):
-    """What a frozen trunk makes of photographs, with masks on the same grid: what is at the middle of each cell.
-
-    Args:
-        features: Views of each photograph, the second one mirrored (:class:`wsss_lib.train.features.FeatureRecords`).
-        masked: The same photographs with masks.
-    """
-
-    def __init__(self, features: Records, masked: Records) -> None:
-        self.name, self.split, self.classes = features.name, features.split, features.classes
-        self.image_size = features.image_size
-        self.features = features
-        size = features[0]["views"].shape[-2:]
-        self.masks = [mask_on_grid(masked[index]["mask"], tuple(size)) for index in range(len(masked))]
-        said = "".join(sha256_of_text(str(mask.byte().numpy().tobytes())) for mask in self.masks)
-        self.fingerprint = sha256_of_text(features.fingerprint + said)
-
-    def __len__(self) -> int:
-        return len(self.masks)
-
-    def __getitem__(self, index: int) -> Sample:
-        return Sample(**self.features[index], mask=self.masks[index])
-
-    @property
-    def labels(self) -> Tensor:
-        return self.features.labels
-
-
-def draw_side(sample: Sample, generator: torch.Generator) -> Sample:
-    """A photograph's features or those of its mirror image, each as likely as the other, with the mask that fits."""
-    mirrored = int(torch.rand((), generator=generator) < 0.5)
-    mask = sample["mask"].flip(-1) if mirrored else sample["mask"]
-    return Sample(image=sample["views"][mirrored], labels=sample["labels"], mask=mask)
-
-
-def mask_on_grid(mask: Tensor, size: tuple[int, ...]) -> Tensor:
-    """A mask (H, W) as (h, w), by the nearest pixel."""
-    return F.interpolate(mask[None, None].float(), size=size, mode="nearest-exact")[0, 0].long()
 
 
 def learn(work: Work) -> dict[str, Any]:
@@ -91,8 +48,7 @@ def learn(work: Work) -> dict[str, Any]:
     if not len(taught):
         raise ValueError("every mask is empty, so that a network cannot learn from them: lower --threshold")
     cached = behind_trunk(segmenter, taught, SIDE)
-    source: Records = taught if cached is None else TaughtByMasks(cached, taught)
-    transform = RandomFlip() if cached is None else draw_side
+    source, transform = (taught, RandomFlip()) if cached is None else (cached, draw_view)
     steps = settings.steps or LONGER * steps_for(len(taught))
     config = replace(RECIPE, seed=settings.seed, device=str(device), batch_size=BATCH, steps=steps)
     history = fit(segmenter, source, config, out_dir=work.folder("network"), transform=transform)

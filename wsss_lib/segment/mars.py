@@ -71,18 +71,18 @@ class MARS(Segmenter):
 
     def __init__(self, backbone: Backbone, num_classes: int, config: MARSConfig | None = None) -> None:
         super().__init__(backbone, num_classes, config or MARSConfig())
-        self.reads_pixels = True  # features of a frozen trunk would not do: the teacher's backbone has none
         self.teacher = Teacher(self)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted cross-entropy, with masks of 255 where labels were dropped."""
         images, masks, weights = batch["images"], batch["masks"], None
+        size = tuple(masks.shape[1:])  # that of the images, or of the grid beside features of a trunk
         if self.config.refill != "none":
-            sure = self.teacher(images).softmax(dim=1)  # (N, K + 1, H, W)
+            sure = self.teacher(images, size).softmax(dim=1)  # (N, K + 1, H, W)
             masks, weights = complement(masks, sure, batch["labels"])
         if self.config.refill == "equal":
             weights = None
-        return {"pixels": weighted_cross_entropy(self(images), masks, weights)}
+        return {"pixels": weighted_cross_entropy(self(images, size), masks, weights)}
 
     def after_step(self, progress: Progress) -> None:
         """Move the teacher."""

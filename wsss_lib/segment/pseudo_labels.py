@@ -175,6 +175,10 @@ class PseudoLabels(Records):
         return Sample(**kept, mask=self.masks[number].long())
 
     @property
+    def images_fingerprint(self) -> str:
+        return self.parent.images_fingerprint
+
+    @property
     def labels(self) -> Tensor:
         return self.parent.labels
 

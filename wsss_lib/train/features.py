@@ -86,6 +86,7 @@ PLANES = {
     "small_colours": "small_colour_views",
     "pixels": "pixel_views",
     "patches": "patch_views",
+    "cells": "cell_views",
 }
 """What is kept of a view, and the field that holds it for all views."""
 

@@ -43,6 +43,8 @@ each image, at each threshold, takes most of the time."""
 NETWORK = SegmenterConfig(width=32, dilations=(6,), scene=True, shallow="stage2")
 """The network, small enough for eighteen of them; the first stage of the small CNN would make its decoder four times as
 slow."""
+ON_PHOTOGRAPHS = SegmenterConfig(width=64, dilations=(1, 2, 4), scene=True, shallow="")
+"""The network on photographs: it reads nothing but what a frozen trunk makes of them, on a grid of 16 pixels."""
 AFFINITY = AffinityConfig(width=16, steps=256)
 """Half the width, for half the time; as many steps as AffinityNet takes, which ``val`` preferred to 64 and 16."""
 BATCH = 8
@@ -158,14 +160,24 @@ def taught(
 ) -> Segmenter:
     """The segmentation network after learning from the masks of the records, in evaluation mode.
 
-    Its backbone starts as the classifier's, ``start``, which knows the classes. ``network`` is a fresh one; None for
-    :data:`NETWORK`. ``changes`` are of the recipe.
+    Its backbone starts as the classifier's, ``start``, which knows the classes. On photographs whose trunk is frozen it
+    learns behind the trunk, from masks on a grid of 4 pixels, the mirror images too. It then answers for photographs of
+    any size.
+
+    Args:
+        lab: Has built the classifier.
+        records: Images with masks, such as :class:`wsss_lib.segment.PseudoLabels` of the lab's photographs.
+        start: The classifier's backbone.
+        network: A fresh one, which the lab has built; None for :data:`NETWORK`, or :data:`ON_PHOTOGRAPHS`. On
+            photographs it must read the deepest stage alone (``shallow=""``) to learn behind the trunk.
+        changes: Of the recipe.
     """
-    network = channels_last(lab.build(Segmenter, NETWORK) if network is None else network)
+    config = NETWORK if lab.drawn else ON_PHOTOGRAPHS
+    network = channels_last(lab.build(Segmenter, config) if network is None else network)
     network.backbone.load_state_dict(start.state_dict())
     if isinstance(network, MARS):
         network.teacher.follow(network, momentum=0.0)
-    lab.fit(network, records, batch_size=BATCH, **changes)
+    lab.fit(network, records, **{"batch_size": BATCH} | changes)
     return network.eval()
 
 
