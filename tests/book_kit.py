@@ -19,7 +19,7 @@ STAMP = {
     "versions": {"python": "3.11", "torch": "2.15.0", "wsss-lib": "0.1.0"}, "data": {"critters": "0123456789ab"},
 }  # fmt: skip
 MUTANTS = {
-    "data": {"maps": {"possible": 281, "tried": 40, "killed": 37, "survived": [
+    "data": {"maps": {"seed": 3, "possible": 281, "tried": 40, "killed": 37, "survived": [
         *({"path": "a.py", "place": at, "before": "1", "after": "2", "why": ""} for at in ("7:9", "8:9")),
         {"path": "wsss_lib/maps/masks.py", "place": "78:22", "before": "1.0", "after": "2.0", "why": "Halved at once."},
     ]}},

@@ -233,7 +233,7 @@ def chosen(options: argparse.Namespace) -> dict[str, list[Mutant]]:
     return made
 
 
-def write(measured: dict[str, dict[str, Any]], seed: int) -> None:
+def write(measured: dict[str, dict[str, Any]]) -> None:
     """Record what was measured; what was measured before of other rooms stays, and gets the reasons of today."""
     sys.path.insert(0, str(ROOT))
     from wsss_lib.experiments import results
@@ -246,7 +246,8 @@ def write(measured: dict[str, dict[str, Any]], seed: int) -> None:
         one["why"] = why.get((one["path"], one["line"], one["before"], one["after"]), "")
     results.record(
         RECORD, {room: known[room] for room in ROOMS if room in known},
-        command="make mutate", fingerprint="the sources of the library", seeds=(seed,), folder=folder,
+        command="make mutate", fingerprint="the sources of the library",
+        seeds=tuple(sorted({of["seed"] for of in known.values()})), folder=folder,
         wall_seconds=sum(of["seconds"] for of in known.values()),
         note="Changes of single places of the library, drawn by chance, and what the tests of their room make of them",
     )  # fmt: skip
@@ -297,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ],
         }  # fmt: skip
     if options.record:
-        write(measured, options.seed)
+        write(measured)
     return int(any(not one["why"] for of in measured.values() for one in of["survived"]))
 
 

@@ -230,7 +230,8 @@ def test_the_cheapest_file_is_asked_first() -> None:
 
 def test_every_explanation_is_of_a_mutant_that_is_there() -> None:
     known = mutate.explanations()
-    there = {mutate.key(m) for path in {path for path, *_ in known} for m in mutate.of_room(Path(path).parts[1])}
+    files = {Path(path): (mutate.ROOT / path).read_text(encoding="utf-8") for path, *_ in known}
+    there = {mutate.key(m) for path, source in files.items() for m in mutate.mutants(path, source)}
     assert set(known) <= there
     assert all(why.endswith(".") for why in known.values())
 
@@ -240,10 +241,11 @@ def test_rooms_are_recorded_one_after_the_other_with_the_reasons_of_today(tmp_pa
     monkeypatch.setattr(mutate, "explanations", dict)
     one = {"path": "a.py", "line": "x = ‸1", "before": "1", "after": "2", "place": "3:4", "why": ""}
     room = {"seed": 5, "possible": 9, "tried": 2, "killed": 1, "seconds": 30, "survived": [one]}
-    mutate.write({"data": room}, 5)
+    mutate.write({"data": room})
     monkeypatch.setattr(mutate, "explanations", lambda: {("a.py", "x = ‸1", "1", "2"): "Nobody reads it."})
-    mutate.write({"maps": {**room, "survived": []}}, 6)
+    mutate.write({"maps": {**room, "seed": 6, "survived": []}})
     record = json.loads((tmp_path / "book" / "mutants.json").read_text())
     assert list(record["data"]) == ["maps", "data"]
     assert record["data"]["data"]["survived"] == [one | {"why": "Nobody reads it."}]
     assert record["provenance"]["wall_seconds"] == 60
+    assert record["provenance"]["seeds"] == [5, 6]

@@ -210,10 +210,11 @@ class MutantsTable(Recorded):
         for room, of in document["data"].items():
             silent = sum(bool(one["why"]) for one in of["survived"])
             share = f"{of['killed'] / (of['tried'] - silent):.0%}" if of["tried"] > silent else "–"
-            counts = [of["possible"], of["tried"], of["killed"], silent, len(of["survived"]) - silent, share]
+            counts = [of[key] for key in ("possible", "seed", "tried", "killed")]
+            counts += [silent, len(of["survived"]) - silent, share]
             rows.append([f"`{room}`", *map(str, counts)])
             more += [(f"`{room}`", [self.said(one) for one in of["survived"]])] if of["survived"] else []
-        heads = ["room", "possible changes", "tried", "killed", "cannot be noticed", "not noticed"]
+        heads = ["room", "possible changes", "seed", "tried", "killed", "cannot be noticed", "not noticed"]
         heads += ["killed of what can be noticed"]
         origin = ResultsTable.origin(document["provenance"], 0)[1:3]
         return [*table("Changes of the library, and the tests", "", heads, rows), *details("status-details", more),
