@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wsss_lib import maps
+from wsss_lib import cli, maps
 from wsss_lib.backbones import ImageNetClassifier, backbone
 from wsss_lib.data import load
 from wsss_lib.experiments.workbench import COMPUTED
@@ -173,7 +173,9 @@ def command(*arguments: object, cwd: Path, **environment: str) -> subprocess.Com
     )
 
 
-def test_the_commands_exit_codes(run: Path, photo: Path, tmp_path: Path) -> None:
+def test_the_commands_exit_codes(
+    run: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "写真.png").write_bytes(photo.read_bytes())
     (tmp_path / "bad.jpg").write_bytes(b"<!DOCTYPE html>")
     (tmp_path / ".hidden.png").write_bytes(photo.read_bytes())
@@ -186,10 +188,13 @@ def test_the_commands_exit_codes(run: Path, photo: Path, tmp_path: Path) -> None
     assert ".hidden.png was skipped: a hidden file" in errors[0]
     assert "bad.jpg: the image is a web page" in errors[1]
     assert "Traceback" not in done.stderr
-    again = command(photo, tmp_path / "写真.png", "--checkpoint", run, "--method", "cam", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
+    monkeypatch.chdir(tmp_path)
+    again = ["localize", str(photo), "写真.png", "--checkpoint", str(run), "--method", "cam"]
+    assert cli.main(again) == 0, capsys.readouterr().err
     assert len(list((tmp_path / "localized").glob("*.json"))) == 2
-    wrong = command(photo, "--checkpoint", run, "--method", "bass", cwd=tmp_path)
-    assert wrong.returncode == 2
-    assert "invalid choice: 'bass'" in wrong.stderr
-    assert "did you mean 'bas'?" in wrong.stderr
+    with pytest.raises(SystemExit) as wrong:
+        cli.main([*again[:-1], "bass"])
+    assert wrong.value.code == 2
+    refused = capsys.readouterr().err
+    assert "invalid choice: 'bass'" in refused
+    assert "did you mean 'bas'?" in refused

@@ -30,7 +30,7 @@ def test_values_outside_the_range_are_cut_off() -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], train=96, rest=16))
+    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], train=72, rest=16))
 
 
 def assert_drawn(result: dict[str, Any]) -> None:
@@ -63,7 +63,7 @@ def test_a_method_is_drawn_with_the_images_of_its_chapter(monkeypatch: pytest.Mo
     monkeypatch.setattr(recipes, "SSC_IMAGES", 8)
     monkeypatch.setattr(together, "by_its_recipe", count)
     together.expanding("smoke")
-    assert trained_on == {"ssc": 8, "esol": 96}
+    assert trained_on == {"ssc": 8, "esol": 72}
 
 
 @pytest.mark.usefixtures("small")

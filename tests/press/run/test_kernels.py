@@ -58,8 +58,8 @@ def test_a_lost_wake_up_costs_a_second_not_the_time_out(tmp_path):
 
 def test_the_loss_is_real_one_long_poll_sees_the_cell_when_its_time_has_ended(tmp_path):
     started = time.monotonic()
-    run_deaf(tmp_path, "whole", 12)
-    assert time.monotonic() - started > 12
+    run_deaf(tmp_path, "whole", 4)
+    assert time.monotonic() - started > 4
 
 
 def test_slices_fill_the_wait_and_no_more():

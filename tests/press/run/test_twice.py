@@ -9,8 +9,8 @@ def test_what_gives_something_else_the_second_time_is_named(clone):
     put(
         clone,
         "01_cam",
-        "import torch\ntorch.manual_seed(0)\nprint(torch.rand(1))",
-        "print(torch.rand(1))",
+        "import random\nrandom.seed(0)\nprint(random.random())",
+        "print(random.random())",
         begin=False,
         parameters=PARAMETERS,
     )
