@@ -38,6 +38,21 @@ def test_a_checkpoint_comes_back_and_old_ones_go(tmp_path: Path) -> None:
     assert identical(weights(other), weights(method))
 
 
+def test_what_a_killed_run_left_half_written_goes_when_the_run_is_called_again(tmp_path: Path) -> None:
+    def train() -> None:
+        torch.manual_seed(0)
+        fit(Plain(), Toys(4), TrainConfig(epochs=1, batch_size=2, device="cpu"), out_dir=tmp_path, progress="none")
+
+    train()
+    root = checkpoint.root_of(tmp_path)
+    whole = sorted(root.iterdir())
+    for left in (checkpoint.temporary(root, 1), root / ".old_00000000"):
+        left.mkdir()
+        (left / "model.safetensors").write_bytes(b"half")
+    train()  # is done already, and writes nothing
+    assert sorted(root.iterdir()) == whole
+
+
 def test_sums_are_those_of_sha256sum(tmp_path: Path) -> None:
     write(tmp_path, 5, Plain())
     result = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=tmp_path / "step_00000005", capture_output=True)

@@ -1,5 +1,6 @@
 """The loop against a loop written out by hand, and what it leaves as it found it."""
 
+import io
 import json
 import math
 import random
@@ -204,6 +205,20 @@ def test_a_resumed_run_prints_what_the_unbroken_one_does(tmp_path: Path, capsys:
     assert resumed.resumed_at == [6]
     fit(Plain(), Toys(10), config, out_dir=tmp_path, progress="lines")  # finished: nothing is trained, all is shown
     assert capsys.readouterr().out == lines
+
+
+def test_a_line_is_in_the_log_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = io.BytesIO()
+    log = io.TextIOWrapper(kept)
+    monkeypatch.setattr(sys, "stdout", log)
+    seen: list[bytes] = []
+
+    def validate(method: nn.Module) -> dict[str, float]:
+        seen.append(kept.getvalue())
+        return {}
+
+    fit(Plain(), Toys(10), replace(CONFIG, epochs=2), validate=validate, progress="lines")
+    assert [text.count(b"epoch") for text in seen] == [0, 1]
 
 
 def test_a_line_by_hand() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from wsss_lib.train import TrainConfig
+from wsss_lib.train import TrainConfig, machine
 from wsss_lib.train.machine import Machine
 
 
@@ -43,3 +43,20 @@ def test_an_update_that_overflows_is_left_out_and_the_scale_comes_down(scaled: M
 def test_half_precision_needs_a_gpu() -> None:
     with pytest.raises(ValueError, match="mixed_precision is 'fp16', which needs a GPU"):
         Machine(TrainConfig(epochs=1, device="cpu", mixed_precision="fp16"))
+
+
+@pytest.mark.parametrize(("launched", "name", "refused"), [
+    (True, "cuda", False), (True, "cuda:1", True), (False, "cuda:1", False), (True, "mps:0", False),
+])  # fmt: skip
+def test_a_launcher_gives_each_process_its_gpu(
+    monkeypatch: pytest.MonkeyPatch, launched: bool, name: str, refused: bool
+) -> None:
+    monkeypatch.setattr(machine, "pick_device", torch.device)  # this machine may have none of them
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if launched:
+        monkeypatch.setenv("LOCAL_RANK", "0")
+    if refused:
+        with pytest.raises(ValueError, match="device is 'cuda:1', but the launcher gives each process its own"):
+            machine.choose_device(name)
+    else:
+        assert machine.choose_device(name) == torch.device(name)
