@@ -14,7 +14,7 @@ from small_backbone import small_backbone
 from torch import Tensor, nn
 
 from wsss_lib.backbones import backbone
-from wsss_lib.methods import CAM, EigenCAM, EigenCAMConfig, GradCAM
+from wsss_lib.methods import CAM, EigenCAM, EigenCAMConfig, GradCAM, eigenvectors
 from wsss_lib.methods.eigen_cam import SIGN_RULES, project
 from wsss_lib.methods.eigenvectors import _subspace_iteration, eigenvector, leading_vector
 
@@ -532,3 +532,24 @@ def test_dead_channels_do_not_stop_the_decomposition() -> None:
     assert result.dtype == gram.dtype
     exact = torch.linalg.eigh(gram.double()).eigenvectors[..., -1].float()
     torch.testing.assert_close((result * exact).sum(1).abs(), torch.ones(3))
+
+
+class OnMPS(Tensor):
+    """A tensor that says it is on Apple's GPU, and has no float64 as long as it is."""
+
+    device = property(lambda self: torch.device("mps"))  # type: ignore[assignment]
+
+    def cpu(self) -> Tensor:  # type: ignore[override]
+        return self.as_subclass(Tensor)
+
+    def double(self) -> Tensor:
+        raise TypeError("MPS has no float64")
+
+
+def test_a_device_without_float64_asks_the_cpu() -> None:
+    features = rand(2, 30, 8, signed=True).float()
+    gram = features.mT @ features
+    values, vectors = eigenvectors._eigh(gram.as_subclass(OnMPS))
+    expected = torch.linalg.eigh(gram.double())
+    torch.testing.assert_close(values.as_subclass(Tensor), expected.eigenvalues.float())
+    torch.testing.assert_close(vectors.as_subclass(Tensor).abs(), expected.eigenvectors.float().abs())

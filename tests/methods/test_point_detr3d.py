@@ -261,6 +261,13 @@ def test_a_random_view_stays_in_its_range() -> None:
     assert float(view.angle.abs().max()) <= math.pi / 8
     assert float(view.shift.std()) == pytest.approx(0.5, rel=0.05)
     assert float((view.mirrored < 0).double().mean()) == pytest.approx(0.5, abs=0.05)
+    assert set(view.mirrored.tolist()) == {-1.0, 1.0}
+    enlarged = view.scale.square()[:, None, None] * torch.eye(2)
+    torch.testing.assert_close(view.matrix @ view.matrix.mT, enlarged, msg="it turns, mirrors and enlarges, no more")
+    ahead = view.matrix[:, :, 0] / view.scale[:, None]  # where an arrow along x points
+    backwards = ahead[:, 0] < 0
+    assert float(backwards.double().mean()) == pytest.approx(0.5, abs=0.05), "x is mirrored in half of the cases"
+    assert float((backwards == (view.mirrored < 0)).double().mean()) == pytest.approx(0.5, abs=0.05), "y apart from x"
     none = strong_view(5, torch.zeros(1), strength=0.0)
     assert none.scale.tolist() == [1.0] * 5
     assert not none.shift.any()

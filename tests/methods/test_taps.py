@@ -134,7 +134,10 @@ class TestToGrid:
         with pytest.raises(ValueError, match="choose an earlier layer"):
             to_grid(torch.zeros(2, 10), (64, 64))
 
-    @pytest.mark.parametrize(("size", "grid"), [((224, 224), (7, 7)), ((224, 448), (7, 14)), ((225, 190), (15, 12))])
+    @pytest.mark.parametrize(
+        ("size", "grid"),
+        [((224, 224), (7, 7)), ((224, 448), (7, 14)), ((225, 190), (15, 12)), ((20, 100), (1, 3)), ((100, 20), (3, 1))],
+    )
     def test_channels_last_features_are_recognised(self, size: tuple[int, int], grid: tuple[int, int]) -> None:
         features = torch.randn(2, *grid, 96)
         torch.testing.assert_close(to_grid(features, size), features.permute(0, 3, 1, 2), rtol=0, atol=0)
