@@ -468,6 +468,9 @@ class TestMistakes:
         for wrong in ({"share": 0.0}, {"share": 1.5}, {"share": 0.5, "lr": 0.0}, {"share": float("nan")}):
             with pytest.raises(ValueError, match="phase 'first' has share"):
                 Phase("first", **wrong)
+        plain = {"trains": None, "maximises": False, "lr": 1.0}  # every group, down the gradient, at the run's rate
+        assert dataclasses.asdict(Phase("first", 0.5)) == {"name": "first", "share": 0.5, **plain}
+        assert Toy().phases() == (Phase("training", 1.0),)
 
     def test_a_method_without_predict(self) -> None:
         with pytest.raises(NotImplementedError, match="Empty has no predict"):
