@@ -426,6 +426,12 @@ class TestModule:
         torch.testing.assert_close(eigen.localize(self.images), before[0], rtol=0, atol=0)
         assert (gradient.localize(self.images) - before[1]).abs().max() > 0.1
 
+    def test_a_layer_that_is_not_there_is_refused_at_once(self) -> None:
+        with pytest.raises(ValueError, match=r"CAM has no layer named 'blocks\.stage3'.*backbone\.blocks\.stage3"):
+            EigenCAM(cam(), "blocks.stage3")
+        with pytest.raises(ValueError, match="the layer Linear is not part of the model CAM"):
+            EigenCAM(cam(), nn.Linear(2, 2))
+
     def test_labels_copy_one_map_to_the_present_classes(self) -> None:
         method = EigenCAM(cam().backbone)
         free = method.localize(self.images)
