@@ -253,6 +253,14 @@ class TestViews:
         torch.testing.assert_close(after, expected, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(moved[:, 5], boxes[:, 5] * view.scale)
 
+    def test_what_else_a_point_carries_stays(self, view: View) -> None:
+        points = torch.rand(6, 5, generator=generator())
+        (moved,) = move_points([points], view)
+        (places,) = move_points([points[:, :3]], view)
+        torch.testing.assert_close(moved[:, :3], places)
+        torch.testing.assert_close(moved[:, 2], points[:, 2] * view.scale)
+        assert torch.equal(moved[:, 3:], points[:, 3:])
+
 
 def test_a_random_view_stays_in_its_range() -> None:
     torch.manual_seed(0)

@@ -81,6 +81,35 @@ RECIPES: dict[str, dict[str, Any]] = {
     "point-detr3d": {"epochs": None, "steps": 200, "batch_size": 4, "lr": 2e-3, "head_lr": 1},
 }
 
+WEIGHT, COUNT = ((0.0, 9.0), (-0.01,)), ((1,), (0, -1))
+SHARE, CLOSED, OPEN = ((0.01, 1.0), (0.0, 1.01)), ((0.0, 1.0), (-0.01, 1.01)), ((0.0, 0.99), (-0.01, 1.0))
+LIMITS: dict[str, dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]]] = {
+    "cam": {"neck": ((None, 1), (0,))},
+    "eigencam": {"component": ((0, 1), (-1,))},
+    "bas": {"alpha": WEIGHT, "beta": WEIGHT, "suppression": WEIGHT, "pool": COUNT, "top_k": COUNT},
+    "sat": {
+        "prior": ((0.01, 0.99), (0.0, 1.0)), "blocks": COUNT, "area_weight": WEIGHT, "norm_weight": WEIGHT,
+        "drop_path": OPEN,
+    },
+    "class-token": {"blocks": ((None, 1), (0,))},
+    "ts-cam": {"blocks": ((None, 1), (0,))},
+    "seam": {
+        "scale": ((0.01, 0.99, 2.0), (0.0, 1.0)), "hard": SHARE, "dropout": OPEN, "equivariance": WEIGHT,
+        "cross": WEIGHT, "background": WEIGHT, "module_lr": WEIGHT, "width": ((3,), (2,)),
+    },
+    "ssc": {
+        "delta": SHARE, "size": SHARE, "rim": OPEN, "warm_up": CLOSED, "reliable": CLOSED, "reconstruction": WEIGHT,
+        "alignment": WEIGHT, "decoder_lr": WEIGHT, "width": COUNT,
+    },
+    "esol": {
+        "clip": SHARE, "area": WEIGHT, "reach": ((0.01,), (0.0,)),
+        "shares": (((1.0, 0.0, 0.0), (0.2, 0.3, 0.5)), ((1.0, 0.0), (-0.1, 0.6, 0.5), (0.5, 0.5, 0.1))),
+    },
+    "dtmr": {"width": COUNT, "words": COUNT, "place": COUNT},
+    "grounder": {"width": COUNT, "words": COUNT, "place": COUNT},
+}  # fmt: skip
+"""Values at the ends of what is accepted, and the first that are refused."""
+
 
 def test_every_method_with_settings_is_here() -> None:
     entries = [registry.entry(name) for name in registry.names()]
@@ -100,6 +129,17 @@ def test_the_settings_of_the_book(name: str) -> None:
 def test_the_settings_of_the_paper(name: str) -> None:
     settings = registry.entry(name).settings
     assert settings.paper() == replace(settings(), **PAPER[name])
+
+
+@pytest.mark.parametrize(("name", "field"), [(name, field) for name, fields in LIMITS.items() for field in fields])
+def test_the_limits_of_a_setting(name: str, field: str) -> None:
+    settings = registry.entry(name).settings
+    accepted, refused = LIMITS[name][field]
+    for value in accepted:
+        assert getattr(settings(**{field: value}), field) == value
+    for value in refused:
+        with pytest.raises(ValueError, match=field):
+            settings(**{field: value})
 
 
 @pytest.mark.parametrize("name", registry.names())
