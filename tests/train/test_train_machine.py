@@ -1,5 +1,8 @@
 """Precision by torch's own scaler: what it scales, what is clipped, and which updates it leaves out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 from torch import nn
@@ -60,3 +63,93 @@ def test_a_launcher_gives_each_process_its_gpu(
             machine.choose_device(name)
     else:
         assert machine.choose_device(name) == torch.device(name)
+
+
+def test_several_processes_exchange_on_their_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(machine, "DistributedDataParallel", lambda module, **options: asked.append(options) or module)
+    here, module = Machine(TrainConfig(epochs=1, device="cpu")), nn.Linear(2, 2)
+    assert here.shared(module) is module
+    assert asked == [], "one process exchanges nothing"
+    here.count = 2
+    here.shared(module)
+    here.device = torch.device("cuda", 1)
+    here.shared(module)
+    assert asked == [{"device_ids": ids, "find_unused_parameters": True} for ids in (None, [here.device])]
+
+
+@pytest.mark.parametrize(("name", "entered"), [("cpu", False), ("cuda", False), ("cuda:1", True), ("mps:0", False)])
+def test_within_a_run_its_gpu_is_the_current_one(monkeypatch: pytest.MonkeyPatch, name: str, entered: bool) -> None:
+    current: list[torch.device] = []
+
+    @contextmanager
+    def device(chosen: torch.device) -> Iterator[None]:
+        current.append(chosen)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    here = Machine(TrainConfig(epochs=1, device="cpu"))
+    here.device = torch.device(name)
+    with here.used():
+        assert current == [here.device] * entered
+    assert current == []
+
+
+TORCHRUN = {"RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "joined"),
+    [
+        ({}, False), ({"WORLD_SIZE": "1"}, False), ({"WORLD_SIZE": ""}, False), (TORCHRUN, False),
+        ({"WORLD_SIZE": "2"} | TORCHRUN, True), ({"PMI_SIZE": "1"}, False), ({"PMI_SIZE": "2"}, True),
+        ({"OMPI_COMM_WORLD_SIZE": "3"}, True), ({"MV2_COMM_WORLD_SIZE": "2"}, True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_a_launchers_processes_are_joined(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], joined: bool, name: str
+) -> None:
+    for variable in ("WORLD_SIZE", *machine._TORCHRUN, *machine._MPI):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(machine, "PartialState", lambda cpu: f"on the CPU: {cpu}")
+    state = machine.processes(torch.device(name))
+    assert state == (f"on the CPU: {name == 'cpu'}" if joined else None)
+
+
+@pytest.mark.parametrize(("count", "joined"), [(1, False), (2, True)])
+def test_processes_that_are_joined_already_stay_so(monkeypatch: pytest.MonkeyPatch, count: int, joined: bool) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: count)
+    monkeypatch.setattr(machine, "PartialState", lambda cpu: cpu)
+    assert machine.processes(torch.device("cpu")) is (True if joined else None)
+
+
+def test_a_count_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(ValueError, match="WORLD_SIZE is 'two' in the environment, expected a whole number"):
+        machine.processes(torch.device("cpu"))
+
+
+def test_in_64_bits_every_float_is_doubled_and_nothing_else() -> None:
+    here = Machine(TrainConfig(epochs=1, device="cpu", double=True))
+    batch = {"images": torch.rand(1, 3, 2, 2), "labels": torch.ones(1, 2), "masks": torch.zeros(1, 2, 2).long(),
+             "points": [torch.rand(2, 3), torch.zeros(1).long()], "ids": ["a"]}  # fmt: skip
+    read = here.read(batch)  # type: ignore[arg-type]
+    assert read["images"].dtype == read["labels"].dtype == read["points"][0].dtype == torch.float64
+    assert read["masks"].dtype == read["points"][1].dtype == torch.int64
+    assert read["ids"] == ["a"]
+    assert Machine(TrainConfig(epochs=1, device="cpu")).read(batch)["images"].dtype == torch.float32  # type: ignore
+
+
+def test_half_precision_is_that_of_forward_passes() -> None:
+    here = Machine(TrainConfig(epochs=1, device="cpu", mixed_precision="bf16"))
+    layer, images = nn.Linear(2, 2), torch.ones(1, 2)
+    with here.autocast():
+        assert layer(images).dtype == torch.bfloat16
+    with Machine(TrainConfig(epochs=1, device="cpu")).autocast():
+        assert layer(images).dtype == torch.float32
+    assert here.scaler is None
