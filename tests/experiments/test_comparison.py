@@ -140,6 +140,7 @@ def test_seeds_are_measured_one_after_the_other_and_recorded_together(run, monke
     table = photographs("03_bas_voc", run, rows)
     assert table.caption.endswith("3 seeds, mean ± s.d.")
     assert table.cells == [["CAM", "0.60 ± 0.10"]]
+    assert photographs("03_bas_voc", run, rows, digits=3).cells == [["CAM", "0.600 ± 0.100"]]
     stored = json.loads((tmp_path / "03_bas_voc_tiny_cnn.json").read_text())
     assert [row["pxap"] for row in stored["data"]["rows"]["CAM"]] == [0.5, 0.6, 0.7]
     assert stored["provenance"]["seeds"] == [0, 1, 2]

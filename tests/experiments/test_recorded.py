@@ -76,6 +76,11 @@ def test_a_table_has_the_rows_asked_for_and_says_what_nobody_measured():
     assert table.cells[3] == ["BAS minus CAM", "", "0.000 ± 0.265", "+0.200 ± 0.000"]
 
 
+def test_a_table_has_as_many_decimals_as_asked_for():
+    table = Rows(ROWS).table(["CAM"], caption="x", digits=3)
+    assert table.cells == [["CAM", "0.400 ± 0.000", "0.600 ± 0.100"]]
+
+
 def test_a_table_of_differences_stars_what_is_settled():
     rows = Rows({"CAM": [{"x": 0.1}, {"x": 0.2}], "BAS": [{"x": 0.4}, {"x": 0.5}], "SAT": [{"x": 0.5}, {"x": 0.1}]})
     table = rows.differences([("BAS", "CAM"), ("SAT", "CAM")], {"x": "score"}, caption="Two seeds")

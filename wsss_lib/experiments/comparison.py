@@ -241,7 +241,13 @@ def of_photographs(study: str, lab: Workbench) -> tuple[Rows, dict[str, Any]]:
 
 
 def photographs(
-    study: str, run: Comparison, rows: Mapping[str, Sequence[Row]] | None = None, *, note: str = "", **about: Any
+    study: str,
+    run: Comparison,
+    rows: Mapping[str, Sequence[Row]] | None = None,
+    *,
+    note: str = "",
+    digits: int = 2,
+    **about: Any,
 ) -> figures.Table:
     """The section *On photographs* of a chapter: record this run if it is on photographs, then show what is recorded.
 
@@ -251,6 +257,7 @@ def photographs(
         run: The comparison that the chapter measured.
         rows: What is recorded, one row a seed, see :func:`over_seeds`; None: the rows of ``run``.
         note: By which rule, beyond the protocol.
+        digits: Decimals of the table's scores.
         about: Settings worth recording; a dataclass is taken apart.
 
     Returns:
@@ -289,5 +296,5 @@ def photographs(
     caption = f"{title}: thresholds from {data['train']} images of train, numbers from {data['val']} of val; {seeds}"
     held = {key for each in data["rows"].values() for row in each for key in row}
     return Rows(data["rows"]).table(
-        columns={key: heading for key, heading in PHOTOGRAPHS.items() if key in held}, caption=caption
+        columns={key: heading for key, heading in PHOTOGRAPHS.items() if key in held}, caption=caption, digits=digits
     )

@@ -131,6 +131,7 @@ class Rows(Mapping[str, Sequence[Row]]):
         first: str = "method",
         note: str = "",
         minus: tuple[str, str] | None = None,
+        digits: int = 2,
     ) -> figures.Table:
         """Mean ± s.d. over the seeds, a row a method.
 
@@ -142,6 +143,7 @@ class Rows(Mapping[str, Sequence[Row]]):
             first: Heading of the names.
             note: Heading of the texts of ``order``.
             minus: Two names: the last row is their difference, paired by seed.
+            digits: Decimals of the scores. Three where differences beside the table would contradict two.
         """
         names = list(order if order is not None else self)
         if columns is None:
@@ -160,7 +162,7 @@ class Rows(Mapping[str, Sequence[Row]]):
                 both = all(key in row for name in minus for row in self[name])
                 last[title] = self.gap(*minus, key).numbers(DIGITS) if both else "–"
             lines.append(last)
-        return figures.table(lines or [{first: "not measured yet"}], caption=caption)
+        return figures.table(lines or [{first: "not measured yet"}], caption=caption, digits=digits)
 
     def differences(
         self, pairs: Sequence[tuple[str, str]], columns: Mapping[str, str], *, caption: str
