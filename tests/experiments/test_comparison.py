@@ -160,6 +160,19 @@ def test_a_run_over_another_network_than_the_recorded_one_has_a_name_of_its_own(
     assert record_name("03_bas_voc", run.lab) == "03_bas_voc"
 
 
+def test_a_lab_that_measured_something_else_is_recorded_like_a_comparison(run, monkeypatch, tmp_path):
+    assert photographs("03_none_voc", run.lab).cells == [["not measured yet"]]
+    monkeypatch.setattr(run.lab, "drawn", False)
+    monkeypatch.setattr(run.lab, "out_dir", tmp_path)
+    rows = {"CAM": [{"miou": 0.5, "pxap": 0.4}], "network": [{"miou": 0.6, "precision": 0.7}]}
+    columns = {"miou": "mIoU", "precision": "precision", "recall": "recall"}
+    table = photographs("09_none_voc", run.lab, rows, how="with and without labels", columns=columns)
+    assert table.header == ["method", "mIoU", "precision"]
+    assert table.cells == [["CAM", "0.50", "–"], ["network", "0.60", "0.70"]]
+    provenance = json.loads((tmp_path / "09_none_voc.json").read_text())["provenance"]
+    assert provenance["note"] == "thresholds chosen on train, numbers from val, with and without labels"
+
+
 def test_a_run_on_photographs_shows_its_own_rows_whatever_is_recorded(run, monkeypatch, tmp_path):
     monkeypatch.setattr(run.lab, "drawn", False)
     monkeypatch.setattr(run.lab, "out_dir", tmp_path)

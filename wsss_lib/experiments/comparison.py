@@ -242,10 +242,12 @@ def of_photographs(study: str, lab: Workbench) -> tuple[Rows, dict[str, Any]]:
 
 def photographs(
     study: str,
-    run: Comparison,
+    run: Comparison | Workbench,
     rows: Mapping[str, Sequence[Row]] | None = None,
     *,
+    how: str = "image labels given, no CRF",
     note: str = "",
+    columns: Mapping[str, str] = PHOTOGRAPHS,
     digits: int = 2,
     **about: Any,
 ) -> figures.Table:
@@ -254,9 +256,11 @@ def photographs(
     Args:
         study: Name of the result, such as ``"03_bas_voc"``. A run on photographs is written to the lab's ``out_dir``,
             by its :func:`record_name`.
-        run: The comparison that the chapter measured.
+        run: The comparison that the chapter measured; or, where there are ``rows``, the lab that measured them.
         rows: What is recorded, one row a seed, see :func:`over_seeds`; None: the rows of ``run``.
+        how: What every number has in common.
         note: By which rule, beyond the protocol.
+        columns: Key of a score to its heading; scores that nothing has are left out.
         digits: Decimals of the table's scores.
         about: Settings worth recording; a dataclass is taken apart.
 
@@ -264,7 +268,7 @@ def photographs(
         One column a score, mean ± s.d. over the seeds: the rows of this run if it is on photographs, else the recorded
         ones; or a row that says that nobody has measured them.
     """
-    lab = run.lab
+    lab, measured = (run, {}) if isinstance(run, Workbench) else (run.lab, run.rows)
     if lab.drawn:
         if study not in results.names():
             return figures.table([{"method": "not measured yet"}], caption=f"Photographs: {study} is not recorded")
@@ -276,7 +280,7 @@ def photographs(
             name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
             for name, value in about.items()
         }
-        kept = rows or {name: [row] for name, row in run.rows.items()}
+        kept = rows or {name: [row] for name, row in measured.items()}
         data |= {"rows": {name: [dict(row) for row in each] for name, each in kept.items()}, "side": lab.side}
         data |= {"trained_on": len(lab.train_on), "train": len(lab.choose_on), "val": len(lab.report_on)}
         data |= {"backbone": lab.backbone_name, "recipe": lab.recipe().deciding()}
@@ -288,7 +292,7 @@ def photographs(
             fingerprint={"train": lab.choose_on.fingerprint, "val": lab.report_on.fingerprint},
             seeds=range(lab.seed, lab.seed + max(map(len, kept.values()))),
             folder=lab.out_dir,
-            note=f"thresholds chosen on train, numbers from val, image labels given, no CRF; {note}".rstrip("; "),
+            note=f"thresholds chosen on train, numbers from val, {how}; {note}".rstrip("; "),
         )
         print("written:", path.name)
     number = max(map(len, data["rows"].values()))
@@ -296,5 +300,5 @@ def photographs(
     caption = f"{title}: thresholds from {data['train']} images of train, numbers from {data['val']} of val; {seeds}"
     held = {key for each in data["rows"].values() for row in each for key in row}
     return Rows(data["rows"]).table(
-        columns={key: heading for key, heading in PHOTOGRAPHS.items() if key in held}, caption=caption, digits=digits
+        columns={key: heading for key, heading in columns.items() if key in held}, caption=caption, digits=digits
     )

@@ -43,7 +43,7 @@ each image, at each threshold, takes most of the time."""
 NETWORK = SegmenterConfig(width=32, dilations=(6,), scene=True, shallow="stage2")
 """The network, small enough for eighteen of them; the first stage of the small CNN would make its decoder four times as
 slow."""
-ON_PHOTOGRAPHS = SegmenterConfig(width=64, dilations=(1, 2, 4), scene=True, shallow="")
+ON_PHOTOGRAPHS = SegmenterConfig(width=32, dilations=(1, 3), scene=True, shallow="")
 """The network on photographs: it reads nothing but what a frozen trunk makes of them, on a grid of 16 pixels."""
 AFFINITY = AffinityConfig(width=16, steps=256)
 """Half the width, for half the time; as many steps as AffinityNet takes, which ``val`` preferred to 64 and 16."""

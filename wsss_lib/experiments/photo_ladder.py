@@ -1,0 +1,201 @@
+"""Chapter 9's ladder on photographs: from a classifier's maps to a network that learnt from their pseudo-labels.
+
+    rows, about = climbed(lab)       # of one seed; a lab of photographs with a frozen trunk
+
+One split chooses every threshold, and another one reports every rung: the cut maps, the same behind a dense CRF, and
+the network, which learnt from labels of other images, made in the same way. A network is asked twice: as it is used,
+when nobody gives it the labels of an image; and given these, as the maps are, so that it may be compared with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from wsss_lib import maps, metrics
+from wsss_lib.data.records import Batch, Records
+from wsss_lib.evaluate import measure_masks
+from wsss_lib.experiments.networks import trunk_kept
+from wsss_lib.experiments.studies import ladder
+from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods.contract import Method
+from wsss_lib.refine import CRFSettings, dense_crf
+from wsss_lib.segment import Provenance, PseudoLabels, Segmenter, certain_labels
+
+SEEDS, REFINED, ARG_MAX, NETWORK, SHARPENED = "CAM", "CAM + CRF", "network, arg max", "network", "network + CRF"
+"""The rungs."""
+GIVEN = ", labels given"
+"""Behind the name of a network that was given the labels of the images."""
+EVERY = 2
+"""Of so many images that a classifier learnt from, one gets a pseudo-label and teaches the network."""
+CRF_SIDE, OF_THE_PAPERS = 160, 500
+"""Pixels of the longer side at which the dense CRF works, a quarter of the pixels of VOC's photographs as they are
+stored here; and for which its widths were published."""
+CRF_THRESHOLDS = (0.05, 0.1, 0.2, 0.3)
+"""Constant background scores before the dense CRF, from which one is chosen."""
+LOWERED = (0.0, 0.5, 1.0, 1.5)
+"""What may be taken from the score of a network's background, a logit."""
+CERTAINTY = 0.8
+"""Of the dense CRF, from which a pixel is a pseudo-label."""
+
+
+def climbed(lab: Workbench) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """All rungs of one seed, with a classifier that is trained for them.
+
+    Returns:
+        By the name of the rung, its scores on the split that is reported; and how the pseudo-labels came out.
+    """
+    cam = lab.classifier()
+    lab.fit(cam)
+    threshold = crf_threshold(lab, cam)
+    rows = {SEEDS: seeds_row(lab, cam), REFINED: refined_row(lab, cam, threshold)}
+    labels = pseudo_labels(lab, cam, threshold)
+    return rows | network_rows(lab, ladder.taught(lab, labels, cam.backbone)), about(labels)
+
+
+def about(labels: PseudoLabels) -> dict[str, Any]:
+    """How pseudo-labels came out: their scores where they say something, and how much they leave open."""
+    scored = ladder.scored(labels.masks, labels.parent)
+    return {"coverage": labels.coverage(), "without_object": labels.without_object, **scored}
+
+
+def seeds_row(lab: Workbench, method: Method) -> dict[str, Any]:
+    """The honest row of the maps, with the precision and the recall of the seeds beside it."""
+    row = lab.scores(method.eval())
+    cut = row["thresholds"]["miou"]
+
+    def predict(batch: Batch) -> Tensor:
+        return maps.seeds(ladder.heats(method, batch), batch["labels"], cut)
+
+    with trunk_kept(method):
+        return {**measure_masks(predict, lab.report_on, device=lab.device).numbers({}), **row}
+
+
+def crf_threshold(lab: Workbench, method: Method, thresholds: Sequence[float] = CRF_THRESHOLDS) -> float:
+    """The background score before the dense CRF that is best on the split that chooses."""
+
+    def predict(batch: Batch) -> Tensor:
+        heat = ladder.heats(method, batch)
+        return torch.stack([sharp_maps(heat, batch["images"], each).argmax(dim=1) for each in thresholds])
+
+    with trunk_kept(method):
+        curve = measure_masks(predict, lab.choose_on, choices=thresholds, device=lab.device).curves()["miou"]
+    return metrics.choose_threshold(curve).value
+
+
+def refined_row(lab: Workbench, method: Method, threshold: float) -> dict[str, Any]:
+    """The scores of the maps behind the dense CRF, on the split that is reported, the image labels given."""
+
+    def predict(batch: Batch) -> Tensor:
+        return sharp_maps(ladder.heats(method, batch), batch["images"], threshold).argmax(dim=1)
+
+    with trunk_kept(method):
+        measured = measure_masks(predict, lab.report_on, device=lab.device)
+    return {**measured.numbers({}), "thresholds": {"miou": threshold}, "images": measured.images}
+
+
+def pseudo_labels(
+    lab: Workbench, method: Method, threshold: float, certainty: float = CERTAINTY, records: Records | None = None
+) -> PseudoLabels:
+    """The masks of the training images behind the dense CRF, 255 where it is not certain; from image labels alone.
+
+    Args:
+        lab: Of its ``train_on`` each image in :data:`EVERY` gets a label, if no other ``records`` do.
+        method: Trained.
+        threshold: The background's score before the CRF.
+        certainty: From which a pixel has a label; 0 labels every pixel.
+        records: Images with their labels.
+    """
+
+    def predict(batch: Batch) -> Tensor:
+        heat = ladder.heats(method, batch)
+        return certain_labels(sharp_maps(heat, batch["images"], threshold), certainty)
+
+    records = records or lab.train_on.subset(range(0, len(lab.train_on), EVERY))
+    how = Provenance("cam", "dense CRF", lab.seed, {"background": threshold, "certainty": certainty})
+    with trunk_kept(method):
+        return PseudoLabels.of(records, predict, how, network=method, device=lab.device)
+
+
+def network_rows(lab: Workbench, network: Segmenter) -> dict[str, dict[str, Any]]:
+    """A network's scores on the split that is reported, by the names of the rungs.
+
+    A map has a threshold, which is chosen. So has a network here: how far the score of its background is lowered, once
+    for the network and once for what stands behind the CRF. Its plain arg max is measured beside it.
+    """
+    plain, behind = lowerings(lab, network)
+    rungs = (
+        (ARG_MAX, 0.0, False, False),
+        (NETWORK, plain, False, False),
+        (SHARPENED, behind, True, False),
+        (NETWORK + GIVEN, plain, False, True),
+        (SHARPENED + GIVEN, behind, True, True),
+    )
+
+    def predict(batch: Batch) -> Tensor:
+        scores, images = network(batch["images"]), batch["images"]
+        return torch.stack(
+            [
+                labels_of(scores, by, images if crf else None, batch["labels"] if given else None)
+                for _, by, crf, given in rungs
+            ]
+        )
+
+    with trunk_kept(network.eval()):
+        measured = measure_masks(predict, lab.report_on, choices=range(len(rungs)), device=lab.device)
+    return {
+        name: {**measured.numbers({"miou": number}), "lowered": by, "images": measured.images}
+        for number, (name, by, _, _) in enumerate(rungs)
+    }
+
+
+def lowerings(lab: Workbench, network: Segmenter) -> tuple[float, float]:
+    """How far the background's score is best lowered on the split that chooses: plain, and before the dense CRF."""
+    count = len(LOWERED)
+
+    def predict(batch: Batch) -> Tensor:
+        scores, images = network(batch["images"]), batch["images"]
+        return torch.stack([labels_of(scores, by, crf) for crf in (None, images) for by in LOWERED])
+
+    with trunk_kept(network.eval()):
+        measured = measure_masks(predict, lab.choose_on, choices=range(2 * count), device=lab.device)
+    values = measured.curves()["miou"].values
+    return LOWERED[int(values[:count].argmax())], LOWERED[int(values[count:].argmax())]
+
+
+def labels_of(scores: Tensor, lowered: float, images: Tensor | None = None, given: Tensor | None = None) -> Tensor:
+    """The likeliest label of each pixel, (N, H, W).
+
+    Args:
+        scores: (N, K + 1, H, W) logits of a network, the background's first.
+        lowered: What is taken from the background's.
+        images: (N, 3, H, W): a dense CRF goes over them; None: there is none.
+        given: (N, K) multi-hot: other classes are forbidden; None: every class is possible.
+    """
+    shift = torch.zeros(scores.shape[1], device=scores.device)
+    shift[0] = lowered
+    probabilities = (scores - shift[:, None, None]).softmax(dim=1)
+    if given is not None:
+        known = torch.cat([torch.ones_like(given[:, :1]), given], dim=1)
+        probabilities = probabilities * known[:, :, None, None]
+    return (probabilities if images is None else sharpened(probabilities, images)).argmax(dim=1)
+
+
+def sharp_maps(heat: Tensor, images: Tensor, threshold: float) -> Tensor:
+    """Probabilities (N, K + 1, H, W) of maps (N, K, H, W) behind the dense CRF, the background's first."""
+    return sharpened(maps.with_background(heat, maps.background_constant(heat, threshold)), images)
+
+
+@torch.no_grad()
+def sharpened(scores: Tensor, images: Tensor) -> Tensor:
+    """Scores (N, L, H, W) behind a dense CRF over the images (N, 3, H, W), which works on :data:`CRF_SIDE` pixels."""
+    height, width = images.shape[2:]
+    factor = min(1.0, CRF_SIDE / max(height, width))
+    size = (max(1, round(factor * height)), max(1, round(factor * width)))
+    small = F.interpolate(images, size, mode="bilinear", antialias=True)
+    sharp = dense_crf(maps.resize(scores, size), small, CRFSettings().resized(max(size) / OF_THE_PAPERS))
+    return maps.resize(sharp, (height, width))
