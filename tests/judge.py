@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ WARM = (
 )  # fmt: skip
 """What most tests import, beside pytest and Hypothesis."""
 PATIENCE = (15.0, 5.0)
-"""A test stands still after so many seconds, and so many times what it took in the first run."""
+"""A test stands still after so many seconds, and so many times what it and its fixtures took in the first run."""
 COLLECTING = 120
 """Seconds after which the import of the library or of the tests stands still."""
 PROCESSES = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"})
@@ -58,11 +59,13 @@ class Reach:
         lines: By file (relative to the copy) and line, the tests that execute it; :data:`IMPORT` among them where an
             import does.
         processes: Tests that start a process, which may execute anything.
+        longest: By test, what it takes where it is the one that makes the fixtures which it shares with others.
     """
 
     seconds: dict[str, float]
     lines: dict[str, dict[int, set[str]]]
     processes: set[str]
+    longest: dict[str, float]
 
     def tests(self, path: Path, lines: Iterable[int], at_import: bool) -> list[str]:
         """The tests that may notice a change of these lines, in the order in which they are best run.
@@ -118,19 +121,19 @@ def explore(folder: Path, room: str) -> Reach | None:
         path: {int(line): {names[number] for number in numbers} for line, numbers in of.items()}
         for path, of in known["lines"].items()
     }
-    return Reach(known["seconds"], lines, set(known["processes"]))
+    return Reach(known["seconds"], lines, set(known["processes"]), known["longest"])
 
 
-def passes(folder: Path, tests: list[str], seconds: dict[str, float]) -> bool:
+def passes(folder: Path, tests: list[str], longest: dict[str, float]) -> bool:
     """Whether tests pass in a copy of the project: none fails, and none stands still.
 
     Args:
         folder: The copy.
         tests: By their names, in order; the first that fails is the last that runs.
-        seconds: What each test of the room took; one that is not named here is new, and runs too.
+        longest: What each test of the room may take; one that is not named here is new, and runs too.
     """
     files = list(dict.fromkeys(_file(test) for test in tests))
-    code = apart(folder, lambda: _pytest(files, Selection(tests, seconds)))
+    code = apart(folder, lambda: _pytest(files, Selection(tests, longest)))
     return code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
@@ -179,9 +182,9 @@ def _pytest(files: list[str], plugin: object) -> int:
 class Selection:
     """A plugin of pytest: only these tests, in this order, and an end to what stands still."""
 
-    def __init__(self, tests: list[str], seconds: dict[str, float]) -> None:
+    def __init__(self, tests: list[str], longest: dict[str, float]) -> None:
         self.places = {test: place for place, test in enumerate(tests)}
-        self.seconds = seconds
+        self.longest = longest
         sys.dont_write_bytecode = True  # a change may keep a file's size and second, all that Python looks at
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         self.wait(COLLECTING)
@@ -194,13 +197,13 @@ class Selection:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        new = [item for item in items if item.nodeid not in self.seconds]
+        new = [item for item in items if item.nodeid not in self.longest]
         chosen = [item for item in items if item.nodeid in self.places]
         items[:] = [*sorted(chosen, key=lambda item: self.places[item.nodeid]), *new]
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         least, times = PATIENCE
-        self.wait(least + times * self.seconds.get(item.nodeid, 0))
+        self.wait(least + times * self.longest.get(item.nodeid, 0))
 
 
 class Recorder:
@@ -210,6 +213,7 @@ class Recorder:
         self.folder = folder.resolve()
         self.current = [IMPORT]
         self.seconds: dict[str, float] = defaultdict(float)
+        self.made: dict[str, float] = {}  # what a shared fixture took
         self.users: dict[str, set[str]] = {}  # of a shared fixture
         self.started: set[str] = set()
         sys.addaudithook(lambda event, _: self.started.add(self.current[-1]) if event in PROCESSES else None)
@@ -245,8 +249,11 @@ class Recorder:
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
         if fixturedef.scope == "function":
             return (yield)
-        with self.counting_for(_shared(fixturedef)):
-            return (yield)
+        began, name = time.monotonic(), _shared(fixturedef)
+        with self.counting_for(name):
+            made = yield
+        self.made[name] = max(self.made.get(name, 0), time.monotonic() - began)
+        return made
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.seconds[report.nodeid] += report.duration
@@ -266,7 +273,13 @@ class Recorder:
             for path in data.measured_files()
         }
         processes = sorted({names[number] for name in self.started for number in numbers[name]} - {IMPORT})
-        return {"names": names, "seconds": self.seconds, "lines": lines, "processes": processes}
+        longest = {
+            test: taken + sum(self.made.get(name, 0) for name, users in self.users.items() if test in users)
+            for test, taken in self.seconds.items()
+        }
+        return {
+            "names": names, "seconds": self.seconds, "lines": lines, "processes": processes, "longest": longest,
+        }  # fmt: skip
 
 
 def _shared(definition: pytest.FixtureDef[Any]) -> str:

@@ -216,7 +216,7 @@ def survives(mutant: Mutant, folder: Path, reach: judge.Reach) -> bool:
     Path(importlib.util.cache_from_source(str(file))).unlink(missing_ok=True)
     file.write_text(mutant.applied(original), encoding="utf-8")
     tests = reach.tests(mutant.path, mutant.lines, mutant.at_import)
-    survived = not tests or judge.passes(folder, tests, reach.seconds)
+    survived = not tests or judge.passes(folder, tests, reach.longest)
     file.write_text(original, encoding="utf-8")
     return survived
 

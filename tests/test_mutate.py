@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import judge
 import mutate
@@ -118,6 +119,7 @@ def apart():
     "tests/small/test_share.py": """\
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -128,6 +130,7 @@ from wsss_lib.small import share
 
 @pytest.fixture(scope="module")
 def half():
+    time.sleep(0.5)
     return share.share(2)
 
 
@@ -179,18 +182,24 @@ made = {}
 for mutant in mutate.mutants(path, (folder / path).read_text()):
     tests = [test.partition("::")[2] for test in reach.tests(path, mutant.lines, mutant.at_import)]
     made[f"{mutant.before} > {mutant.after}"] = [tests, mutate.survives(mutant, folder, reach)]
-print(json.dumps(made))
+print(json.dumps([made, reach.seconds, reach.longest]))
 """
 
 
 @pytest.fixture(scope="module")
-def trials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[str], bool]]:
-    """Of each change of the small library: the tests that are asked, and whether it survives."""
+def tried(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """All that is known of changes of the small library and of its tests."""
     folder = laid_out(tmp_path_factory.mktemp("small"))
     order = [sys.executable, "-c", TRIALS, str(Path(judge.__file__).parent), str(folder)]
     done = subprocess.run(order, capture_output=True, text=True, check=True, timeout=300)
     assert (folder / "wsss_lib/small/share.py").read_text() == LIBRARY["wsss_lib/small/share.py"]
     return json.loads(done.stdout)
+
+
+@pytest.fixture
+def trials(tried: list[dict[str, Any]]) -> dict[str, tuple[list[str], bool]]:
+    """Of each change of the small library: the tests that are asked, and whether it survives."""
+    return tried[0]
 
 
 def test_a_change_is_judged_by_the_tests_that_execute_its_line(trials) -> None:
@@ -219,9 +228,19 @@ def test_a_test_that_stands_still_is_ended(trials) -> None:
     assert trials["times > 0 > times >= 0"] == [["test_waits", "test_apart"], True]
 
 
+def test_a_test_may_take_as_long_as_it_and_its_fixtures_took(tried) -> None:
+    _, seconds, longest = ({name.partition("::")[2]: value for name, value in of.items()} for of in tried)
+    made_it, had_it = sorted(("test_share", "test_half"), key=seconds.__getitem__, reverse=True)
+    assert longest[had_it] > 0.5 > seconds[had_it], "where it is asked first, it makes the fixture itself"
+    assert longest[made_it] > seconds[made_it] > 0.5
+    assert longest["test_waits"] == seconds["test_waits"]
+
+
 def test_the_cheapest_file_is_asked_first() -> None:
     seconds = {"a.py::slow": 3.0, "a.py::quick": 0.1, "b.py::long": 2.0, "b.py::short": 0.5, "c.py::other": 9.0}
-    reach = judge.Reach(seconds, {"m.py": {1: set(seconds) - {"c.py::other"}, 2: {"a.py::slow", judge.IMPORT}}}, set())
+    reach = judge.Reach(
+        seconds, {"m.py": {1: set(seconds) - {"c.py::other"}, 2: {"a.py::slow", judge.IMPORT}}}, set(), {}
+    )
     assert reach.tests(Path("m.py"), [1], False) == ["b.py::short", "b.py::long", "a.py::quick", "a.py::slow"]
     assert reach.tests(Path("m.py"), [2], False)[0] == "a.py::slow"
     assert reach.tests(Path("m.py"), [2], False)[-1] == "c.py::other"
