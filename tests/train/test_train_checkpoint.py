@@ -53,6 +53,15 @@ def test_what_a_killed_run_left_half_written_goes_when_the_run_is_called_again(t
     assert sorted(root.iterdir()) == whole
 
 
+def test_checkpoints_go_where_a_killed_run_had_begun_to_remove_one(tmp_path: Path) -> None:
+    root = checkpoint.root_of(tmp_path)
+    write(root, 3, Plain())
+    (root / ".old_step_00000003").mkdir()
+    (root / ".old_step_00000003" / "model.safetensors").write_bytes(b"half")
+    checkpoint.clear(root)
+    assert list(root.iterdir()) == []
+
+
 def test_sums_are_those_of_sha256sum(tmp_path: Path) -> None:
     write(tmp_path, 5, Plain())
     result = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=tmp_path / "step_00000005", capture_output=True)

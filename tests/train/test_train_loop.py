@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import random
 import re
 import shutil
@@ -22,7 +23,8 @@ from train_kit import Noisy, Plain, StackedToys, Toys, farthest, identical, jitt
 
 from wsss_lib.data.records import Batch, Sample, batches
 from wsss_lib.train import History, TrainConfig, checkpoint, epoch_seed, fit, restore, resume
-from wsss_lib.train.progress import epoch_line
+from wsss_lib.train.config import Plan
+from wsss_lib.train.progress import Progress, epoch_line
 
 CONFIG = TrainConfig(epochs=2, batch_size=4, lr=0.1)
 
@@ -219,6 +221,26 @@ def test_a_line_is_in_the_log_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     fit(Plain(), Toys(10), replace(CONFIG, epochs=2), validate=validate, progress="lines")
     assert [text.count(b"epoch") for text in seen] == [0, 1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="terminals")
+def test_a_bar_follows_the_width_of_its_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pty
+    import termios
+
+    reader, terminal = pty.openpty()
+    with open(terminal, "w") as screen:
+        monkeypatch.setattr(sys, "stderr", screen)
+        shown, widths = None, []
+        for columns in (70, 110):
+            termios.tcsetwinsize(terminal, (30, columns))
+            shown = shown or Progress("bar", Plan(8, 4, 2, 2, 1), History(2, loss=[1.0]))
+            assert shown.bar is not None
+            shown.bar.refresh()
+            widths.append(len(os.read(reader, 10_000).decode().rpartition("\r")[2]))
+        shown.close()
+    os.close(reader)
+    assert widths == [69, 109], "a column is left to the cursor"
 
 
 def test_a_line_by_hand() -> None:

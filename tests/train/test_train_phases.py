@@ -10,8 +10,8 @@ from train_kit import InThreePhases, Noisy, Plain, Taught, Toys, WarmingUp, iden
 
 from wsss_lib.data.records import Batch
 from wsss_lib.methods.contract import Phase, Progress
-from wsss_lib.train import TrainConfig, fit
-from wsss_lib.train.phases import ends_of
+from wsss_lib.train import TrainConfig, fit, ledger, phases
+from wsss_lib.train.phases import Course, ends_of
 
 CONFIG = TrainConfig(steps=10, batch_size=4, lr=0.1, schedule="constant", momentum=0.0, weight_decay=0.0)
 
@@ -180,3 +180,13 @@ def test_phases_that_are_none_are_named(phases: tuple[Phase, ...], words: str) -
     method.plan = phases
     with pytest.raises(ValueError, match=words):
         fit(method, Toys(8), CONFIG)
+
+
+@pytest.mark.parametrize(("step", "asked"), [(0, False), (18, False), (19, True), (20, False), (39, True)])
+def test_a_device_that_works_on_its_own_is_asked_every_so_often(
+    monkeypatch: pytest.MonkeyPatch, step: int, asked: bool
+) -> None:
+    monkeypatch.setattr(phases, "asked_every", lambda _: ledger.asked_every(torch.device("cuda")))
+    assert Course._answer(torch.tensor(True), step) is asked
+    assert Course._answer(True, step) is True, "what the host knows costs no wait"
+    assert Course._answer(None, step) is False

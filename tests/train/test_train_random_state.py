@@ -21,11 +21,11 @@ DRAWS = {
 def test_every_generator_follows_the_seed(name: str) -> None:
     with random_state.preserved(CPU):
         drawn = []
-        for seed in (0, 1, 2**32 + 5, 2**63 - 1, 0):
+        for seed in (0, 1, 64, 2**31, 2**32 + 5, 2**63 - 1, 0):
             random_state.seed(CPU, seed)
             drawn.append(DRAWS[name]())
     assert drawn[0] == drawn[-1]
-    assert len(set(drawn)) == 4, "another seed, other draws"
+    assert len(set(drawn)) == 6, "another seed, other draws"
 
 
 @pytest.mark.parametrize("name", DRAWS)
