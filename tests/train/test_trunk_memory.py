@@ -12,7 +12,7 @@ from wsss_lib import backbones, maps
 from wsss_lib.cli import main
 from wsss_lib.methods import CAM, GradCAM
 from wsss_lib.train.kept_features import FOLDER
-from wsss_lib.train.trunk_memory import remembering
+from wsss_lib.train.trunk_memory import remember, remembering
 
 
 def cam(stage: str = "stage3") -> CAM:
@@ -158,3 +158,20 @@ def test_the_command_removes_them(images: Tensor, tmp_path: Path, monkeypatch: p
         method.predict(images)
     main(["data", "clear"])
     assert not files(tmp_path)
+
+
+@torch.no_grad()
+def test_a_backbone_that_never_learns_remembers_until_it_is_told_not_to(images: Tensor, tmp_path: Path) -> None:
+    method = cam()
+    count = Count(method)
+    handle = remember(method.backbone, tmp_path)
+    assert handle is not None
+    for _ in range(2):
+        method.predict(images)
+    assert count.images == 3
+    handle.remove()
+    method.predict(images)
+    assert count.images == 6
+    assert remember(method.backbone, None) is None
+    with pytest.raises(ValueError, match="no frozen trunk"):
+        remember(backbones.backbone("tiny_cnn"), tmp_path)  # type: ignore[arg-type]

@@ -1,5 +1,7 @@
 """Chapter 8's run: a world in which things come along, any method's labels in it, clusters and truth, networks.
 
+The same steps on photographs, where nobody says what comes along.
+
 lab = limited(Workbench("book", world=WORLD, seed=0))
 method = lab.classifier(); lab.fit(method, epochs=passes(lab))
 labels = {split: seed_labels(lab, method, split) for split in ("train", "choose")}
@@ -18,16 +20,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wsss_lib import maps, metrics
-from wsss_lib.backbones import Backbone, backbone
-from wsss_lib.data.records import IGNORE, Batch, Records
+from wsss_lib.backbones import Backbone, StagedBackbone, backbone
+from wsss_lib.data.records import IGNORE, Batch, Records, collate, unpadded_batches
+from wsss_lib.data.transforms import Resize
 from wsss_lib.data.worlds.critters import World
 from wsss_lib.evaluate import MaskMeasurement
+from wsss_lib.experiments.networks import freeze_trunk, freeze_trunks, trunk_kept
 from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.files import cache_folder
 from wsss_lib.methods.contract import Method
 from wsss_lib.segment import MARS, CentredFeatures, Clusters, DebiasConfig, MARSConfig, Provenance, PseudoLabels, debias
 from wsss_lib.segment.debiasing import Features, labels_on_grid
 from wsss_lib.segment.mars import Refill
 from wsss_lib.train import History
+from wsss_lib.train.trunk_memory import remember
 
 LONERS = ("fenn", "taur", "brok")
 """Species whose habitat objects look like the clutter (a stump, a fence, a boulder); here they have none."""
@@ -37,14 +43,29 @@ WORLD = World(
 """Small animals beside large things, as a train on its rails; the loners are the control."""
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6)
 """Similarities from which a pixel keeps its label; ``val`` chooses."""
+SIMILARITIES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
+"""Those of photographs; ``train`` chooses."""
 NETWORK = MARSConfig(width=32, dilations=(2,), scene=False, shallow="")
 """The segmentation network of every row: small, on the grid of the backbone. In this world a body tells its class."""
+OF_PHOTOGRAPHS = MARSConfig(width=32, dilations=(6,), scene=True, shallow="")
+"""That of photographs: behind a frozen trunk, and with the scene, as ``wsss pipeline`` has it."""
+PASSES = 4
+"""Of a network through photographs, eight at a time."""
+LABELLED = 6
+"""Of so many photographs, one gets labels and teaches the networks."""
 TARGET, BIASED = 0.3, 0.1
 """A cluster is the object above an IoU of the first, and biased below the second (Jo et al. 2023, section 4.4)."""
 
 
 def limited(lab: Workbench) -> Workbench:
-    """The same lab on fewer images: 500 to train on, 200 to choose on, 200 to report."""
+    """The same lab on fewer images: 500 to train on, 200 to choose on, 200 to report.
+
+    Of photographs every second one to train on, and every third one to choose on, as in the other chapters.
+    """
+    if not lab.drawn:
+        lab.limit("train", every=2)
+        lab.limit("choose", every=3)
+        return lab
     lab.limit("train", most=500)
     lab.limit("choose", most=200)
     lab.limit("report", most=200)
@@ -56,10 +77,15 @@ def passes(lab: Workbench, book: int = 6) -> int:
     return lab.size.epochs or book
 
 
+def labelled(lab: Workbench) -> Records:
+    """The training images that get labels: all of them, but of photographs a part."""
+    return lab.train_on if lab.drawn else lab.train_on.subset(range(0, len(lab.train_on), LABELLED))
+
+
 def seed_labels(lab: Workbench, method: Method, split: Literal["train", "choose"], name: str = "cam") -> PseudoLabels:
     """Seeds of a method as pseudo-labels, cut at the threshold that ``val`` chooses by mIoU."""
     threshold = metrics.choose_threshold(lab.measure(method, "choose", score_boxes=False).miou()).value
-    records = lab.train_on if split == "train" else lab.choose_on
+    records = labelled(lab) if split == "train" else lab.choose_on
 
     def seeds(batch: Batch) -> Tensor:
         height, width = batch["images"].shape[2:]
@@ -67,13 +93,38 @@ def seed_labels(lab: Workbench, method: Method, split: Literal["train", "choose"
         return maps.seeds(heat, batch["labels"], threshold)
 
     how = Provenance(name, "none", lab.seed, {"background": threshold})
-    return PseudoLabels.of(records, seeds, how, network=method, device=lab.device)
+    with trunk_kept(method):
+        return PseudoLabels.of(records, seeds, how, network=method, device=lab.device)
 
 
 def unlabelled_features(lab: Workbench, records: Records, net: Backbone | None = None) -> CentredFeatures:
-    """The features of the shipped network that was trained without labels, or of another, centred over the records."""
-    net = backbone("tiny_cnn", weights="unlabelled") if net is None else net
-    return CentredFeatures.of(net.to(lab.device), records).to(lab.device).eval()
+    """The features of the shipped network that was trained without labels, or of another, centred over the records.
+
+    On photographs it is the lab's own network as ImageNet trained it, and so by labels of images; where it has a frozen
+    trunk, the last stage of this.
+    """
+    if net is None:
+        net = backbone("tiny_cnn", weights="unlabelled") if lab.drawn else as_published(lab)
+    stage = net.trunk[-1] if isinstance(net, StagedBackbone) and net.trunk else None
+    return CentredFeatures.of(net.to(lab.device), records, stage=stage).to(lab.device).eval()
+
+
+def as_published(lab: Workbench) -> Backbone:
+    """The network of a run on photographs before it learns; what its frozen trunk makes of an image is kept."""
+    net = lab.backbone()
+    if lab.trunk:
+        freeze_trunk(net, lab.trunk)
+    if isinstance(net, StagedBackbone) and net.trunk:
+        remember(net, cache_folder())
+    return net
+
+
+def pictures(lab: Workbench, records: Records, which: Sequence[int]) -> Batch:
+    """Some of the records in one batch; photographs are squeezed to squares of the run's side."""
+    if lab.drawn:
+        return records.batch(which)
+    shape = Resize((lab.side, lab.side))
+    return collate([shape(records[number]) for number in which])
 
 
 @torch.no_grad()
@@ -91,13 +142,13 @@ def cluster_ious(labels: Records, truth: Records, features: Features, clusters: 
     """
     ious = torch.zeros(len(clusters.classes))
     device = clusters.centroids.device
-    for start in range(0, len(labels), 50):
-        at = range(start, min(start + 50, len(labels)))
-        images = truth.batch(at)["images"]
-        grid = features(images).to(device)
-        said, true = (labels_on_grid(records.batch(at)["masks"], grid) for records in (labels, truth))
+    number = -1
+    for batch, known in zip(unpadded_batches(labels, 50), unpadded_batches(truth, 50), strict=True):
+        grid = features(batch["images"]).to(device)
+        said, true = (labels_on_grid(each["masks"], grid) for each in (batch, known))
         units = F.normalize(grid, dim=1)
-        for row, number in enumerate(at):
+        for row in range(len(grid)):
+            number += 1
             for kind in clusters.classes[clusters.images == number].unique():
                 (which,) = ((clusters.images == number) & (clusters.classes == kind)).nonzero(as_tuple=True)
                 nearest = torch.einsum("kd,dhw->khw", clusters.centroids[which], units[row]).argmax(0)
@@ -135,10 +186,17 @@ def label_scores(labels: PseudoLabels, truth: Records) -> MaskMeasurement:
 
 
 def chosen_threshold(
-    lab: Workbench, labels: PseudoLabels, features: Features, clusters: Clusters, settings: Sequence[float] = THRESHOLDS
+    lab: Workbench,
+    labels: PseudoLabels,
+    features: Features,
+    clusters: Clusters,
+    settings: Sequence[float] | None = None,
 ) -> tuple[float, list[float]]:
-    """The similarity threshold with the best mIoU of the debiased labels of ``val``, and the mIoU of each."""
-    curve = []
+    """The similarity with the best mIoU of the debiased labels of the split that chooses, and the mIoU of each.
+
+    It is one of the settings; None for :data:`THRESHOLDS`, of photographs :data:`SIMILARITIES`.
+    """
+    curve, settings = [], settings or (THRESHOLDS if lab.drawn else SIMILARITIES)
     for threshold in settings:
         config = DebiasConfig(threshold=threshold)
         cleaned = debias(labels, features, clusters, config, device=lab.device)
@@ -152,24 +210,29 @@ def network(
     labels: Records,
     refill: Refill = "none",
     *,
-    book: int = 5,
-    config: MARSConfig = NETWORK,
+    book: int | None = None,
+    config: MARSConfig | None = None,
 ) -> tuple[MARS, History]:
     """The segmentation network after training on labels, and how it went: every row of the chapter, by one recipe.
 
     Args:
         lab: The run.
-        classifier: Every network starts from its backbone, and so needs few updates to tell the species apart.
+        classifier: Every network starts from its backbone, and so needs few updates to tell the species apart. Of a
+            frozen trunk, all but the deepest stage stays as the classifier left it.
         labels: What is learnt.
         refill: What becomes of dropped labels.
-        book: Passes through the images.
-        config: Of the network.
+        book: Passes through the images; None for five, of photographs :data:`PASSES`.
+        config: Of the network; None for :data:`NETWORK`, of photographs :data:`OF_PHOTOGRAPHS`.
     """
-    net = lab.build(MARS, replace(config, refill=refill))
+    usual = NETWORK if lab.drawn else OF_PHOTOGRAPHS
+    batch_size, often = (4, 5) if lab.drawn else (8, PASSES)
+    net = lab.build(MARS, replace(config or usual, refill=refill))
     net.backbone.load_state_dict(classifier.backbone.state_dict())
     net.teacher.follow(net, momentum=0.0)
+    if lab.trunk:
+        freeze_trunks(net, net.backbone.stages[-2])  # as the classifier left it, and so once for both networks
     net = net.to(memory_format=torch.channels_last)
-    return net, lab.fit(net, labels, batch_size=4, epochs=passes(lab, book))
+    return net, lab.fit(net, labels, batch_size=batch_size, epochs=passes(lab, book or often))
 
 
 def companion_pixels(lab: Workbench, split: str = "test", count: int = 200) -> Tensor:
@@ -189,9 +252,9 @@ def companion_pixels(lab: Workbench, split: str = "test", count: int = 200) -> T
 
 
 def row_of(measured: MaskMeasurement) -> dict[str, Any]:
-    """The scores of masks; and the IoU of each class, of the loners and of the others in the mean."""
+    """The scores of masks; the IoU of each class; and, where there are loners, of these and the others in the mean."""
     ious = metrics.iou(measured.confusions[0].matrix)[1:].nan_to_num()
     loner = torch.tensor([name in LONERS for name in measured.classes])
-    groups = {"loners": float(ious[loner].mean()), "companioned": float(ious[~loner].mean())}
+    groups = {"loners": float(ious[loner].mean()), "companioned": float(ious[~loner].mean())} if loner.any() else {}
     each = {f"iou_{name}": float(value) for name, value in zip(measured.classes, ious, strict=True)}
     return measured.numbers({}) | groups | each

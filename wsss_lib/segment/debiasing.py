@@ -64,37 +64,41 @@ class DebiasConfig(Settings):
 
 
 class CentredFeatures(nn.Module):
-    """The deepest stage of a backbone, minus its mean over a training set.
+    """A stage of a backbone, minus its mean over a training set.
 
     After a ReLU no feature is negative, and so no cosine would be. The paper's features have both signs already.
 
     Args:
         backbone: Trained without labels.
-        mean: (C,) of its deepest stage.
+        mean: (C,) of the stage.
+        stage: None for the deepest.
     """
 
     mean: Tensor
 
-    def __init__(self, backbone: Backbone, mean: Tensor) -> None:
+    def __init__(self, backbone: Backbone, mean: Tensor, stage: str | None = None) -> None:
         super().__init__()
         self.backbone = backbone.requires_grad_(False)
+        self.stage = stage or backbone.stages[-1]
         self.register_buffer("mean", mean)
 
     @classmethod
     @torch.no_grad()
-    def of(cls, backbone: Backbone, records: Records, batch_size: int = 50) -> CentredFeatures:
+    def of(
+        cls, backbone: Backbone, records: Records, batch_size: int = 50, stage: str | None = None
+    ) -> CentredFeatures:
         """The features, centred over the images of these records; the backbone is on the device that computes."""
-        device = next(backbone.parameters()).device
-        total, images = torch.zeros(backbone.channels[backbone.stages[-1]], device=device), 0
+        device, stage = next(backbone.parameters()).device, stage or backbone.stages[-1]
+        total, images = torch.zeros(backbone.channels[stage], device=device), 0
         with evaluating(backbone):
             for batch in unpadded_batches(records, batch_size):
-                grid = backbone(batch["images"].to(device))[backbone.stages[-1]]  # (N, C, h, w)
+                grid = backbone(batch["images"].to(device), (stage,))[stage]  # (N, C, h, w)
                 total, images = total + grid.mean((2, 3)).sum(0), images + len(grid)
-        return cls(backbone, total / images)
+        return cls(backbone, total / images, stage)
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (N, C, h, w) of images (N, 3, H, W) in [0, 1]."""
-        return self.backbone(images)[self.backbone.stages[-1]] - self.mean[:, None, None]
+        return self.backbone(images, (self.stage,))[self.stage] - self.mean[:, None, None]
 
 
 def mean_distance(centroids: Tensor, background: Tensor) -> Tensor:

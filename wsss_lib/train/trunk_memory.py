@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from wsss_lib.backbones.base import StagedBackbone
 from wsss_lib.files import sha256_of_text
@@ -48,18 +49,31 @@ def remembering(backbone: StagedBackbone, folder: str | Path | None) -> Iterator
     Raises:
         ValueError: The backbone has no frozen trunk.
     """
-    if not backbone.trunk:
-        raise ValueError(f"{type(backbone).__name__} has no frozen trunk: call backbone.freeze(stage) first")
-    if folder is None:
-        yield
-        return
-    identity = sha256_of_text(json.dumps(maker(backbone), sort_keys=True))
-    kept = _Kept(Path(folder) / FOLDER / f"images-{identity[:DIGITS]}")
-    handle = backbone.register_forward_pre_hook(partial(_recall, kept), with_kwargs=True)
+    handle = remember(backbone, folder)
     try:
         yield
     finally:
-        handle.remove()
+        if handle is not None:
+            handle.remove()
+
+
+def remember(backbone: StagedBackbone, folder: str | Path | None) -> RemovableHandle | None:
+    """The same from now on, until the handle's ``remove()``: for a backbone that never learns.
+
+    Args:
+        backbone: With a frozen trunk.
+        folder: Of the cache; None: nothing is kept, and there is no handle.
+
+    Raises:
+        ValueError: The backbone has no frozen trunk.
+    """
+    if not backbone.trunk:
+        raise ValueError(f"{type(backbone).__name__} has no frozen trunk: call backbone.freeze(stage) first")
+    if folder is None:
+        return None
+    identity = sha256_of_text(json.dumps(maker(backbone), sort_keys=True))
+    kept = _Kept(Path(folder) / FOLDER / f"images-{identity[:DIGITS]}")
+    return backbone.register_forward_pre_hook(partial(_recall, kept), with_kwargs=True)
 
 
 def _recall(
