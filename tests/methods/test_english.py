@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from wsss_lib.methods import english
@@ -127,6 +131,37 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(english, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'wsss-lib\[english\]'"):
         parse_english("a cup")
+
+
+@pytest.mark.parametrize("name", english.MODELS)
+def test_spacy_is_asked_for_the_tree(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A stand-in: which model is loaded, how often, and what it is asked."""
+    loaded, asked = [], []
+
+    def load(model: str, exclude: list[str]) -> Any:
+        loaded.append((model, exclude))
+
+        def found(text: str) -> list[SimpleNamespace]:
+            asked.append(text)
+            return [
+                SimpleNamespace(text=t.text, lemma_=t.base, pos_=t.kind, dep_=t.link, head=SimpleNamespace(i=t.head))
+                for t in written(TREES["the lady in the long coat"][0])
+            ]
+
+        return found
+
+    monkeypatch.setattr(english, "find_spec", lambda wanted: wanted in ("spacy", name) or None)
+    monkeypatch.setitem(sys.modules, "spacy", SimpleNamespace(load=load))
+    english._model.cache_clear()
+    parse_english.cache_clear()
+    try:
+        for expression in ("The lady in the long coat", "lady in the long coat", "a lady"):
+            assert parse_english(expression) == Triad("lady", "coat", "in")
+    finally:
+        english._model.cache_clear()
+        parse_english.cache_clear()
+    assert loaded == [(name, ["ner"])]
+    assert asked == ["the lady in the long coat", "the lady in the long coat", "a lady"]
 
 
 def test_dtmr_takes_either_parser() -> None:
