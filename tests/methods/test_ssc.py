@@ -293,3 +293,14 @@ class TestMaps:
         net = backbone("resnet18", output_stride=16)
         method = SSC(net, 2, replace(SSCConfig.paper(), width=8))
         assert method.decoder(torch.zeros(1, 2, 4, 4)).shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize(("share", "size"), [(0.5, [12, 16]), (0.25, [6, 8]), (1.0, [24, 32]), (0.01, [1, 1])])
+def test_an_image_is_redrawn_at_its_share_and_never_at_no_pixel(
+    monkeypatch: pytest.MonkeyPatch, share: float, size: list[int]
+) -> None:
+    method, asked = small(size=share), []
+    for name in ("redrawn_loss", "uneven_loss"):
+        monkeypatch.setattr(method, name, lambda scores, *rest: asked.append(rest[-1]) or scores.sum())
+    method.losses(batch_of([[1, 0, 0], [0, 1, 1]]))
+    assert asked == [size, size]
