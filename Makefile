@@ -35,7 +35,7 @@ help:
 	@echo "make english       the parser of free English, with spaCy (an environment of its own)"
 	@echo "make kill          kill each kind of work at random moments, begin it again, and compare (half an hour)"
 	@echo "make hard          odd inputs of every kind, thousands of them, other ones each time (a quarter of an hour)"
-	@echo "make mutate        change single places of the library, and see which the tests notice (quarter of an hour)"
+	@echo "make mutate        change single places of the library, and see which the tests notice (half an hour)"
 	@echo "make colab         install and run under the versions that Colab ships (some GB, for as long as it lasts)"
 	@echo "make clean         remove what was built (not the environment)"
 
