@@ -117,7 +117,8 @@ def updates(document: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
 def _most_of_the_rest(shares: Mapping[str, float]) -> str:
     """The two kinds of work, beside products, that take most of the time."""
     rest = sorted((item for item in shares.items() if item[0] != "products"), key=lambda item: -item[1])
-    return ", ".join(f"{kind} {share:.0%}" for kind, share in rest[:2])
+    named = [("elementwise" if kind == "other" else kind, share) for kind, share in rest[:2]]
+    return ", ".join(f"{kind} {share:.0%}" for kind, share in named)
 
 
 def readings(document: Mapping[str, Any]) -> list[dict[str, str]]:

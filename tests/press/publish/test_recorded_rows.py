@@ -87,7 +87,7 @@ def test_rows_of_updates_have_time_beside_operations():
     (case,) = updates({"data": {"updates": {"small networks": {"SEAM": row}}}}).items()
     assert case[0] == "small networks"
     assert list(case[1][0].values()) == [
-        "SEAM", "1.25", "2.00", "3.00", "1.50", "10%", "other 50%, ReLU 25%", "1.50", "7.13"
+        "SEAM", "1.25", "2.00", "3.00", "1.50", "10%", "elementwise 50%, ReLU 25%", "1.50", "7.13"
     ]  # fmt: skip
 
 
