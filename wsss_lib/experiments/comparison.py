@@ -104,22 +104,13 @@ class Comparison:
 
     def curtain(self, left: str, right: str, images: Sequence[int] = (0, 1), *, title: str | None = None) -> Any:
         """Two methods' maps of the same images, one pulled aside over the other, as the last line of a cell."""
-        shown = {
-            name: [
-                explore.picture(
-                    self.images[i], self.maps[name][i], threshold=self.thresholds[name], truth=self.masks[i]
-                )
-                for i in images
-            ]
-            for name in (left, right)
-        }
-        return explore.curtain(
-            shown[left],
-            shown[right],
-            (left, right),
-            alt=(self._text(left, images), self._text(right, images)),
-            title=title,
-        )
+
+        def pictures(name: str) -> list[Any]:
+            cut, heats = self.thresholds[name], self.maps[name]
+            return [explore.picture(self.images[i], heats[i], threshold=cut, truth=self.masks[i]) for i in images]
+
+        alts = (self._text(left, images), self._text(right, images))
+        return explore.curtain(pictures(left), pictures(right), (left, right), alt=alts, title=title)
 
     def _text(self, name: str, images: Sequence[int]) -> str:
         """For a reader who cannot see them; means, because shares above a threshold flip where two nearly tie."""

@@ -205,9 +205,7 @@ def gap(values: Sequence[float], others: Sequence[float]) -> Gap:
         ValueError: Not the same number of each, or none.
     """
     if len(values) != len(others) or not values:
-        raise ValueError(
-            f"{len(values)} and {len(others)} numbers, expected the same number of each: pair them by seed"
-        )
+        raise ValueError(f"{len(values)} and {len(others)} numbers, expected as many of each: pair them by seed")
     pairs = [a - b for a, b in zip(values, others, strict=True)]
     return Gap(statistics.fmean(pairs), statistics.stdev(pairs) if len(pairs) > 1 else 0.0, len(pairs))
 
