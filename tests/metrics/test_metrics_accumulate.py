@@ -5,7 +5,7 @@ import torch
 import torch.multiprocessing as mp
 
 from wsss_lib import metrics as E
-from wsss_lib.metrics.accumulate import count_exceeded, threshold_grid
+from wsss_lib.metrics.accumulate import count_exceeded, index_type, threshold_grid
 
 
 def build():
@@ -123,3 +123,10 @@ def test_even_thresholds_are_counted_as_any_others(dtype, number, closed):
     shifted = grid + 1e-4  # no multiples of the first step
     slow = torch.bucketize(values.to(at.dtype), shifted.to(at.dtype), right=closed)
     assert torch.equal(count_exceeded(values, shifted, closed=closed).long(), slow)
+
+
+@pytest.mark.parametrize("size", [1, 2**31 - 1, 2**31, 2**40])
+def test_a_type_holds_the_numbers_of_all_cells_and_one_more(size: int) -> None:
+    kind = index_type(size)
+    assert torch.tensor(size, dtype=torch.int64).to(kind) == size
+    assert (kind == torch.int32) == (size < 2**31)

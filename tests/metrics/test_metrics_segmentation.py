@@ -226,3 +226,10 @@ def test_kinds_of_errors_equal_the_loops(seed, classes):
     for i, mean in enumerate(means.values()):
         known = [row[i] for row in present if not np.isnan(row[i])]
         assert mean == pytest.approx(np.mean(known) if known else np.nan, nan_ok=True)
+
+
+def test_a_class_far_beyond_the_last_is_refused_and_no_other_class() -> None:
+    sweep = E.ThresholdSweep(K, 10)
+    masks = torch.full((1, 4, 4), 2**32 + 1)  # its lower 32 bits are 1
+    with pytest.raises(ValueError, match="target"):
+        sweep.update(torch.rand(1, K, 4, 4), masks)

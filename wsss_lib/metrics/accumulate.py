@@ -209,6 +209,11 @@ def count_cells(cells: Tensor, counted: Tensor, size: int) -> Tensor:
     return counts.scatter_add_(0, cells.long(), torch.ones_like(cells, dtype=torch.int64))[:size]
 
 
+def index_type(size: int) -> torch.dtype:
+    """A type that holds the numbers of so many cells, and one more: 32 bits where they suffice, for they are faster."""
+    return torch.int32 if size < 2**31 else torch.int64
+
+
 def check_classes(name: str, classes: Tensor, counted: Tensor, size: int) -> None:
     """Refuse classes outside 0..size − 1, at one synchronisation with their device.
 

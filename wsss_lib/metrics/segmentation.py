@@ -18,7 +18,14 @@ from torch import Tensor
 
 from wsss_lib.data.fields import IGNORE
 from wsss_lib.maps import keep_labels
-from wsss_lib.metrics.accumulate import Accumulator, check_classes, count_cells, count_exceeded, threshold_grid
+from wsss_lib.metrics.accumulate import (
+    Accumulator,
+    check_classes,
+    count_cells,
+    count_exceeded,
+    index_type,
+    threshold_grid,
+)
 from wsss_lib.metrics.thresholds import Curve
 
 Absent = Literal["skip", "penalise"]
@@ -196,11 +203,11 @@ class ThresholdSweep(Accumulator):
             maps = keep_labels(maps, labels)
         best, winner = maps.max(dim=1)  # (N, H, W); the first of equals, as in maps.seeds
         bins = count_exceeded(best, self.thresholds)
-        # (bin, winner) is the "prediction"; targets take the other axis. 32 bits suffice for all that fits in memory.
-        target = masks.int()
-        counted = target != IGNORE
-        check_classes("target", target, counted, k + 1)
-        cell = (bins * k + winner.int()) * (k + 1) + target
+        # (bin, winner) is the "prediction"; targets take the other axis.
+        counted = masks != IGNORE
+        check_classes("target", masks, counted, k + 1)  # before a narrower type could make another class of it
+        kind = index_type(self.histogram.numel())
+        cell = (bins.to(kind) * k + winner.to(kind)) * (k + 1) + masks.to(kind)
         self._add("histogram", count_cells(cell, counted, self.histogram.numel()).view(self.histogram.shape))
 
     def confusions(self) -> Tensor:
