@@ -107,11 +107,19 @@ def test_threshold_mask_is_strict():
     assert M.threshold_mask(torch.tensor([0.1, 0.2, 0.3]), 0.2).tolist() == [False, False, True]
 
 
+def test_threshold_mask_compares_in_the_precision_of_the_map_but_never_in_half():
+    just_above = torch.tensor([0.3 + 1e-12], dtype=torch.float64)
+    assert M.threshold_mask(just_above, 0.3).tolist() == [True], "float32 would call them equal"
+    half = torch.tensor([0.3], dtype=torch.bfloat16)  # 0.30078…
+    assert M.threshold_mask(half, 0.3).tolist() == [True], "bfloat16 would round the threshold, too"
+
+
 def test_confident_seeds_by_hand():
     maps = torch.tensor([[[[0.9, 0.3, 0.2, 0.05, 0.0]], [[0.1, 0.31, 0.25, 0.0, 0.04]]]])
     assert M.confident_seeds(maps, None, 0.05, 0.3).flatten().tolist() == [1, 2, 255, 0, 0]
     only_first = torch.tensor([[1.0, 0.0]])
     assert M.confident_seeds(maps, only_first, 0.05, 0.3).flatten().tolist() == [1, 255, 255, 0, 0]
     assert torch.equal(M.confident_seeds(maps, None, 0.2, 0.2), M.seeds(maps, None, 0.2))
+    assert M.confident_seeds(maps, None, 0.0, 1.0).flatten().tolist() == [255] * 5, "both ends may be thresholds"
     with pytest.raises(ValueError, match="exchange them"):
         M.confident_seeds(maps, None, 0.3, 0.05)

@@ -228,6 +228,15 @@ def test_kinds_of_errors_equal_the_loops(seed, classes):
         assert mean == pytest.approx(np.mean(known) if known else np.nan, nan_ok=True)
 
 
+def test_a_class_that_is_never_predicted_counts_and_one_that_never_occurs_does_not():
+    means = E.mean_mask_scores(torch.tensor([[2, 0, 0], [0, 2, 1], [0, 0, 0]]))  # class 2 is predicted, and absent
+    assert (means["recall"], means["precision"]) == pytest.approx(((1 + 2 / 3) / 2, 1.0))
+    means = E.mean_mask_scores(
+        torch.tensor([[2, 0, 0], [0, 2, 0], [2, 0, 0]])
+    )  # class 2 occurs, and is never predicted
+    assert (means["recall"], means["precision"]) == pytest.approx((2 / 3, 0.75))
+
+
 def test_a_class_far_beyond_the_last_is_refused_and_no_other_class() -> None:
     sweep = E.ThresholdSweep(K, 10)
     masks = torch.full((1, 4, 4), 2**32 + 1)  # its lower 32 bits are 1

@@ -153,6 +153,8 @@ def test_hard_labels_as_scores_by_hand():
     three = scores_of_masks(torch.tensor([[[0, 1, 2]]]), 4, 0.7)[0, :, 0]
     torch.testing.assert_close(three[:, 1], torch.tensor([0.15, 0.7, 0.15, 0]))
     assert not scores[1, [0, 2, 3]].any()
+    alone = scores_of_masks(torch.tensor([[[2, 255]]]), 4, 0.7)[0, :, 0]
+    assert alone[2, 1] == 1, "where nothing is known, the only label of an image is certain"
 
 
 def test_what_makes_no_sense_is_refused():

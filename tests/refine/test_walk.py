@@ -48,6 +48,13 @@ def test_the_walk_is_the_power_of_the_whole_matrix(radius, power, steps):
         torch.testing.assert_close(walked[i], refine_slow.walk(scores[i], features[i], radius, power, steps))
 
 
+def test_by_default_it_walks_64_steps_with_the_power_of_affinitynet():
+    scores, features = scene()
+    offsets = pair_offsets(3)
+    alike = feature_affinities(features, offsets)
+    assert torch.equal(random_walk(scores, alike, offsets), random_walk(scores, alike, offsets, steps=64, power=8.0))
+
+
 @pytest.mark.parametrize("steps", [64, 256])
 def test_many_steps_are_the_power_of_the_whole_matrix(steps):
     scores, features = scene(n=1, h=9, w=11)

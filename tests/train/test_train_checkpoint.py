@@ -13,6 +13,7 @@ from torch import nn
 from train_kit import Noisy, Plain, Toys, identical, weights
 
 from wsss_lib.train import TrainConfig, checkpoint, fit, restore
+from wsss_lib.train.machine import Machine
 
 
 def write(root: Path, step: int, method: nn.Module, keep: int = 3) -> None:
@@ -285,3 +286,21 @@ def test_checkpoints_need_a_folder(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(ValueError, match="which is a file, expected a folder"):
         checkpoint.root_of(tmp_path / "run")
+
+
+def test_processes_wait_before_the_folder_is_used_and_before_it_is_put_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    def noted(owner: object, name: str, event: Callable[..., str]) -> None:
+        before = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *given: (events.append(event(*given)), before(*given))[1])
+
+    noted(checkpoint, "put_json", lambda folder, name, content: name)
+    noted(checkpoint, "commit", lambda *_: "commit")
+    noted(Machine, "wait", lambda *_: "wait")
+    config = TrainConfig(epochs=1, batch_size=2, device="cpu")
+    fit(Plain(), Toys(2), config, out_dir=tmp_path, progress="none")
+    first = events.index("state")
+    assert events[first : first + 6] == ["state", "wait", "random_0", "wait", "commit", "wait"]

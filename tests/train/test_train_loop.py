@@ -1,6 +1,7 @@
 """The loop against a loop written out by hand, and what it leaves as it found it."""
 
 import io
+import itertools
 import json
 import math
 import os
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from train_kit import Noisy, Plain, StackedToys, Toys, farthest, identical, jitter, weights
 
 from wsss_lib.data.records import Batch, Sample, batches
-from wsss_lib.train import History, TrainConfig, checkpoint, epoch_seed, fit, restore, resume
+from wsss_lib.train import History, TrainConfig, checkpoint, epoch_seed, fit, loop, restore, resume
 from wsss_lib.train.config import Plan
 from wsss_lib.train.progress import Progress, epoch_line
 
@@ -698,6 +699,22 @@ def test_a_compiled_method_and_a_plain_one_are_the_same_run(tmp_path: Path) -> N
     again = torch.compile(Plain(), backend="eager")
     assert restore(again, tmp_path) == 4
     assert fit(again, Toys(8), CONFIG, out_dir=tmp_path).resumed_at == [3, 4]
+
+
+def test_a_resumed_run_adds_its_seconds_to_those_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = replace(CONFIG, checkpoint_every=1)
+    fit(Plain(), Toys(8), every, out_dir=tmp_path)
+    root = checkpoint.root_of(tmp_path)
+    shutil.rmtree(root / "step_00000004")
+    kept = checkpoint.newest(root)
+    assert kept is not None
+    before = kept.state()["history"]["seconds"]
+    ticks = itertools.count(1000)  # a second at each look at the clock
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: float(next(ticks)))
+    resumed = fit(Plain(), Toys(8), every, out_dir=tmp_path)
+    assert resumed.resumed_at == [3]
+    looks = next(ticks) - 1001
+    assert before + 1 <= resumed.seconds <= before + looks
 
 
 def test_history_is_saved_and_described(tmp_path: Path) -> None:

@@ -301,10 +301,13 @@ def test_a_folder_for_each_class(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     (tmp_path / "train" / "leaf" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "train" / "leaf" / "deep.png").mkdir()
     (tmp_path / "train" / "leaf" / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "train" / "notes").mkdir()
     with caplog.at_level(logging.WARNING):
         records = load(tmp_path)
     assert "1 files in" in caplog.text
     assert "phone.heic; convert them to JPEG or PNG" in caplog.text
+    empty = [line for line in caplog.messages if line.endswith("holds no image that can be read, and is no class")]
+    assert empty == [f"notes in {tmp_path / 'train'} holds no image that can be read, and is no class"]
     assert (records.name, records.split, records.classes) == (tmp_path.name, "train", ("leaf", "stem"))
     assert [records[i]["id"] for i in range(len(records))] == ["leaf/1.png", "stem/2.png"]
     assert records.labels.tolist() == [[1, 0], [0, 1]]
