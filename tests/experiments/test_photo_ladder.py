@@ -31,12 +31,13 @@ def test_every_rung_of_one_seed(lab: Workbench, monkeypatch: pytest.MonkeyPatch)
     rows, about = photo_ladder.climbed(lab)
     assert list(rows) == [
         "CAM", "CAM + CRF", "network, arg max", "network", "network + CRF",
-        "network, labels given", "network + CRF, labels given",
+        "network, labels given", "network + CRF, labels given", "full supervision", "full supervision, labels given",
     ]  # fmt: skip
     assert {row["images"] for row in rows.values()} == {len(lab.report_on)}
     assert all(0 <= row["miou"] <= 1 for row in rows.values())
     assert rows["CAM + CRF"]["thresholds"]["miou"] in photo_ladder.CRF_THRESHOLDS
     assert 0 < about["coverage"] <= 1
+    assert about["labelled"] == len(range(0, len(lab.train_on), photo_ladder.EVERY))
 
 
 def map_of_colour(cut: float) -> SimpleNamespace:
@@ -103,6 +104,7 @@ def test_the_background_is_lowered_as_far_as_one_split_asks(lab: Workbench, monk
     for name in ("choose_on", "report_on"):
         monkeypatch.setattr(lab, name, getattr(lab, name).subset(range(2)))
     assert photo_ladder.lowerings(lab, Shy(lab.choose_on)) == (1.0, 1.0)  # type: ignore[arg-type]
+    assert photo_ladder.lowerings(lab, Shy(lab.choose_on), crf=False) == (1.0,)  # type: ignore[arg-type]
 
 
 def test_pseudo_labels_come_from_image_labels_and_leave_open_what_is_not_certain(lab: Workbench) -> None:

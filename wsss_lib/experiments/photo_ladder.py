@@ -21,13 +21,17 @@ from wsss_lib.data.records import Batch, Records
 from wsss_lib.evaluate import measure_masks
 from wsss_lib.experiments.networks import trunk_kept
 from wsss_lib.experiments.studies import ladder
+from wsss_lib.experiments.variants import channels_last
 from wsss_lib.experiments.workbench import Workbench
+from wsss_lib.methods.cam import CAM
 from wsss_lib.methods.contract import Method
 from wsss_lib.refine import CRFSettings, dense_crf
 from wsss_lib.segment import Provenance, PseudoLabels, Segmenter, certain_labels
 
 SEEDS, REFINED, ARG_MAX, NETWORK, SHARPENED = "CAM", "CAM + CRF", "network, arg max", "network", "network + CRF"
 """The rungs."""
+CEILING = "full supervision"
+"""The same network, which learnt from the true masks of the same images; its threshold is chosen as the network's."""
 GIVEN = ", labels given"
 """Behind the name of a network that was given the labels of the images."""
 EVERY = 2
@@ -43,24 +47,32 @@ CERTAINTY = 0.8
 """Of the dense CRF, from which a pixel is a pseudo-label."""
 
 
-def climbed(lab: Workbench) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """All rungs of one seed, with a classifier that is trained for them.
+def climbed(lab: Workbench, cam: CAM | None = None) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """All rungs of one seed, and the ceiling.
+
+    Args:
+        lab: Of photographs.
+        cam: Its classifier, trained; None: one is trained for them.
 
     Returns:
         By the name of the rung, its scores on the split that is reported; and how the pseudo-labels came out.
     """
-    cam = lab.classifier()
-    lab.fit(cam)
+    if cam is None:
+        cam = channels_last(lab.classifier())
+        lab.fit(cam)
     threshold = crf_threshold(lab, cam)
     rows = {SEEDS: seeds_row(lab, cam), REFINED: refined_row(lab, cam, threshold)}
     labels = pseudo_labels(lab, cam, threshold)
-    return rows | network_rows(lab, ladder.taught(lab, labels, cam.backbone)), about(labels)
+    rows |= network_rows(lab, ladder.taught(lab, labels, cam.backbone))
+    ceiling = network_rows(lab, ladder.taught(lab, labels.parent, cam.backbone), crf=False)
+    return rows | {CEILING + given: ceiling[NETWORK + given] for given in ("", GIVEN)}, about(labels)
 
 
 def about(labels: PseudoLabels) -> dict[str, Any]:
-    """How pseudo-labels came out: their scores where they say something, and how much they leave open."""
+    """How pseudo-labels came out: how many, their scores where they say something, and how much they leave open."""
     scored = ladder.scored(labels.masks, labels.parent)
-    return {"coverage": labels.coverage(), "without_object": labels.without_object, **scored}
+    counts = {"labelled": len(labels), "without_object": labels.without_object}
+    return {"background": labels.provenance.thresholds["background"], "coverage": labels.coverage(), **counts, **scored}
 
 
 def seeds_row(lab: Workbench, method: Method) -> dict[str, Any]:
@@ -121,27 +133,33 @@ def pseudo_labels(
         return PseudoLabels.of(records, predict, how, network=method, device=lab.device)
 
 
-def network_rows(lab: Workbench, network: Segmenter) -> dict[str, dict[str, Any]]:
+def network_rows(lab: Workbench, network: Segmenter, crf: bool = True) -> dict[str, dict[str, Any]]:
     """A network's scores on the split that is reported, by the names of the rungs.
 
     A map has a threshold, which is chosen. So has a network here: how far the score of its background is lowered, once
     for the network and once for what stands behind the CRF. Its plain arg max is measured beside it.
+
+    Args:
+        lab: Its splits choose and report.
+        network: Trained.
+        crf: Whether the rungs behind a dense CRF are measured too, which takes most of the time.
     """
-    plain, behind = lowerings(lab, network)
-    rungs = (
+    plain, behind = (*lowerings(lab, network, crf), 0.0)[:2]
+    rungs = [
         (ARG_MAX, 0.0, False, False),
         (NETWORK, plain, False, False),
         (SHARPENED, behind, True, False),
         (NETWORK + GIVEN, plain, False, True),
         (SHARPENED + GIVEN, behind, True, True),
-    )
+    ]
+    rungs = [rung for rung in rungs if crf or not rung[2]]
 
     def predict(batch: Batch) -> Tensor:
         scores, images = network(batch["images"]), batch["images"]
         return torch.stack(
             [
-                labels_of(scores, by, images if crf else None, batch["labels"] if given else None)
-                for _, by, crf, given in rungs
+                labels_of(scores, by, images if sharp else None, batch["labels"] if given else None)
+                for _, by, sharp, given in rungs
             ]
         )
 
@@ -153,18 +171,18 @@ def network_rows(lab: Workbench, network: Segmenter) -> dict[str, dict[str, Any]
     }
 
 
-def lowerings(lab: Workbench, network: Segmenter) -> tuple[float, float]:
-    """How far the background's score is best lowered on the split that chooses: plain, and before the dense CRF."""
+def lowerings(lab: Workbench, network: Segmenter, crf: bool = True) -> tuple[float, ...]:
+    """How far the background's score is best lowered on the split that chooses: plain and, with ``crf``, before it."""
     count = len(LOWERED)
 
     def predict(batch: Batch) -> Tensor:
         scores, images = network(batch["images"]), batch["images"]
-        return torch.stack([labels_of(scores, by, crf) for crf in (None, images) for by in LOWERED])
+        return torch.stack([labels_of(scores, by, over) for over in (None, images)[: 1 + crf] for by in LOWERED])
 
     with trunk_kept(network.eval()):
-        measured = measure_masks(predict, lab.choose_on, choices=range(2 * count), device=lab.device)
+        measured = measure_masks(predict, lab.choose_on, choices=range((1 + crf) * count), device=lab.device)
     values = measured.curves()["miou"].values
-    return LOWERED[int(values[:count].argmax())], LOWERED[int(values[count:].argmax())]
+    return tuple(LOWERED[int(part.argmax())] for part in values.split(count))
 
 
 def labels_of(scores: Tensor, lowered: float, images: Tensor | None = None, given: Tensor | None = None) -> Tensor:
