@@ -52,20 +52,6 @@ def test_a_second_build_reads_only_what_changed(built, sample):
     assert "More." in (built / "book" / "glossary.html").read_text()
 
 
-def test_a_warning_fails_the_build_again_and_again(built, sample):
-    path = sample / "book" / "glossary.md"
-    good = path.read_text()
-    path.write_text(good + "\n[lost](nowhere.md)\n")
-    try:
-        for _ in range(2):  # Sphinx forgets the warnings of pages that it does not read again
-            messages: list[str] = []
-            assert build(sample, tell=messages.append) is None
-            assert any("book/glossary.md" in line and "nowhere.md" in line for line in messages)
-    finally:
-        path.write_text(good)
-    assert build(sample, tell=lambda line: None)
-
-
 DEAD = {
     "a link": ("[lost](nowhere.md)", "nowhere.md"),
     "a label": ("[lost](#nowhere)", "'nowhere'"),
@@ -81,25 +67,27 @@ DEAD = {
 """What leads nowhere, and what the build says of it."""
 
 
-def test_the_build_names_everything_that_leads_nowhere(built, sample):
+def test_the_build_names_everything_that_leads_nowhere_again_and_again(built, sample):
     text = "\n\n".join(text for text, _ in DEAD.values())
     chapter = sample / "_build" / "run" / "book" / "01_cam.ipynb"
     page = sample / "book" / "glossary.md"
     good = chapter.read_text(), page.read_text()
     made = cells.read(chapter)
     made.cells[-1].source += f"\n\n{text}"
-    messages: list[str] = []
+    tries: list[list[str]] = [[], []]  # Sphinx forgets the warnings of pages that it does not read again
     try:
         cells.write(made, chapter)
         page.write_text(f"{good[1]}\n{text}\n")
-        assert build(sample, tell=messages.append) is None
+        for messages in tries:
+            assert build(sample, tell=messages.append) is None
     finally:
         chapter.write_text(good[0])
         page.write_text(good[1])
-    for where in ("book/chapters/01_cam.ipynb", "book/glossary.md"):
-        here = [line for line in messages if where in line]
-        for what, (_, words) in DEAD.items():
-            assert any(words in line for line in here), f"{what} in {where}: {here}"
+    for messages in tries:
+        for where in ("book/chapters/01_cam.ipynb", "book/glossary.md"):
+            here = [line for line in messages if where in line]
+            for what, (_, words) in DEAD.items():
+                assert any(words in line for line in here), f"{what} in {where}: {here}"
     assert build(sample, tell=lambda line: None)
 
 
