@@ -23,6 +23,16 @@ def test_records_of_photographs_share_their_baseline_and_protocol(name: str) -> 
             assert row[key] == pytest.approx(cam[key], abs=within), key
 
 
+@pytest.mark.parametrize("name", [name for name in results.names() if "_voc_" in name])
+def test_records_of_a_second_network_share_all_but_the_network(name: str) -> None:
+    data, first = (results.read(each)["data"] for each in (name, f"{name.partition('_voc_')[0]}_voc"))
+    for what in ("side", "trained_on", "train", "val", "recipe"):
+        assert data[what] == first[what], what
+    assert data["backbone"] != first["backbone"]
+    assert name.endswith(data["backbone"]), "no two networks are taken for one"
+    assert {key: len(rows) for key, rows in data["rows"].items()} == dict.fromkeys(first["rows"], 3)
+
+
 def test_at_four_scales_a_method_is_measured_on_the_same_images_with_the_same_classifier() -> None:
     rows = {key: each for name in RECORDED for key, each in results.read(name)["data"]["rows"].items()}
     summed = [key for key in rows if key.endswith(", four scales")]
