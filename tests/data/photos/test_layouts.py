@@ -112,7 +112,9 @@ def test_the_prefix_of_a_mirror_does_not_matter(tmp_path: Path) -> None:
 def test_the_augmented_list(tmp_path: Path) -> None:
     """All of SBD and of VOC's train, nothing of VOC's val; VOC's own mask where it has one."""
     files = [tar(tmp_path / "voc.tar", VOC_FILES), tar(tmp_path / "benchmark.tgz", SBD_FILES, "w:gz")]
-    rows = {row["id"]: row for row in rows_of(voc_aug(files, "aug", tmp_path / "scratch"))}
+    split = voc_aug(files, "aug", tmp_path / "scratch")
+    assert (split.classes, split.mask, split.boxes) == (VOC, True, False)
+    rows = {row["id"]: row for row in rows_of(split)}
     assert list(rows) == ["2007_000032", "2008_000001", "2008_000005", "2008_000007"]
     assert rows["2008_000001"]["labels"] == [11], "VOC's mask, not SBD's 3"
     assert np.array_equal(mask_array(rows["2008_000005"]["mask"]), np.full((4, 6), 4))

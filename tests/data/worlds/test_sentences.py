@@ -83,6 +83,17 @@ def test_a_sentence_is_true_of_one_critter_alone(split: str, request: pytest.Fix
     assert min(seen.values()) >= 10
 
 
+def test_a_species_that_stands_there_twice_is_no_reference(test: Sentences) -> None:
+    tried = 0
+    for drawn, row in zip(test.scenes.objects, test.statements, strict=True):
+        things = [thing | {"foot": thing["box"][3] / SMALL.size} for thing in drawn]
+        for target, reference, _ in {each.triad for each in row if each.kind in RELATIONS}:
+            again = [*things, next(thing for thing in things if thing["species"] == reference)]
+            assert reference not in {each.triad[1] for each in statements(again, target)}
+            tried += 1
+    assert tried > 20
+
+
 def test_the_parser_reads_back_what_was_meant(train: Sentences, test: Sentences) -> None:
     every = {(each.text, each.triad) for records in (train, test) for row in records.statements for each in row}
     assert len(every) > 200
