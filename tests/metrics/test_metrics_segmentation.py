@@ -231,9 +231,7 @@ def test_kinds_of_errors_equal_the_loops(seed, classes):
 def test_a_class_that_is_never_predicted_counts_and_one_that_never_occurs_does_not():
     means = E.mean_mask_scores(torch.tensor([[2, 0, 0], [0, 2, 1], [0, 0, 0]]))  # class 2 is predicted, and absent
     assert (means["recall"], means["precision"]) == pytest.approx(((1 + 2 / 3) / 2, 1.0))
-    means = E.mean_mask_scores(
-        torch.tensor([[2, 0, 0], [0, 2, 0], [2, 0, 0]])
-    )  # class 2 occurs, and is never predicted
+    means = E.mean_mask_scores(torch.tensor([[2, 0, 0], [0, 2, 0], [2, 0, 0]]))  # it occurs, and is never predicted
     assert (means["recall"], means["precision"]) == pytest.approx((2 / 3, 0.75))
 
 

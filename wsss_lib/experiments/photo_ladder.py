@@ -144,15 +144,11 @@ def network_rows(lab: Workbench, network: Segmenter, crf: bool = True) -> dict[s
         network: Trained.
         crf: Whether the rungs behind a dense CRF are measured too, which takes most of the time.
     """
-    plain, behind = (*lowerings(lab, network, crf), 0.0)[:2]
-    rungs = [
-        (ARG_MAX, 0.0, False, False),
-        (NETWORK, plain, False, False),
-        (SHARPENED, behind, True, False),
-        (NETWORK + GIVEN, plain, False, True),
-        (SHARPENED + GIVEN, behind, True, True),
-    ]
-    rungs = [rung for rung in rungs if crf or not rung[2]]
+    plain, *behind = lowerings(lab, network, crf)
+    rungs = [(ARG_MAX, 0.0, False, False)]
+    for name, given in (("", False), (GIVEN, True)):
+        rungs.append((NETWORK + name, plain, False, given))
+        rungs += [(SHARPENED + name, lowered, True, given) for lowered in behind]
 
     def predict(batch: Batch) -> Tensor:
         scores, images = network(batch["images"]), batch["images"]
