@@ -102,9 +102,12 @@ def run(
             tell(job.failure or f"{job.name}: unchanged")
     if due:
         offline = PROFILES[profile].offline and not {"data", "backbone"} & set(given)
+        # What is stored has one thread. A long run on photographs that is alone has every core.
+        one_thread = PROFILES[profile].offline and not (own_data and len(due) == 1)
         with ThreadPoolExecutor(max(1, jobs)) as pool:
             running: list[subprocess.Popen[bytes]] = []
-            work = [pool.submit(_execute, job, root, limit, profile, offline, store, tell, running) for job in due]
+            settings = (root, limit, profile, offline, one_thread, store, tell, running)
+            work = [pool.submit(_execute, job, *settings) for job in due]
             try:
                 for future in work:
                     future.result()
@@ -165,12 +168,12 @@ def _execute(
     limit: int | None,
     profile: str,
     offline: bool,
+    one_thread: bool,
     store: Store,
     tell: Callable[[str], None],
     running: list[subprocess.Popen[bytes]],
 ) -> None:
     began = time.monotonic()
-    one_thread = PROFILES[profile].offline
     tell(f"{job.name}: started")
     with tempfile.TemporaryDirectory(prefix="wsss-run-", ignore_cleanup_errors=True) as name:
         work = Path(name).resolve()
