@@ -1,11 +1,12 @@
-"""How long does CAM take on photographs, the first time, and again when the frozen trunk's features are kept?
+"""How long does CAM take on photographs, the first time, and again from what was kept?
 
     python benchmarks/photographs.py DATA
 
 DATA is a folder with ``train.parquet``, ``val.parquet`` and, to learn from, ``aug-*.parquet``. A classifier over
 EfficientNet-Lite0 is trained on all images, its thresholds are chosen on all of ``train``, and its maps are measured on
-all of ``val``, boxes included, at one scale: once with an empty cache, and once more by a run of its own that finds the
-features in the cache. Seconds are those of the clock, so nothing else should run. Writes
+all of ``val``, boxes included, at one scale, by three runs of their own: with an empty cache; with the frozen trunk's
+features in the cache, and a training from the start; and once more with that training's checkpoint, as the same command
+finds it when it is typed again. Seconds are those of the clock, so nothing else should run. Writes
 results/bench_photographs.json, and prints it.
 """
 
@@ -27,6 +28,9 @@ from wsss_lib.experiments import Workbench
 
 BACKBONE, SIDE = "tf_efficientnet_lite0", 256
 
+TURNS = {"first": "1", "again": "2", "kept": "2"}
+"""What a run finds: nothing, features, or features and the trained network; and the folder of its checkpoints."""
+
 
 def seconds_of(data: str, out_dir: str) -> None:
     """Train and measure once, and print how long it took, and what came out."""
@@ -46,24 +50,29 @@ def seconds_of(data: str, out_dir: str) -> None:
     }))  # fmt: skip
 
 
+def all_turns(data: str) -> dict[str, Any]:
+    """What :func:`seconds_of` prints, for each of :data:`TURNS`."""
+    rows: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="wsss-photographs-") as name:
+        for turn, folder in TURNS.items():
+            environment = os.environ | {"WSSS_CACHE": str(Path(name) / "cache")}
+            command = [sys.executable, __file__, data, "--once", str(Path(name) / folder)]
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+            rows[turn] = json.loads(done.stdout.splitlines()[-1])
+            print(turn, rows[turn], flush=True)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data")
-    parser.add_argument("--once", metavar="OUT_DIR", help="only one run, with the cache that is there")
+    parser.add_argument("--once", metavar="OUT_DIR", help="only one run, with the cache and checkpoints that are there")
     options = parser.parse_args()
     if options.once:
         seconds_of(options.data, options.once)
         return
-    rows: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="wsss-photographs-") as name:
-        for turn in ("first", "again"):
-            command = [sys.executable, __file__, options.data, "--once", str(Path(name) / turn)]
-            environment = os.environ | {"WSSS_CACHE": str(Path(name) / "cache")}
-            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-            rows[turn] = json.loads(done.stdout.splitlines()[-1])
-            print(turn, rows[turn], flush=True)
-    fingerprint = rows["first"].pop("fingerprint")
-    rows["again"].pop("fingerprint")
+    rows = all_turns(options.data)
+    fingerprint = {row.pop("fingerprint") for row in rows.values()}.pop()
     record(
         "bench_photographs",
         {"rows": rows, "backbone": BACKBONE, "side": SIDE},
