@@ -13,6 +13,7 @@ import wsss_lib
 from press import cells, parameters
 from press.parameters import ParameterError
 from press.project import ProjectError, chapters, find_root
+from press.run import execute
 from press.run.run import prepare, run
 
 GOOD = [
@@ -234,6 +235,18 @@ def test_a_run_that_was_killed_goes_on_when_the_command_is_typed_again(clone):
     assert "goes on 1" in cells.code_cells(cells.read(again.target))[-1].outputs[0].text
     assert 'out_dir = "out"' in again.target.read_text().replace("\\", ""), "the page shows no folder of this machine"
     assert len(list((clone / "runs").glob("01_long-colab-*"))) == len(list((clone / "runs").iterdir())) == 1
+
+
+def test_one_chapter_on_photographs_has_every_core(clone, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(execute, "start", lambda *_, **__: {"error": "not today"})
+    monkeypatch.setattr(execute, "environment", lambda *_, **options: said.append(options["one_thread"]) or {})
+    for name in ("01_one", "02_other"):
+        put(clone, name, "x = 1")
+    photographs = {"data": str(tmp_path)}
+    for names, given in ((["1"], {}), (["1"], photographs), (["1", "2"], photographs)):
+        run(clone, names, given=given, tell=print)
+    assert said == [True, False, True, True]
 
 
 def test_other_parameters_and_named_folders_are_places_of_their_own(clone, tmp_path, monkeypatch):
