@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 
 from wsss_lib.backbones import backbone
 from wsss_lib.data.worlds.critters import Critters, World
+from wsss_lib.experiments import Workbench
+from wsss_lib.experiments.comparison import Comparison, compare
 
 
 @pytest.fixture
@@ -22,3 +24,18 @@ def photographs(tmp_path: Path) -> Path:
     net = backbone("mobilenet_v2")
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tmp_path / "mobilenet_v2.safetensors")
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def lab() -> Workbench:
+    """A few critters."""
+    lab = Workbench(profile="smoke", seed=0)
+    lab.limit("choose", most=12)
+    lab.limit("report", most=12)
+    return lab
+
+
+@pytest.fixture(scope="module")
+def run(lab: Workbench) -> Comparison:
+    """Two methods that are the same, measured on them."""
+    return compare(lab, {"CAM": lab.classifier(), "again": lab.classifier()}, images=3)
