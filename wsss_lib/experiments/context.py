@@ -11,7 +11,7 @@ clusters = cluster(labels["train"], features)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from wsss_lib import maps, metrics
 from wsss_lib.backbones import Backbone, StagedBackbone, backbone
-from wsss_lib.data.records import IGNORE, Batch, Records, collate, unpadded_batches
+from wsss_lib.data.records import IGNORE, Batch, Records, collate, to_device, unpadded_batches
 from wsss_lib.data.transforms import Resize
 from wsss_lib.data.worlds.critters import World
 from wsss_lib.evaluate import MaskMeasurement
@@ -128,7 +128,13 @@ def pictures(lab: Workbench, records: Records, which: Sequence[int]) -> Batch:
 
 
 @torch.no_grad()
-def cluster_ious(labels: Records, truth: Records, features: Features, clusters: Clusters) -> Tensor:
+def cluster_ious(
+    labels: Records,
+    truth: Records,
+    features: Features,
+    clusters: Clusters,
+    device: str | torch.device | None = None,
+) -> Tensor:
     """How much of the true object each cluster covers: its IoU with the object of its class, on the features' grid.
 
     Args:
@@ -136,27 +142,42 @@ def cluster_ious(labels: Records, truth: Records, features: Features, clusters: 
         truth: The same images with true masks.
         features: As they were clustered.
         clusters: Of the labels.
+        device: Where the features are computed; None for the CPU.
 
     Returns:
         (M,) in [0, 1].
     """
     ious = torch.zeros(len(clusters.classes))
-    device = clusters.centroids.device
     number = -1
     for batch, known in zip(unpadded_batches(labels, 50), unpadded_batches(truth, 50), strict=True):
-        grid = features(batch["images"]).to(device)
+        grid = features(to_device(batch, device)["images"]).to(clusters.centroids)
         said, true = (labels_on_grid(each["masks"], grid) for each in (batch, known))
-        units = F.normalize(grid, dim=1)
         for row in range(len(grid)):
             number += 1
-            for kind in clusters.classes[clusters.images == number].unique():
-                (which,) = ((clusters.images == number) & (clusters.classes == kind)).nonzero(as_tuple=True)
-                nearest = torch.einsum("kd,dhw->khw", clusters.centroids[which], units[row]).argmax(0)
-                inside, real = said[row] == kind + 1, true[row] == kind + 1
-                for position, index in enumerate(which.tolist()):
-                    mine = inside & (nearest == position)
-                    ious[index] = (mine & real).sum() / (mine | real).sum().clamp(min=1)
+            for index, mine in members(clusters, number, grid[row], said[row]):
+                real = true[row] == clusters.classes[index] + 1
+                ious[index] = (mine & real).sum() / (mine | real).sum().clamp(min=1)
     return ious
+
+
+def members(clusters: Clusters, number: int, grid: Tensor, said: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Each cluster of an image, and its cells: those that are labelled with its class and nearest to its centroid.
+
+    Args:
+        clusters: Of all images.
+        number: Of the image.
+        grid: (D, h, w) its features.
+        said: (h, w) its labels.
+
+    Yields:
+        The number of the cluster, and (h, w) bool.
+    """
+    here, units = clusters.images == number, F.normalize(grid, dim=0)
+    for kind in clusters.classes[here].unique():
+        (which,) = (here & (clusters.classes == kind)).nonzero(as_tuple=True)
+        nearest = torch.einsum("kd,dhw->khw", clusters.centroids[which], units).argmax(0)
+        for position, index in enumerate(which.tolist()):
+            yield index, (said == kind + 1) & (nearest == position)
 
 
 class Sides(NamedTuple):

@@ -89,7 +89,7 @@ def measured(
     for name, (taught, refill) in NETWORKS.items():
         net = (trained or {}).get(name) or context.network(lab, method, of[taught], refill)[0]
         rows[name] = context.row_of(lab.measure(net))
-    kinds = context.sides(context.cluster_ious(run.labels, run.labels.parent, run.features, run.clusters))
+    kinds = context.sides(context.cluster_ious(run.labels, run.labels.parent, run.features, run.clusters, lab.device))
     before = context.row_of(context.label_scores(run.val, lab.choose_on))["miou"]
     about: dict[str, Any] = {"threshold": run.threshold, "curve": run.curve, "before": before}
     for name, among in (("targets", run.clusters.chosen), ("targets_of_all", torch.ones_like(kinds.target))):

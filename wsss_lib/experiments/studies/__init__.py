@@ -11,7 +11,7 @@
 - ``seam``, ``seam_settings``: chapter 5
 - ``ssc``, ``ssc_parts``, ``ssc_collapse``: chapter 6
 - ``esol``, and ``esol_controls``, ``_collapse``, ``_settings``, ``_dial``: chapter 7
-- ``mars``, and ``mars_methods``, ``_dial``, ``_thresholds``, ``_cost``: chapter 8
+- ``mars``, and ``mars_methods``, ``_dial``, ``_thresholds``, ``_companions``, ``_cost``: chapter 8
 - ``ladder``, ``ladder_dial``, ``ladder_mars``, ``ladder_mars_methods``: chapter 9, from seeds to a network
 - ``dtmr``, ``dtmr_longer``, ``dtmr_cost``: chapter 10, sentences
 - ``point_detr3d``, and ``point_detr3d_02``, ``_10``, ``_20``, shares of labels in per cent: chapter 11

@@ -81,7 +81,7 @@ def observed(
     lab: Workbench, labels: PseudoLabels, features: Features, clusters: Clusters, threshold: float
 ) -> dict[str, Any]:
     """The paper's observations, its two settings, and the features of other networks, on the labels of ``train``."""
-    ious = context.cluster_ious(labels, lab.train_on, features, clusters)
+    ious = context.cluster_ious(labels, lab.train_on, features, clusters, lab.device)
     kinds = context.sides(ious)
     split = {"target": kinds.target, "biased": kinds.biased}
     counts = {name: histogram(clusters.distances[which]) for name, which in split.items()}
@@ -107,7 +107,9 @@ def observed(
 
 def targets_of(lab: Workbench, labels: PseudoLabels, features: Features, clusters: Clusters) -> float:
     """Share of targets among the chosen clusters."""
-    return context.sides(context.cluster_ious(labels, lab.train_on, features, clusters)).share(clusters.chosen)
+    return context.sides(context.cluster_ious(labels, lab.train_on, features, clusters, lab.device)).share(
+        clusters.chosen
+    )
 
 
 def networks(lab: Workbench, labels: Records) -> dict[str, Features]:
