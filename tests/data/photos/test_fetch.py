@@ -452,6 +452,55 @@ def test_describe(toy: DataSet, own_home: Path) -> None:
     assert list(describe("toy").present) == ["train"], "a split in parts, some missing, is not present"
 
 
+@pytest.mark.parametrize(
+    ("name", "classes", "splits"),
+    [
+        ("voc2012", 20, {"train": "1,464 images, 0.2", "val": "1,449 images, 0.2", "aug": "10,582 images, 1.2"}),
+        ("cub200", 200, {"train": "5,994 images, 0.6", "test": "5,794 images, 0.6"}),
+        ("pets", 37, {"train": "3,680 images, 0.8", "test": "3,669 images, 0.8"}),
+        ("coco2014", 80, {"train": "82,783 images, 13.8", "val": "40,504 images, 6.9"}),
+        ("refcoco", 80, {
+            "train": "16,994 images, 13.5", "val": "1,500 images, 0.3", "testA": "750 images, 0.1",
+            "testB": "750 images, 0.1",
+        }),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("own_home")
+def test_what_someone_is_told_who_must_decide_whether_to_fetch(name: str, classes: int, splits: dict[str, str]) -> None:
+    """Images as the publishers count them, and gigabytes; a source that gives another number of images is refused."""
+    lines = str(describe(name)).splitlines()
+    assert lines[1].startswith(f"  {classes} classes; ")
+    said = [" ".join(line.split()) for line in lines if line.endswith(" GB to fetch")]
+    assert said == [f"{split} {cost} GB to fetch" for split, cost in splits.items()]
+
+
+def test_imagenet_says_what_must_be_there_and_not_what_to_fetch() -> None:
+    known = describe("imagenet")
+    assert known.data_set.gigabytes == {"train": 140.0, "validation": 6.7}, "for whom looks for room on a disk"
+    lines = [" ".join(line.split()) for line in str(known).splitlines()]
+    assert lines[1] == "1000 classes; labels"
+    assert "train 1,281,167 images, absent" in lines
+    assert "validation 50,000 images, absent" in lines
+
+
+def test_an_archive_has_the_bytes_that_its_host_says() -> None:
+    """One of another length is refused, so a length must be right: of VOC by its mirrors, of Pets by fast.ai's list."""
+    sizes = {
+        file.name: file.size
+        for data_set in DATA_SETS.values()
+        for source in data_set.sources
+        for files in source.splits.values()
+        for file in files
+        if isinstance(file, RemoteFile) and file.size
+    }
+    assert sizes == {
+        "VOCtrainval_11-May-2012.tar": 1_999_639_040,
+        "oxford-iiit-pet.tgz": 811_706_944,
+        "annotations_trainval2014.zip": 252_872_794,
+    }
+    assert sizes["VOCtrainval_11-May-2012.tar"] % 512 == 0, "a tar is made of blocks of 512 bytes"
+
+
 def test_imagenet_is_not_fetched(tmp_path: Path, own_home: Path) -> None:
     with pytest.raises(DataUnavailable, match="agree to the terms on the Hub"):
         load("imagenet", split="validation")

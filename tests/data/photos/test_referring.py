@@ -202,4 +202,6 @@ def test_the_entry_names_what_it_wants_of_the_hub() -> None:
             assert [len(sha256) for sha256 in table.sha256.values()] == [64]
             assert set(table.sha256) == {table.pattern}
             assert all(isinstance(photos, RemoteFile) and photos.md5 for photos in files[1:])
+            hosted = source.layout == "refcoco_table"
+            assert [photos.name for photos in files[1:] if isinstance(photos, RemoteFile)] == ["train2014.zip"] * hosted
     assert "the files themselves were not at hand" in str(describe("refcoco")).replace("\n    ", " ")

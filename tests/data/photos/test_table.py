@@ -404,6 +404,19 @@ def test_row_groups_larger_than_what_is_kept(tmp_path: Path, monkeypatch: pytest
         assert records[i]["id"] == f"img{i % 4}"
 
 
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_bar_counts_the_images_that_are_written(
+    progress: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows: list[Row] = [{"id": str(i), "image": picture(4, 6, i), "labels": [0]} for i in range(19)]
+    made = write(
+        Split(("cat",), mask=False, boxes=False, rows=rows), tmp_path / "t.parquet", total=19, progress=progress
+    )
+    assert made == 19
+    bar = capsys.readouterr().err
+    assert "19/19" in bar if progress else bar == ""
+
+
 def test_nothing_is_written_beside_or_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No cache: what is read only, or lies on a full disk, loads as well."""
     path = voc_like(tmp_path / "t.parquet")

@@ -21,7 +21,9 @@ from wsss_lib.data.worlds.lidar import (
     row_of,
 )
 from wsss_lib.data.worlds.lidar.dataset import spun
-from wsss_lib.data.worlds.lidar.scene import expected_returns, poisson
+from wsss_lib.data.worlds.lidar.panorama import _hits, paint
+from wsss_lib.data.worlds.lidar.scene import NOISE, Objects, expected_returns, noise, place, poisson
+from wsss_lib.data.worlds.random_numbers import Draws, image_keys
 from wsss_lib.metrics import ground_iou
 
 
@@ -99,6 +101,27 @@ def test_objects_keep_apart_and_inside():
         overlap = ground_iou(boxes[:, None], boxes[None]).fill_diagonal_(0)
         assert float(overlap.max()) == 0
         torch.testing.assert_close(boxes[:, 2], boxes[:, 5] / 2, atol=2e-3, rtol=0)
+
+
+def test_each_number_of_objects_is_as_likely_as_the_others():
+    world = LidarWorld(objects=(1, 4), distance=(6.0, 24.0))  # so wide that there is a place for all
+    numbers = place(world, Draws(image_keys(0, "numbers", np.arange(400)))).there.sum(1)
+    assert np.bincount(numbers, minlength=5).tolist() == pytest.approx([0, 100, 100, 100, 100], abs=25)
+
+
+def test_no_object_stands_half_a_metre_before_the_sensors():
+    world = LidarWorld(objects=(4, 4), distance=(3.0, 4.0))
+    objects = place(world, Draws(image_keys(0, "near", np.arange(400))))
+    boxes = objects.boxes[objects.there]
+    gaps = np.hypot(boxes[:, 0], boxes[:, 1]) - np.hypot(boxes[:, 3], boxes[:, 4]) / 2
+    assert 0.7 - 1e-3 <= gaps.min() < 0.75, "half a metre, and the room that every object has around it"
+
+
+def test_the_place_of_a_return_is_off_by_five_centimetres():
+    moved = noise(Draws(image_keys(0, "noise", np.arange(4000))))
+    assert moved.std(0).tolist() == pytest.approx([NOISE] * 3, rel=0.02)
+    assert moved.mean(0).tolist() == pytest.approx([0] * 3, abs=0.003)
+    assert NOISE == 0.05
 
 
 def test_mean_returns_fall_with_the_square_of_the_distance():
@@ -190,6 +213,44 @@ def test_the_panorama_shows_an_object_where_it_stands():
         rows = changed.sum(1).nonzero().flatten()
         lower = float(row_of(torch.tensor(0.0), box[:2].norm() - box[3] / 2))
         assert float(rows.max()) <= lower + 1
+
+
+def standing(x, y, yaw, label=0, colour=0.0):
+    """A scene with one object, and nothing drawn by chance."""
+    size = [[4.0, 2.0, 1.5], [0.7, 0.7, 1.75]][label]
+    boxes = np.array([[[x, y, size[2] / 2, *size, yaw]]])
+    return Objects(boxes, np.array([[label]]), np.array([[True]]), boxes[..., :3], np.array([[colour]]))
+
+
+@pytest.mark.parametrize(
+    ("yaw", "distance", "face"),
+    [(math.pi, 8, 0), (0.0, 8, 1), (math.pi / 2, 9, 2), (-math.pi / 2, 9, 3)],
+    ids=["front", "rear", "left", "right"],
+)
+def test_a_ray_meets_the_side_of_a_car_that_is_turned_to_it(yaw, distance, face):
+    """Ten metres ahead: its ends are two metres from its middle, its flanks one; a ray to the left, and one behind."""
+    rays = np.array([0.0, math.atan2(0.5, distance), math.pi])
+    depth, side, along = _hits(standing(10.0, 0.0, yaw), rays)
+    assert depth[0, 0].tolist() == pytest.approx([distance, math.hypot(0.5, distance), math.inf])
+    assert side[0, 0, :2].tolist() == [face, face]
+    # What is to the left is the right of a car that comes, and the front of one that drives to the left.
+    share = {0: 0.25, 1: 0.75, 2: 0.625, 3: 0.375}[face]
+    assert along[0, 0, :2].tolist() == pytest.approx([0.5, share])
+
+
+def test_each_colour_of_a_car_as_it_is_seen():
+    """At the rear, low in the middle, where there is neither glass nor lamp, six metres away: in light haze."""
+    row, columns = int(row_of(torch.tensor(0.4), torch.tensor(4.0))), slice(COLUMNS // 2 - 8, COLUMNS // 2 + 8)
+    seen = [
+        paint(standing(6.0, 0.0, 0.0, colour=(k + 0.5) / 6), image_keys(0, "paint", np.array([k])))[0, :, row, columns]
+        for k in range(6)
+    ]
+    colours = np.array([pixels.mean(1) for pixels in seen])
+    expected = {
+        "red": (199, 49, 45), "blue": (41, 91, 164), "white": (224, 225, 221),
+        "slate": (58, 64, 72), "yellow": (236, 181, 50), "green": (63, 132, 84),
+    }  # fmt: skip
+    np.testing.assert_allclose(colours, list(expected.values()), atol=4)
 
 
 def test_columns_and_rows_by_hand():
