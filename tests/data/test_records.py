@@ -246,6 +246,13 @@ def test_a_subset_outside_the_records(index: int) -> None:
         Numbers([(2, 2)] * 6).subset([0, index])
 
 
+def test_a_message_names_five_of_the_wrong_indices_and_of_the_classes() -> None:
+    with pytest.raises(IndexError, match=r"indices \[6, 7, 8, 9, 10\] are outside 0\.\.5"):
+        Numbers([(2, 2)] * 6).subset(range(6, 12))
+    with pytest.raises(ValueError, match=r"one alone has \['a', 'b', 'c', 'd', 'e'\], two alone \[\]"):
+        check_same_classes({"one": "abcdefz", "two": "z"})
+
+
 def test_the_base_class_promises_only() -> None:
     with pytest.raises(NotImplementedError):
         len(Records())

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from wsss_lib.data import Sample
+from wsss_lib.data import Sample, collate
 from wsss_lib.data.photos.masks import boxes_from_mask
 from wsss_lib.data.transforms import Compose, PerSample, RandomCrop, RandomFlip, RandomResize, Resize, Transform
 
@@ -236,6 +236,44 @@ def test_per_sample_draws_know_neither_order_nor_neighbours() -> None:
     same_picture = [{**many[0], "id": str(i)} for i in range(12)]
     crops = [transform(s)["image"] for s in same_picture]  # type: ignore[arg-type]
     assert sum(not torch.equal(crops[0], c) for c in crops) > 6, "another id, another crop"
+
+
+def test_the_draws_of_a_sample_are_the_same_in_every_version() -> None:
+    """Or a run that is resumed after an update would go on with other pictures."""
+    seen = []
+
+    def look(sample: Sample, generator: torch.Generator | None = None) -> Sample:
+        assert generator is not None
+        seen.append(generator.initial_seed())
+        return sample
+
+    for seed, epoch in ((0, 0), (0, 1), (1, 0)):
+        PerSample(look, seed, epoch)(sample_of(2, 2))
+    assert seen == [5_969_833_526_330_878_851, 5_384_605_458_231_993_891, 538_320_829_971_441_803]
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_a_batch_is_mirrored_as_its_samples_are(p: float) -> None:
+    many = [sample_of(5, 7, (1, 2, 4, 5), seed) for seed in range(6)]
+    flip = RandomFlip(p)
+
+    def draws() -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(seed) for seed in range(6)]
+
+    one_by_one = collate([flip(sample, draw) for sample, draw in zip(many, draws(), strict=True)])
+    batch = collate(many)
+    before = batch["images"].clone()
+    at_once = flip.whole(batch, draws())
+    assert one_by_one.keys() == at_once.keys()
+    for name, value in one_by_one.items():
+        if isinstance(value, Tensor):
+            assert torch.equal(value, at_once[name]), name
+        elif name == "boxes":
+            assert all(torch.equal(a, b) for a, b in zip(value, at_once[name], strict=True))
+        else:
+            assert value == at_once[name], name
+    assert torch.equal(before, batch["images"]), "what was passed stays as it is"
+    assert torch.equal(before, at_once["images"]) == (p == 0)
 
 
 @pytest.mark.parametrize(

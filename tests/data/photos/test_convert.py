@@ -99,6 +99,12 @@ def test_sixteen_bits_a_colour() -> None:
         open_image(png(16, 2, [struct.pack(">3H", 4095, 2048, 0)], 1))
 
 
+def test_the_level_that_a_grey_image_calls_transparent_is_white() -> None:
+    levels = np.array([[0, 300, 20_000, 65_535]], np.uint16)
+    seen = open_image(encoded(levels, transparency=300))
+    assert seen[0, 0].tolist() == pytest.approx([0, 1, 20_000 / 65_535, 1])
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_what_is_transparent_is_white(mode: str) -> None:
     image = Image.new("RGBA", (2, 1), (60, 60, 60, 0))

@@ -80,6 +80,13 @@ def test_what_names_no_class(labels: list[Any], message: str, tmp_path: Path) ->
         _ = load(path, names=NAMES).labels
 
 
+@pytest.mark.parametrize(("count", "listed"), [(6, "a, b, c, d, e, f"), (7, "a, b, c, d, e, f, …")])
+def test_a_message_names_six_classes_at_most(count: int, listed: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "t.parquet", ["flower"])
+    with pytest.raises(ValueError, match=f"not among {listed}:"):
+        load(path, names=list("abcdefg"[:count]))
+
+
 def test_two_classes_need_a_word(tmp_path: Path) -> None:
     path = written(tmp_path / "t.parquet", [[0, 1], [1, 0]])
     with pytest.raises(ValueError, match="holds 2 numbers, all 0 or 1, for 2 classes"):

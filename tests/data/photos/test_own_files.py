@@ -321,6 +321,28 @@ def test_a_folder_for_each_class(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         load(tmp_path / "train", split="val")
 
 
+@pytest.mark.parametrize("more", [False, True])
+def test_a_warning_names_the_first_few(more: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of thousands of files nobody wants all names; three, or of folders five, show what is meant."""
+    (tmp_path / "leaf").mkdir()
+    (tmp_path / "leaf" / "1.png").write_bytes(picture(6, 8))
+    for i in range(3 + more):
+        (tmp_path / f"stray{i}.png").write_bytes(picture(6, 8))
+        (tmp_path / "leaf" / f"phone{i}.heic").write_bytes(b"?")
+    for i in range(5 + more):
+        (tmp_path / f"empty{i}").mkdir()
+    with caplog.at_level(logging.WARNING):
+        load(tmp_path)
+    end = ", …" if more else ""
+    stray, empty, phone = caplog.messages
+    assert stray.endswith(end or ".png")
+    assert stray.count("stray") == 3, "in the order in which the disk holds them"
+    assert empty.startswith(f"empty0, empty1, empty2, empty3, empty4 in {tmp_path} holds")
+    assert f"left out: phone0.heic, phone1.heic, phone2.heic{end}; convert" in phone
+    assert stray.startswith(f"{3 + more} images")
+    assert phone.startswith(f"{3 + more} files")
+
+
 def test_images_without_classes(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "a.png").write_bytes(picture(6, 8))

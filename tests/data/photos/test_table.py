@@ -325,6 +325,12 @@ def test_a_missing_part_is_noticed(tmp_path: Path) -> None:
     voc_like(tmp_path / "train-00002-of-00003.parquet")
     with pytest.raises(FileNotFoundError, match="2 files of a split in 3 parts"):
         load(tmp_path, split="train")
+    names = [f"test-{i}.parquet" for i in (0, 1, 2, 4, 5)]
+    for name, listed in ((names[3], r"\(test-0.*, test-2.parquet, test-4.parquet\)"), (names[4], r"\(.*test-4.*, …\)")):
+        for each in (*names[:3], name):
+            (tmp_path / each).touch()
+        with pytest.raises(FileNotFoundError, match=rf"{4 + (name == names[4])} files of a split {listed}: add the"):
+            load(tmp_path, split="test")
 
 
 def test_a_known_set_from_a_folder(tmp_path: Path, own_home: Path) -> None:

@@ -34,6 +34,7 @@ GOLDEN = {
     "default": "bb69247c46a3a41f020a3ce6f8e9cb21a42f6301392b00c2da3bc57cce064bb8",
     "crowded": "98107e5a1ed3f189b9df468b7a091c723b59f0de414b9bfb716dec8ff80235d1",
     "everything": "6432bba6f67aa8d95445b288ec873029b683edf117560aae33e7f8f950a10014",
+    "later": "71003eee36bb96fa655b5ad6e7deb3ce47e17ce4d62003a0e6e6f5e7ae43a598",
     "fingerprint": "836061c219564474b7d3c2330bac020307ed404688d3533512e402c1f46243a0",
 }
 CROWDED = World(size=64, critters=(2, 3), occlusion=0.4, cooccurrence=0.8, clutter=1.0, seed=7)
@@ -47,6 +48,8 @@ def digest(world: World) -> str:
 def test_the_same_bytes_as_when_the_world_was_first_drawn() -> None:
     assert digest(World()) == GOLDEN["default"]
     assert digest(CROWDED) == GOLDEN["crowded"]
+    later = World(size=48, cooccurrence=1.0, companion_size=2.0, loners=("fenn",), scale=(0.3, 0.5))
+    assert digest(later) == GOLDEN["later"]
 
 
 def test_the_same_bytes_of_everything_that_is_ever_drawn() -> None:
@@ -229,6 +232,25 @@ def test_dials_turn_what_they_name() -> None:
 def test_a_dial_out_of_range_is_refused_by_name(dial: str, value: object) -> None:
     with pytest.raises(ValueError, match=dial):
         World(**{dial: value})
+
+
+def test_a_dial_turns_to_either_end_of_its_range_and_no_farther() -> None:
+    low = World(
+        size=16, head_evidence=0, body_evidence=0, scale=(0.1, 0.1), clutter=0, contrast=0, cooccurrence=0,
+        critters=(1, 1), occlusion=0, companion_size=0.5, species=("fenn", "lopi"), seed=0,
+    )  # fmt: skip
+    high = World(
+        head_evidence=1, body_evidence=1, scale=(1, 1), clutter=1, contrast=1, cooccurrence=1, critters=(6, 6),
+        occlusion=1, companion_size=3, seed=2**63 - 1,
+    )  # fmt: skip
+    assert low != high
+    beyond = {
+        "size": 15, "scale": (0.09, 0.5), "critters": (1, 7), "companion_size": 3.1, "head_evidence": 1.01,
+        "seed": 2**63,
+    }  # fmt: skip
+    for dial, value in (*beyond.items(), ("scale", (0.5, 1.01)), ("critters", (3, 2)), ("scale", (0.5, 0.6, 0.7))):
+        with pytest.raises(ValueError, match=dial):
+            World(**{dial: value})
 
 
 def test_long_seeds_are_seeds_of_their_own_and_numpys_numbers_are_numbers() -> None:

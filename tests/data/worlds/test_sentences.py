@@ -166,6 +166,14 @@ def test_a_dial_outside_its_range_is_refused_by_name(dial: str, value: object) -
         World(**{dial: value})
 
 
+def test_a_dial_turns_to_either_end_of_its_range() -> None:
+    low = World(size=48, critters=3, alike=2, unambiguous=0, sentences=1, clutter=0, contrast=0, seed=0)
+    high = World(critters=6, alike=5, unambiguous=1, clutter=1, contrast=1, seed=2**63 - 1)
+    assert low != high
+    with pytest.raises(ValueError, match="size is 47, expected a whole number from 48 upwards"):
+        World(size=47)
+
+
 def test_the_range_of_a_dial_is_said() -> None:
     with pytest.raises(ValueError, match="critters is 7, expected a whole number from 3 to 6: turn"):
         World(critters=7)
