@@ -7,7 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import requests
@@ -199,6 +199,35 @@ def test_patience_ends(site: Site, remote: RemoteFile, tmp_path: Path, patience:
     with pytest.raises(DownloadError, match="in 3 tries: the server answered 503"):
         download(remote, tmp_path, patience=patience)
     assert len(site.log) == 3
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_each_answer_that_passes(status: int, site: Site, remote: RemoteFile, tmp_path: Path) -> None:
+    site.fail = [status]
+    assert download(remote, tmp_path, sleep=no_wait).read_bytes() == BODY
+
+
+def test_patience_as_it_is_where_nobody_says_otherwise(
+    site: Site, remote: RemoteFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four tries with growing pauses; who asks for many never waits longer than half a minute for the next."""
+    asked, pauses = [], []
+    get = requests.get
+
+    def timed(*arguments: Any, **options: Any) -> requests.Response:
+        asked.append(options["timeout"])
+        return get(*arguments, **options)
+
+    monkeypatch.setattr(requests, "get", timed)
+    site.fail = [503] * 99
+    with pytest.raises(DownloadError, match="in 4 tries"):
+        download(remote, tmp_path, sleep=pauses.append)
+    assert pauses == [1, 2, 4]
+    assert asked == [(10, 60)] * 4, "seconds for a connection, and for the next byte"
+    pauses.clear()
+    with pytest.raises(DownloadError, match="in 9 tries"):
+        download(remote, tmp_path, patience=Patience(attempts=9), sleep=pauses.append)
+    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])

@@ -87,6 +87,14 @@ def test_a_message_names_six_classes_at_most(count: int, listed: str, tmp_path: 
         load(path, names=list("abcdefg"[:count]))
 
 
+def test_a_comma_alone_is_part_of_a_name(tmp_path: Path) -> None:
+    """As in ImageNet's names; where a part stands alone as well, the cell with the comma is the one that is wrong."""
+    named = load(written(tmp_path / "t.parquet", ["tench, Tinca tinca", "goldfish"]))
+    assert named.classes == ("goldfish", "tench, Tinca tinca")
+    with pytest.raises(ValueError, match="the label 'leaf, stem' seems to be several classes in one cell"):
+        load(written(tmp_path / "u.parquet", ["leaf", "leaf, stem"]))
+
+
 def test_two_classes_need_a_word(tmp_path: Path) -> None:
     path = written(tmp_path / "t.parquet", [[0, 1], [1, 0]])
     with pytest.raises(ValueError, match="holds 2 numbers, all 0 or 1, for 2 classes"):

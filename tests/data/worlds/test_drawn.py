@@ -10,7 +10,10 @@ import torch
 from wsss_lib.cli import main
 from wsss_lib.data import load, splits
 from wsss_lib.data.fields import FIELDS
+from wsss_lib.data.worlds.critters import Critters, render
+from wsss_lib.data.worlds.critters import World as Scenery
 from wsss_lib.data.worlds.drawn import WORLDS, drawn_world
+from wsss_lib.data.worlds.sentences import Sentences
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -30,6 +33,22 @@ def test_a_world_has_dials_a_seed_and_three_splits(name: str, capsys: pytest.Cap
         world.load(nonsense=1)
     assert main(["data", "show", name]) == 0
     assert f"load({name!r}, dial=value)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("critters", (2000, 400, 400, 400)), ("sentences", (1200, 300, 300, 300)), ("lidar", (400, 80, 80, 100))],
+)
+def test_how_many_are_drawn_where_nobody_says(
+    name: str, counts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The documented numbers, and one for a split of any other name; nothing is drawn here."""
+    one = render(Scenery(size=16), "train", range(1))
+    for records in (Critters, Sentences):
+        monkeypatch.setattr(records, "_scenes", lambda self, cache: one)
+    monkeypatch.setattr(Sentences, "_said", lambda self, index: [])
+    load_split = drawn_world(name).load
+    assert tuple(len(load_split(split)) for split in ("train", "val", "test", "elsewhere")) == counts
 
 
 @pytest.mark.parametrize("name", WORLDS)

@@ -72,6 +72,12 @@ def test_a_scene_is_what_it_was_when_it_was_first_drawn():
     torch.testing.assert_close(colours, torch.tensor(expected, dtype=torch.float64), atol=1e-4, rtol=0)
 
 
+def test_the_dials_of_chapter_11_are_those_it_was_measured_with():
+    """What was drawn and trained before is found by this name."""
+    known = "4ca4c18ffdf4b84166bbf3791dfa0f4895ed69c31eb3507f8882530be98d6859"
+    assert LidarWorld().fingerprint("val", 3) == known
+
+
 def test_clutter_fills_the_scene_up_to_two_metres():
     (sample,) = scenes(1, objects=(0, 0), clutter=400)
     low, high = sample["points"].amin(0), sample["points"].amax(0)

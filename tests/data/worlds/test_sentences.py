@@ -181,6 +181,12 @@ def test_the_range_of_a_dial_is_said() -> None:
         World(sentences=0)
 
 
+def test_the_dials_of_chapter_10_are_those_it_was_measured_with() -> None:
+    """What was drawn and trained before is found by this name."""
+    known = "b93e03872d401d8c0106b562ffb7f53b2e731d27cf2f6e14f8eeaf521ea84fa2"
+    assert World().fingerprint("val", 3) == known
+
+
 def test_every_dial_is_part_of_the_fingerprint() -> None:
     other = {"size": 80, "critters": 6, "alike": 2, "unambiguous": 0.1, "sentences": 2, "clutter": 0.9,
              "contrast": 0.5, "seed": 3}  # fmt: skip
