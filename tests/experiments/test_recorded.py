@@ -121,6 +121,25 @@ def test_studies_are_read_together_and_absent_ones_are_listed(studies):
     assert rows.mean("CAM", "pxap") == pytest.approx(0.6)
 
 
+def test_a_difference_is_of_one_study_where_it_holds_both(studies):
+    studies("first", {"rows": {"CAM": [{"x": 0.5}, {"x": 0.7}], "BAS": [{"x": 0.6}, {"x": 0.9}]}})
+    studies("other", {"rows": {"CAM": [{"x": 0.4}, {"x": 0.4}], "SAT": [{"x": 0.5}, {"x": 0.5}]}})
+    for rows in (recorded("first", "other"), recorded("other", "first")):
+        assert rows.gap("BAS", "CAM", "x").mean == pytest.approx(0.15)  # not with the other study's CAM
+        assert rows.gap("SAT", "CAM", "x").mean == pytest.approx(0.1)
+        assert rows.gap("CAM", "SAT", "x").mean == pytest.approx(-0.1)
+        assert rows.gap("BAS", "SAT", "x").mean == pytest.approx(0.25)  # no study has both
+        table = rows.table(["SAT"], {"x": "score"}, minus=("SAT", "CAM"), caption="x")
+        assert table.cells[-1] == ["SAT minus CAM", "+0.100 ± 0.000"]
+    assert recorded("first", "other").mean("CAM", "x") == pytest.approx(0.4)  # what is shown is the last one's
+
+
+def test_a_difference_of_rows_that_nobody_recorded_names_those_that_are_there(studies):
+    studies("one", {"rows": {"CAM": ROWS["CAM"]}})
+    with pytest.raises(KeyError, match="choose from CAM"):
+        recorded("one").gap("CAM", "BAS", "pxap")
+
+
 def test_a_dial_joins_what_several_studies_measured(studies):
     studies("a", {"evidence": {"settings": [0.0, 1.0], "cam": [ROWS["CAM"], ROWS["CAM"]]}})
     studies("b", {"evidence": {"settings": [0.0, 1.0], "bas": [ROWS["BAS"], ROWS["CAM"]]}})

@@ -37,6 +37,7 @@ COLUMNS = {
 """Scores and their headings, in the order of a table."""
 
 Row = Mapping[str, Any]
+Named = Mapping[str, Sequence[Row]]
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,9 @@ class Rows(Mapping[str, Sequence[Row]]):
         absent: Studies that nobody has measured yet.
     """
 
-    def __init__(self, rows: Mapping[str, Sequence[Row]], absent: Sequence[str] = ()) -> None:
+    def __init__(self, rows: Named, absent: Sequence[str] = (), studies: Mapping[str, Named] | None = None) -> None:
         self._rows, self.absent = dict(rows), tuple(absent)
+        self._studies = studies or {}  # by the name of a row, all rows of the study that it is of
 
     def __getitem__(self, name: str) -> Sequence[Row]:
         if name not in self._rows:
@@ -115,12 +117,14 @@ class Rows(Mapping[str, Sequence[Row]]):
         return statistics.fmean(self.values_of(name, key))
 
     def gap(self, name: str, other: str, key: str) -> Gap:
-        """``name`` minus ``other``, paired by seed.
+        """``name`` minus ``other``, paired by seed: of the networks of one study, where one has both.
 
         Raises:
             ValueError: The two have not the same number of seeds.
         """
-        return gap(self.values_of(name, key), self.values_of(other, key))
+        both = (held for of in (name, other) if {name, other} <= (held := self._studies.get(of, {})).keys())
+        rows = Rows(next(both, self._rows))
+        return gap(rows.values_of(name, key), rows.values_of(other, key))
 
     def table(
         self,
@@ -157,11 +161,10 @@ class Rows(Mapping[str, Sequence[Row]]):
                 line[title] = _spread(held) if held else None if name in self else "not measured yet"
             lines.append(line)
         if minus is not None and all(name in self for name in minus):
-            last = {first: f"{minus[0]} minus {minus[1]}"} | ({note: ""} if isinstance(order, Mapping) else {})
+            lines.append({first: f"{minus[0]} minus {minus[1]}"} | ({note: ""} if isinstance(order, Mapping) else {}))
             for key, title in columns.items():
                 both = all(key in row for name in minus for row in self[name])
-                last[title] = self.gap(*minus, key).numbers(DIGITS) if both else "–"
-            lines.append(last)
+                lines[-1][title] = self.gap(*minus, key).numbers(DIGITS) if both else "–"
         return figures.table(lines or [{first: "not measured yet"}], caption=caption, digits=digits)
 
     def differences(
@@ -185,17 +188,15 @@ class Rows(Mapping[str, Sequence[Row]]):
 
 
 def recorded(*studies: str) -> Rows:
-    """The rows of recorded studies, those of a later one after those of an earlier one.
+    """The rows of recorded studies. Of rows with one name the last study's is shown; see :meth:`Rows.gap`.
 
     Args:
         studies: Names of results whose ``data`` hold ``rows``. One that is absent is listed in :attr:`Rows.absent`.
     """
-    rows: dict[str, Sequence[Row]] = {}
-    absent = [name for name in studies if name not in results.names()]
-    for name in studies:
-        if name not in absent:
-            rows |= results.read(name)["data"]["rows"]
-    return Rows(rows, absent)
+    known = results.names()
+    held = [results.read(name)["data"]["rows"] for name in studies if name in known]
+    rows = {name: row for of in held for name, row in of.items()}
+    return Rows(rows, [name for name in studies if name not in known], {name: of for of in held for name in of})
 
 
 def gap(values: Sequence[float], others: Sequence[float]) -> Gap:
