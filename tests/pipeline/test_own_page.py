@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import datasets
 import pytest
-from folder_kit import folder
+from folder_kit import disc, encoded, folder, picture
+from PIL import Image
 
 from wsss_lib.cli import main
+from wsss_lib.data import load
 from wsss_lib.pipeline import STAGES
 from wsss_lib.pipeline.listing import read_listing
 
@@ -46,3 +49,33 @@ def test_the_list_that_the_page_shows_is_read_as_it_says(tmp_path: Path) -> None
     rows = [tuple(line.split(",")) for line in shown.splitlines()[1:]]
     listing = read_listing(folder(tmp_path, rows))
     assert [photo.labels for photo in listing.photos] == [("cow",), ("cat", "dog"), ()]
+
+
+def test_a_table_with_the_columns_of_the_page_is_read_as_it_says(tmp_path: Path) -> None:
+    section = PAGE.split("## Photographs for the chapters")[1].split("\n## ")[0]
+    named = {name for line in section.splitlines() if line.startswith("| `") for name in line[:25].split("`")[1::2]}
+    kind = datasets.ClassLabel(names=["owl", "cat"])  # the order of the masks, not that of the alphabet
+    types = {
+        "image": datasets.Image(),
+        "labels": datasets.Sequence(kind),
+        "mask": datasets.Image(),
+        "id": datasets.Value("string"),
+        "boxes": datasets.Sequence(datasets.Sequence(datasets.Value("float32"))),
+        "box_labels": datasets.Sequence(kind),
+    }
+    assert named == {*types, "label"}
+    mask = {"bytes": encoded(Image.fromarray(disc(value=2))), "path": None}
+    row = {"image": {"bytes": picture(), "path": None}, "mask": mask, "labels": [1], "id": "barn"}
+    row |= {"boxes": [[8, 4, 24, 20]], "box_labels": [1]}
+    for split in ("train", "val"):
+        table = datasets.Dataset.from_list([row], features=datasets.Features(types))
+        table.to_parquet(str(tmp_path / f"{split}.parquet"))
+    sample = load(str(tmp_path), split="val")[0]
+    assert sample["id"] == "barn"
+    assert sample["labels"].tolist() == [0, 1]
+    assert sample["mask"].unique().tolist() == [0, 2]
+    assert (sample["boxes"].tolist(), sample["box_labels"].tolist()) == ([[8, 4, 24, 20]], [1])
+    plain = datasets.Dataset.from_list([{"image": picture(), "label": "cat"}, {"image": picture(), "label": "owl"}])
+    plain.to_parquet(str(tmp_path / "plain.parquet"))
+    records = load(str(tmp_path / "plain.parquet"))
+    assert (records.classes, records[0]["labels"].tolist()) == (("cat", "owl"), [1, 0])
