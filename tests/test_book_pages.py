@@ -267,6 +267,34 @@ def test_the_results_are_sorted_with_the_keyboard(built, browser):
 
 
 @pytest.mark.browser
+def test_on_a_phone_a_wide_table_of_numbers_breaks_before_its_deviations_and_does_not_scroll(browser, tmp_path):
+    cells = "".join(f"<td>+0.{k}19 ± 0.007 *</td>" for k in range(6))
+    row = f"<tr><th>CAM, random module</th>{cells}</tr>"
+    assets = (ROOT / "book" / "assets").as_uri()
+    (tmp_path / "page.html").write_text(
+        f'<meta charset="utf-8"><link rel="stylesheet" href="{assets}/book.css">'
+        f'<script src="{assets}/wide.js"></script>'
+        f'<article class="bd-article"><div class="cell_output"><div class="output"><table class="numbers">{row * 2}'
+        "</table></div></div></article>"
+    )
+    seen = {}
+    for width in (390, 1200):
+        page = browser.new_page(viewport={"width": width, "height": 600})
+        page.goto((tmp_path / "page.html").as_uri())
+        page.wait_for_timeout(300)
+        if width == 390:
+            page.wait_for_selector(".stacked")
+        seen[width] = page.evaluate(
+            """() => {
+              const box = document.querySelector(".output"), cell = document.querySelector("td");
+              return [box.scrollWidth <= box.clientWidth + 1, box.classList.contains("stacked"), cell.textContent];
+            }"""
+        )
+    assert seen[390] == [True, True, "+0.019 ±\u00a00.007\u00a0*"]
+    assert seen[1200] == [True, False, "+0.019 ± 0.007 *"]
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("opened", ["served", "file"])
 def test_the_search_finds_a_page(built, browser, opened):
     page = browser.new_page()

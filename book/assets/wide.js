@@ -1,4 +1,5 @@
-/* Tables and formulas that are wider than the page: smaller first, then a box that scrolls and shows it at its edge.
+/* Tables and formulas that are wider than the page: smaller first, on a phone a number above its deviation, then a box that
+   scrolls and shows it at its edge.
    Without this they scroll, and only the sign is missing. */
 (function () {
   "use strict";
@@ -40,11 +41,22 @@
     }
   }
 
+  // Where a phone breaks "0.44 ± 0.02 *": before the sign, and nowhere else.
+  function keepTogether(table) {
+    table.querySelectorAll("td, td p").forEach(function (cell) {
+      if (!cell.children.length && cell.textContent.includes(" ± ")) {
+        cell.textContent = cell.textContent.replace(" ± ", " ±\u00a0").replace(" *", "\u00a0*");
+      }
+    });
+  }
+
   function fit(pair) {
-    pair.frame.classList.remove("tight", "tighter");
+    pair.frame.classList.remove("tight", "tighter", "stacked");
     pair.box.classList.remove("scrolls", "more-left", "more-right");
-    ["tight", "tighter"].forEach(function (step) {
-      if (tooWide(pair.box)) pair.frame.classList.add(step);
+    ["tight", "tighter", "stacked"].forEach(function (step) {
+      if (!tooWide(pair.box)) return;
+      if (step === "stacked" && pair.table) keepTogether(pair.table);
+      pair.frame.classList.add(step);
     });
     var scrolls = tooWide(pair.box);
     pair.box.classList.toggle("scrolls", scrolls);
