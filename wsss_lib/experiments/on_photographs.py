@@ -1,10 +1,14 @@
 """The section *On photographs* of a chapter: rows over seeds and scales, recorded by the chapter's own run, and shown.
 
-first = {**run.rows, **at_four_scales(lab, {"CAM": cam})}  # of the run's own seed
-rows = over_seeds(lab, first, measured) if not lab.drawn else None  # and of two further seeds
-photographs("01_cam_voc", run, rows)     # records them if the run is on photographs, and shows what is recorded
-real, about = of_photographs("01_cam_voc", lab)
-of_four_scales(real, "BAS", lab)         # what four scales change, in a sentence
+::
+
+    first = {**run.rows, **at_four_scales(lab, {"CAM": cam})}  # of the run's own seed
+    rows = over_seeds(lab, first, measured) if not lab.drawn else None  # and of two further seeds
+    photographs("01_cam_voc", run, rows)     # records them if the run is on photographs, and shows what is recorded
+    real, about = of_photographs("01_cam_voc", lab)
+    of_four_scales(real, "BAS", lab)         # what four scales change, in a sentence
+
+A run on drawn images records nothing, and shows what a run on photographs has recorded.
 """
 
 from __future__ import annotations
