@@ -311,4 +311,5 @@ def test_every_source_has_a_reader_and_every_data_set_a_second_source() -> None:
             assert not data_set.sources
             continue
         for split in data_set.splits:
-            assert sum(split in source.splits for source in data_set.sources) >= 2, f"{data_set.name}/{split}"
+            wanted = [str(source.splits[split]) for source in data_set.sources if split in source.splits]
+            assert len(set(wanted)) == len(wanted) >= 2, f"{data_set.name}/{split}: each from another place"
