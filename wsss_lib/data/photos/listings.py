@@ -154,7 +154,7 @@ def folder_rows(folder: Path) -> ListedRows:
             f"{folder} holds {', '.join(place.name for place in classes)}, which seem to be images and their masks, no "
             "classes: write a CSV with the columns image, mask and label"
         )
-    strange = [path for path in _visible_files(folder, below=False) if _is_readable(path)]
+    strange = [path for path in sorted(_visible_files(folder, below=False)) if _is_readable(path)]
     if strange:
         _log.warning(
             "%d images lie in %s itself, in the folder of no class, and are left out: %s%s", len(strange), folder,
