@@ -36,6 +36,13 @@ def test_rows_of_fewer_images_and_of_another_world(lab, run):
     assert faint["pxap"] != run.rows["CAM"]["pxap"]
 
 
+def test_images_without_masks_cannot_be_compared(lab, monkeypatch):
+    without = {key: value for key, value in lab.examples(2).items() if key != "masks"}
+    monkeypatch.setattr(lab, "examples", lambda count: without)
+    with pytest.raises(ValueError, match="critters/test has no masks, which choose thresholds"):
+        comparison.compare(lab, {"CAM": lab.classifier()})
+
+
 def test_photographs_have_no_dials(lab, monkeypatch):
     monkeypatch.setattr(lab, "drawn", False)
     with pytest.raises(ValueError, match="contrast of critters: only the drawn world has dials"):

@@ -130,8 +130,16 @@ def compare(lab: Workbench, methods: Mapping[str, nn.Module], *, images: int = 8
         methods: By the name that tables and figures print. They are put into evaluation mode.
         images: How many are kept to be shown.
         options: Of :func:`wsss_lib.evaluate.measure`, such as ``scales``.
+
+    Raises:
+        ValueError: The images that are reported have no masks.
     """
     batch = lab.examples(images)
+    if "masks" not in batch:
+        raise ValueError(
+            f"{lab.report_on.name}/{lab.report_on.split} has no masks, which choose thresholds and score maps: "
+            "add a column of masks, see the page on your own photographs"
+        )
     shown, labels, masks = (batch[key].to(lab.device) for key in ("images", "labels", "masks"))
     measured = {
         name: (lab.measure(method.eval(), "choose", **options), lab.measure(method, "report", **options))
