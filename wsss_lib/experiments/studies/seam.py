@@ -151,15 +151,15 @@ def seam_settings(profile: str) -> dict[str, Any]:
         "weights": [replace(TWO_VIEWS, equivariance=weight) for weight in WEIGHTS],
         "rates": [replace(BOOK, module_lr=rate) for rate in RATES],
     }
-    numbers: dict[str, list[dict[str, float]]] = {name: [] for name in scans}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in scans}
     for name, settings in scans.items():
         for config in settings:
             method = fitted(lab, channels_last(lab.build(SEAM, config)), epochs=passes(lab))
-            numbers[name].append(on_val(lab, method))
-            print(f"seam_settings, {name}:", {k: round(v, 3) for k, v in numbers[name][-1].items()}, flush=True)
+            found[name].append(on_val(lab, method))
+            print(f"seam_settings, {name}:", {k: round(v, 3) for k, v in found[name][-1].items()}, flush=True)
     data = {
         "tried": {"weights": WEIGHTS, "rates": RATES},
-        "numbers": numbers,
+        "found": found,
         "cost": costs(lab),
         "config": repr(BOOK),
     }
