@@ -12,6 +12,7 @@ from torch import Tensor
 from wsss_lib.data.fields import Sample
 from wsss_lib.data.records import IGNORE, Records
 from wsss_lib.experiments import context, context_photographs
+from wsss_lib.experiments.debiased import Debiased
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.segment import Provenance, PseudoLabels
 
@@ -85,7 +86,7 @@ def test_the_features_are_the_networks_before_it_learns_and_its_trunk_is_compute
 
 def test_the_rows_of_one_seed(lab: Workbench) -> None:
     cam = lab.classifier().eval()
-    run = context_photographs.debiased(lab, cam)
+    run = Debiased.of_method(lab, cam)
     assert run.threshold in context.SIMILARITIES
     assert max(run.curve) == run.curve[context.SIMILARITIES.index(run.threshold)]
     base = context.network(lab, cam, run.labels)[0]

@@ -12,12 +12,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from wsss_lib.data.records import IGNORE, Records, to_device
+from wsss_lib.data.records import IGNORE
 from wsss_lib.experiments import context
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.modes import evaluating
-from wsss_lib.segment import Clusters
-from wsss_lib.segment.debiasing import Features, labels_on_grid
+from wsss_lib.segment import Clusters, PseudoLabels
+from wsss_lib.segment.debiasing import Features
 from wsss_lib.segment.mars import MARS
 
 PLACES = ("animal", "companion", "other background")
@@ -47,7 +47,7 @@ def shares(marked: Tensor, places: Tensor) -> dict[str, float]:
 
 @torch.no_grad()
 def lying_on(
-    labels: Records,
+    labels: PseudoLabels,
     places: Tensor,
     features: Features,
     clusters: Clusters,
@@ -66,15 +66,11 @@ def lying_on(
         (M,) int64, positions in :data:`PLACES`; :data:`IGNORE` where nobody can tell.
     """
     kinds = torch.full_like(clusters.classes, IGNORE)
-    for start in range(0, len(labels), 50):
-        batch = labels.batch(range(start, min(start + 50, len(labels))))
-        grid = features(to_device(batch, device)["images"]).to(clusters.centroids)
-        said, at = (labels_on_grid(each, grid) for each in (batch["masks"], places[start : start + len(grid)]))
-        for row in range(len(grid)):
-            for index, mine in context.members(clusters, start + row, grid[row], said[row]):
-                known = at[row][mine & (at[row] != IGNORE)]
-                if len(known):
-                    kinds[index] = torch.bincount(known, minlength=len(PLACES)).argmax()
+    beside = PseudoLabels(labels.parent, list(places), labels.provenance)
+    for index, mine, at in context.cells(labels, beside, features, clusters, device):
+        known = at[mine & (at != IGNORE)]
+        if len(known):
+            kinds[index] = torch.bincount(known, minlength=len(PLACES)).argmax()
     return kinds
 
 

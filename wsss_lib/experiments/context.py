@@ -148,16 +148,33 @@ def cluster_ious(
         (M,) in [0, 1].
     """
     ious = torch.zeros(len(clusters.classes))
+    for index, mine, true in cells(labels, truth, features, clusters, device):
+        real = true == clusters.classes[index] + 1
+        ious[index] = (mine & real).sum() / (mine | real).sum().clamp(min=1)
+    return ious
+
+
+def cells(
+    labels: Records,
+    beside: Records,
+    features: Features,
+    clusters: Clusters,
+    device: str | torch.device | None = None,
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Each cluster's number, its cells (h, w) bool, and on the same grid (h, w) the masks of ``beside``.
+
+    Args:
+        labels, features, clusters, device: As for :func:`cluster_ious`.
+        beside: The same images with other masks.
+    """
     number = -1
-    for batch, known in zip(unpadded_batches(labels, 50), unpadded_batches(truth, 50), strict=True):
+    for batch, other in zip(unpadded_batches(labels, 50), unpadded_batches(beside, 50), strict=True):
         grid = features(to_device(batch, device)["images"]).to(clusters.centroids)
-        said, true = (labels_on_grid(each["masks"], grid) for each in (batch, known))
+        said, known = (labels_on_grid(each["masks"], grid) for each in (batch, other))
         for row in range(len(grid)):
             number += 1
             for index, mine in members(clusters, number, grid[row], said[row]):
-                real = true[row] == clusters.classes[index] + 1
-                ious[index] = (mine & real).sum() / (mine | real).sum().clamp(min=1)
-    return ious
+                yield index, mine, known[row]
 
 
 def members(clusters: Clusters, number: int, grid: Tensor, said: Tensor) -> Iterator[tuple[int, Tensor]]:

@@ -1,6 +1,6 @@
 """Chapter 8 on photographs: what MARS drops from CAM's labels, and networks that learnt from what is left.
 
-    run = debiased(lab, cam)                 # labels of the training images, as they are and debiased
+    run = Debiased.of_method(lab, cam)       # labels of the training images, as they are and debiased
     rows, dropped = measured(lab, cam, run)  # the rows of one seed, and what was dropped
 
 Nobody knows here what always comes along, so what is judged is whatever the labels wrongly call an object. Labels are
@@ -10,17 +10,16 @@ judged on the training images, whose masks teach nothing and choose nothing; net
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from wsss_lib.data.records import IGNORE, Records
 from wsss_lib.experiments import context
+from wsss_lib.experiments.debiased import Debiased
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods.contract import Method
-from wsss_lib.segment import Clusters, DebiasConfig, PseudoLabels, cluster, debias
-from wsss_lib.segment.debiasing import Features
+from wsss_lib.segment import PseudoLabels
 from wsss_lib.segment.mars import Refill
 
 NETWORKS: dict[str, tuple[str, Refill]] = {
@@ -38,37 +37,6 @@ COLUMNS = {
 """Scores of masks, and their headings."""
 
 
-@dataclass(frozen=True)
-class Debiased:
-    """Labels of a run before and after.
-
-    Attributes:
-        labels, cleaned: Of the training images.
-        val: Of the split that chooses, as they are.
-        features, clusters: By which they were debiased.
-        threshold: Of similarity, chosen by the mIoU of labels on the split that chooses.
-        curve: That mIoU at each of :data:`wsss_lib.experiments.context.SIMILARITIES`.
-    """
-
-    labels: PseudoLabels
-    cleaned: PseudoLabels
-    val: PseudoLabels
-    features: Features
-    clusters: Clusters
-    threshold: float
-    curve: list[float]
-
-
-def debiased(lab: Workbench, method: Method) -> Debiased:
-    """Labels of a trained method, and the same debiased."""
-    labels, val = (context.seed_labels(lab, method, split) for split in ("train", "choose"))
-    features = context.unlabelled_features(lab, labels)
-    clusters = cluster(labels, features, device=lab.device)
-    threshold, curve = context.chosen_threshold(lab, val, features, clusters)
-    cleaned = debias(labels, features, clusters, DebiasConfig(threshold=threshold), device=lab.device)
-    return Debiased(labels, cleaned, val, features, clusters, threshold, curve)
-
-
 def measured(
     lab: Workbench, method: Method, run: Debiased, trained: dict[str, Any] | None = None
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
@@ -77,7 +45,7 @@ def measured(
     Args:
         lab: The run.
         method: Whose labels they are.
-        run: From :func:`debiased`.
+        run: Labels before and after.
         trained: Networks of :data:`NETWORKS` that are trained already, by name.
 
     Returns:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from wsss_lib.experiments import Workbench
+from wsss_lib.experiments import Workbench, context
 from wsss_lib.experiments.studies import ladder, ladder_mars
 from wsss_lib.experiments.studies.__main__ import STUDIES
 from wsss_lib.segment import MARS, MARSConfig, Provenance, PseudoLabels, Segmenter
@@ -23,7 +23,7 @@ def test_the_rungs_with_mars(lab: Workbench, monkeypatch: pytest.MonkeyPatch) ->
     assert list(rows) == ["CAM + MARS"]
     row = rows["CAM + MARS"]
     assert len(lab.train_on) == 8
-    assert row["pseudo_labels"]["similarity"] in ladder_mars.context.THRESHOLDS
+    assert row["pseudo_labels"]["similarity"] in context.THRESHOLDS
     for part in (row["labels_before"], row["refined"], row["pseudo_labels"], row["network"]):
         assert 0 <= part["miou"] <= 1
     assert row["network"]["given"]["test"]["miou"] >= 0
@@ -49,8 +49,8 @@ def test_a_dropped_label_says_background(lab: Workbench, monkeypatch: pytest.Mon
     left = [torch.where((mask > 0) & (torch.arange(32) < 16), 255, mask) for mask in truth]
     debiased = PseudoLabels(lab.train_on, left, HOW)
     network = []
-    monkeypatch.setattr(ladder_mars, "debias", lambda *_, **__: debiased)
-    monkeypatch.setattr(ladder_mars.context, "chosen_threshold", lambda *_: (0.4, []))
+    monkeypatch.setattr("wsss_lib.experiments.debiased.debias", lambda *_, **__: debiased)
+    monkeypatch.setattr(context, "chosen_threshold", lambda *_: (0.4, []))
     monkeypatch.setattr(ladder, "sharpened", lambda *_: torch.full((24, len(lab.classes) + 1, 32, 32), 1.0))
     monkeypatch.setattr(
         ladder, "network_row", lambda lab, records, start, net: network.append((records, net)) or {"miou": 1.0}

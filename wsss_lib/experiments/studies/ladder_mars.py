@@ -10,13 +10,14 @@ from torch import Tensor
 
 from wsss_lib.backbones import Backbone
 from wsss_lib.data.records import IGNORE, Batch
-from wsss_lib.experiments import context, results
+from wsss_lib.experiments import results
+from wsss_lib.experiments.debiased import Debiased
 from wsss_lib.experiments.studies import ladder
 from wsss_lib.experiments.studies.common import Row, Study, by_seed
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods import registry
 from wsss_lib.methods.contract import Method
-from wsss_lib.segment import MARS, DebiasConfig, MARSConfig, PseudoLabels, certain_labels, cluster, debias
+from wsss_lib.segment import MARS, MARSConfig, PseudoLabels, certain_labels
 
 
 def with_mars(profile: str, names: Sequence[str] = ("cam",), what: str = "ladder_mars") -> dict[str, Any]:
@@ -83,10 +84,8 @@ def debiased(lab: Workbench, method: Method, labels: PseudoLabels) -> tuple[Pseu
         return certain_labels(ladder.sharpened(method, batch, cut, ladder.widths(lab)), ladder.CERTAINTY)
 
     val = PseudoLabels.of(lab.choose_on, sure, labels.provenance, network=method, device=lab.device)
-    features = context.unlabelled_features(lab, labels)
-    clusters = cluster(labels, features, device=lab.device)
-    threshold, _ = context.chosen_threshold(lab, val, features, clusters)
-    return debias(labels, features, clusters, DebiasConfig(threshold=threshold), device=lab.device), threshold
+    run = Debiased.of_labels(lab, labels, val)
+    return run.cleaned, run.threshold
 
 
 def fresh(lab: Workbench) -> MARS:

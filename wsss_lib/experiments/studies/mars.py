@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from wsss_lib.backbones import backbone
 from wsss_lib.data.records import Records
 from wsss_lib.experiments import context
+from wsss_lib.experiments.debiased import Debiased
 from wsss_lib.experiments.studies.common import SEEDS, Row, Study, by_seed, fitted, fresh, say
 from wsss_lib.experiments.studies.cost import step_costs
 from wsss_lib.experiments.variants import channels_last
 from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods import registry
-from wsss_lib.methods.contract import Method
 from wsss_lib.segment import MARS, Clusters, DebiasConfig, Provenance, PseudoLabels, cluster, debias
 from wsss_lib.segment.debiasing import Features
 from wsss_lib.segment.mars import Refill
@@ -46,19 +46,20 @@ def comparison(profile: str) -> dict[str, Any]:
     def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
         context.limited(lab)
         method = fitted(lab, channels_last(lab.classifier()), epochs=context.passes(lab))
-        labels, val = (context.seed_labels(lab, method, split) for split in ("train", "choose"))
-        features = context.unlabelled_features(lab, labels)
-        clusters = cluster(labels, features, device=lab.device)
-        threshold, curve = context.chosen_threshold(lab, val, features, clusters)
-        cleaned = debias(labels, features, clusters, DebiasConfig(threshold=threshold), device=lab.device)
-        for key, value in observed(lab, labels, features, clusters, threshold).items():
+        run = Debiased.of_method(lab, method)
+        labels, cleaned = run.labels, run.cleaned
+        for key, value in observed(lab, labels, run.features, run.clusters, run.threshold).items():
             beside.setdefault(key, []).append(value)
-        beside.setdefault("thresholds", []).append({"chosen": threshold, "miou": curve})
+        beside.setdefault("thresholds", []).append({"chosen": run.threshold, "miou": run.curve})
         truth = true_labels(lab)
         yield "labels", label_row(lab, labels)
         yield "debiased labels", label_row(lab, cleaned)
         all_of_them = debias(
-            labels, features, clusters.with_share(1.0), DebiasConfig(threshold=threshold), device=lab.device
+            labels,
+            run.features,
+            run.clusters.with_share(1.0),
+            DebiasConfig(threshold=run.threshold),
+            device=lab.device,
         )
         rows: dict[str, tuple[Records, Any]] = {
             "full supervision": (truth, "none"),
@@ -152,25 +153,16 @@ def agnostic(profile: str) -> dict[str, Any]:
         for name, book in BASES.items():
             method = fitted(lab, channels_last(fresh(lab, name)), epochs=context.passes(lab, book))
             title = registry.entry(name).title
-            labels, cleaned = before_and_after(lab, method, name)
-            yield f"{title} labels", label_row(lab, labels)
-            yield title, context.row_of(lab.measure(context.network(lab, classifier, labels)[0]))
+            run = Debiased.of_method(lab, method, name)
+            yield f"{title} labels", label_row(lab, run.labels)
+            yield title, context.row_of(lab.measure(context.network(lab, classifier, run.labels)[0]))
             yield (
                 f"{title} + MARS",
-                context.row_of(lab.measure(context.network(lab, classifier, cleaned, "weighted")[0])),
+                context.row_of(lab.measure(context.network(lab, classifier, run.cleaned, "weighted")[0])),
             )
 
     rows, prints = by_seed("mars_methods", profile, measured, world=context.WORLD)
     return {"data": {"rows": rows}, "fingerprint": prints}
-
-
-def before_and_after(lab: Workbench, method: Method, name: str = "cam") -> tuple[PseudoLabels, PseudoLabels]:
-    """The labels of a method, and the same debiased at the threshold that ``val`` chooses."""
-    labels, val = (context.seed_labels(lab, method, split, name) for split in ("train", "choose"))
-    features = context.unlabelled_features(lab, labels)
-    clusters = cluster(labels, features, device=lab.device)
-    threshold, _ = context.chosen_threshold(lab, val, features, clusters)
-    return labels, debias(labels, features, clusters, DebiasConfig(threshold=threshold), device=lab.device)
 
 
 def thresholds(profile: str) -> dict[str, Any]:
@@ -194,17 +186,15 @@ def thresholds(profile: str) -> dict[str, Any]:
 
 def dial(profile: str) -> dict[str, Any]:
     """The labels of CAM, as they are and debiased, while things come along more and more often."""
-    names: dict[str, Callable[[tuple[PseudoLabels, PseudoLabels]], PseudoLabels]]
-    names = {"CAM": lambda pair: pair[0], "debiased": lambda pair: pair[1]}
-    rows: dict[str, list[list[Row]]] = {name: [[] for _ in COOCCURRENCE] for name in names}
+    rows: dict[str, list[list[Row]]] = {name: [[] for _ in COOCCURRENCE] for name in ("CAM", "debiased")}
     prints: dict[str, str] = {}
     for seed in SEEDS:
         for number, setting in enumerate(COOCCURRENCE):
             lab = context.limited(Workbench(profile, seed=seed, world=replace(context.WORLD, cooccurrence=setting)))
             method = fitted(lab, channels_last(lab.classifier()), epochs=context.passes(lab))
-            pair = before_and_after(lab, method)
-            for name, which in names.items():
-                rows[name][number].append(label_row(lab, which(pair)))
+            run = Debiased.of_method(lab, method)
+            for name, labels in {"CAM": run.labels, "debiased": run.cleaned}.items():
+                rows[name][number].append(label_row(lab, labels))
             prints[f"train-{setting}-{seed}"] = lab.train_on.fingerprint
             say(f"mars_dial {setting}", seed, {name: held[number] for name, held in rows.items()})
     data = {"cooccurrence": {"settings": list(COOCCURRENCE), "rows": rows}}

@@ -9,10 +9,10 @@ import torch
 
 from wsss_lib.data.records import IGNORE
 from wsss_lib.experiments import companions, context
+from wsss_lib.experiments.debiased import Debiased
 from wsss_lib.experiments.studies.common import Row, Study, by_seed, fitted
 from wsss_lib.experiments.variants import channels_last
 from wsss_lib.experiments.workbench import Workbench
-from wsss_lib.segment import DebiasConfig, cluster, debias
 
 BELOW = (0.0, 0.05, 0.1, 0.15)
 """Similarity thresholds below the smallest of those that are chosen from."""
@@ -25,26 +25,23 @@ def study(profile: str) -> dict[str, Any]:
     def measured(lab: Workbench) -> Iterator[tuple[str, Row]]:
         context.limited(lab)
         method = fitted(lab, channels_last(lab.classifier()), epochs=context.passes(lab))
-        labels, val = (context.seed_labels(lab, method, split) for split in ("train", "choose"))
-        features = context.unlabelled_features(lab, labels)
-        clusters = cluster(labels, features, device=lab.device)
-        threshold, _ = context.chosen_threshold(lab, val, features, clusters)
-        below.append(context.chosen_threshold(lab, val, features, clusters, BELOW)[1])
-        cleaned = debias(labels, features, clusters, DebiasConfig(threshold=threshold), device=lab.device)
+        run = Debiased.of_method(lab, method)
+        below.append(context.chosen_threshold(lab, run.val, run.features, run.clusters, BELOW)[1])
 
-        places = companions.places_of(lab, "train", len(labels))
-        said, left = (torch.stack(each.masks).long() for each in (labels, cleaned))
+        places = companions.places_of(lab, "train", len(run.labels))
+        said, left = (torch.stack(each.masks).long() for each in (run.labels, run.cleaned))
         yield "labels", companions.shares(said > 0, places)
         yield "dropped", companions.shares(left == IGNORE, torch.where(said > 0, places, IGNORE))
-        kinds = companions.lying_on(labels, places, features, clusters, lab.device)
-        sides = context.sides(context.cluster_ious(labels, lab.train_on, features, clusters, lab.device))
-        yield "images", companions.of_images(kinds, clusters)
-        for name, row in companions.of_clusters(kinds, clusters, sides).items():
+        clustered = (run.features, run.clusters, lab.device)
+        kinds = companions.lying_on(run.labels, places, *clustered)
+        sides = context.sides(context.cluster_ious(run.labels, lab.train_on, *clustered))
+        yield "images", companions.of_images(kinds, run.clusters)
+        for name, row in companions.of_clusters(kinds, run.clusters, sides).items():
             yield f"clusters: {name}", row
 
         shown = companions.places_of(lab, "test", len(lab.report_on))
-        base, _ = context.network(lab, method, labels)
-        mars, _ = context.network(lab, method, cleaned, "weighted")
+        base, _ = context.network(lab, method, run.labels)
+        mars, _ = context.network(lab, method, run.cleaned, "weighted")
         for name, net in {"base": base, "MARS": mars}.items():
             yield name, companions.shares(companions.answered(lab, net, len(shown)), shown)
 
