@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib import font_manager
+from matplotlib import font_manager, get_data_path
 from matplotlib.text import Text
 
 from wsss_lib import figures
@@ -47,12 +48,10 @@ def test_letters_that_no_font_has_are_escaped(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_letters_of_another_script_get_a_font_that_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in = font_manager.findfont("STIXGeneral")
-    rare = next(
-        chr(code)
-        for code in font_manager.get_font(stand_in).get_charmap()
-        if not font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_char_index(code) and code > 0x100
-    )
+    shipped = Path(get_data_path(), "fonts", "ttf")  # files: a list of fonts may lack one
+    stand_in, own = str(shipped / "STIXGeneral.ttf"), font_manager.get_font(shipped / "DejaVuSans.ttf")
+    letters = font_manager.get_font(stand_in).get_charmap()
+    rare = next(chr(code) for code in letters if code > 0x100 and not own.get_char_index(code))
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: ["/absent/font.ttf", stand_in])
     fig, _ = figures.gallery(IMAGES, titles=[f"cat {rare}", "b"])
     with warnings.catch_warnings():
