@@ -68,6 +68,10 @@ def test_a_crf_moves_the_outline_to_the_edge(monkeypatch: pytest.MonkeyPatch) ->
     torch.testing.assert_close(sharp.sum(dim=1), torch.ones(1, 40, 64))
     assert (plain != batch["masks"]).double().mean() > 0.1
     assert (sharp.argmax(dim=1) != batch["masks"]).double().mean() < 0.05
+    several = photo_ladder.sharp_masks(heat, batch["images"], (0.1, 0.3))
+    assert torch.equal(several[1:], sharp.argmax(dim=1)[None])
+    assert (several[0] > 0).sum() >= (several[1] > 0).sum()
+    assert not photo_ladder.sharp_masks(torch.zeros_like(heat), batch["images"], (0.1,)).any(), "no map, no object"
 
 
 def test_a_network_is_asked_with_and_without_the_labels() -> None:
@@ -77,11 +81,32 @@ def test_a_network_is_asked_with_and_without_the_labels() -> None:
     scores[:, 2, :, 32:] = 2
     scores[:, 0, :, :32] = 2
     images, labels = batch["images"], batch["labels"]
-    assert photo_ladder.labels_of(scores, 0.0)[0, 0].tolist() == [0] * 32 + [1] * 32
-    assert torch.equal(photo_ladder.labels_of(scores, 0.0, given=labels), batch["masks"])
-    assert set(photo_ladder.labels_of(scores, 0.0, images).unique().tolist()) <= {0, 1}
-    assert set(photo_ladder.labels_of(scores, 0.0, images, labels).unique().tolist()) == {0, 2}
-    assert 0 not in photo_ladder.labels_of(scores, 2.5), "a background that is lowered below all others"
+    assert photo_ladder.labels_of(scores, (0.0,))[0, 0, 0].tolist() == [0] * 32 + [1] * 32
+    assert torch.equal(photo_ladder.labels_of(scores, (0.0,), given=labels)[0], batch["masks"])
+    assert set(photo_ladder.labels_of(scores, (0.0,), images).unique().tolist()) <= {0, 1}
+    assert set(photo_ladder.labels_of(scores, (0.0,), images, labels).unique().tolist()) == {0, 2}
+    assert 0 not in photo_ladder.labels_of(scores, (2.5,)), "a background that is lowered below all others"
+    each = [photo_ladder.labels_of(scores, (by,), over) for over in (None, images) for by in (0.0, 1.0, 2.5)]
+    together = [photo_ladder.labels_of(scores, (0.0, 1.0, 2.5), over) for over in (None, images)]
+    assert torch.equal(torch.cat(together), torch.cat(each))
+
+
+def test_labels_that_no_pixel_may_have_cost_the_crf_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, asked = halves(), []
+    scores = torch.full((1, 4, 40, 64), -9.0)
+    scores[:, 0, :, :32], scores[:, 3, :, 32:] = 2, 2
+    plain = photo_ladder.sharpened
+
+    def sharpened(few: Tensor, images: Tensor) -> Tensor:
+        asked.append(few.shape[2])
+        return plain(few, images)
+
+    monkeypatch.setattr(photo_ladder, "sharpened", sharpened)
+    few = photo_ladder.labels_of(scores, (0.0,), batch["images"])
+    monkeypatch.setattr(photo_ladder, "POSSIBLE", 0.0)
+    assert torch.equal(photo_ladder.labels_of(scores, (0.0,), batch["images"]), few)
+    assert asked == [2, 4]
+    assert set(few.unique().tolist()) == {0, 3}
 
 
 def test_the_background_is_lowered_as_far_as_one_split_asks(lab: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:

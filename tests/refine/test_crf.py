@@ -84,6 +84,21 @@ def test_an_image_is_refined_alike_alone_and_in_a_batch(filtering, monkeypatch):
 
 
 @pytest.mark.parametrize("filtering", ["exact", "lattice"])
+def test_several_scores_of_an_image_are_refined_as_each_alone(filtering, monkeypatch):
+    scores, images = scene(3, 4, 9, 7)
+    several = torch.stack([scores, scores.square(), scores.roll(1, dims=1)])
+    several[1, :, 3] = 0  # absent from one of them only
+    several[:, 0, 1] = 0
+    each = torch.stack([dense_crf(one, images, SMALL, filtering) for one in several])
+    torch.testing.assert_close(dense_crf(several, images, SMALL, filtering), each)
+    assert not dense_crf(several, images, SMALL, filtering)[1, :, 3].any()
+    monkeypatch.setattr("wsss_lib.refine.crf.MEMORY", 2 * 8 * 63 * 64)  # two images at once
+    torch.testing.assert_close(dense_crf(several, images, SMALL, filtering), each)
+    one = several[0].to(memory_format=torch.channels_last)
+    torch.testing.assert_close(dense_crf(one, images, SMALL, filtering), each[0])
+
+
+@pytest.mark.parametrize("filtering", ["exact", "lattice"])
 def test_the_gradient_is_that_of_the_differences(filtering):
     scores, images = scene(1, 2, 3, 3)
     with torch.inference_mode():
@@ -161,6 +176,8 @@ def test_what_makes_no_sense_is_refused():
     scores, images = scene()
     with pytest.raises(ValueError, match="resize the scores"):
         dense_crf(scores[:, :, :-1], images)
+    with pytest.raises(ValueError, match="resize the scores"):
+        dense_crf(scores[None, :1], images)
     with pytest.raises(ValueError, match="zero for every label"):
         dense_crf(scores * torch.tensor([0.0, 1.0]).view(2, 1, 1, 1), images)
     with pytest.raises(ValueError, match="'exact' or 'lattice'"):

@@ -43,6 +43,8 @@ CRF_THRESHOLDS = (0.05, 0.1, 0.2, 0.3)
 """Constant background scores before the dense CRF, from which one is chosen."""
 LOWERED = (0.0, 0.5, 1.0, 1.5)
 """What may be taken from the score of a network's background, a logit."""
+POSSIBLE = 0.001
+"""A label that no pixel of a batch has with this probability is left out of the dense CRF, which cannot make it win."""
 CERTAINTY = 0.8
 """Of the dense CRF, from which a pixel is a pseudo-label."""
 
@@ -91,8 +93,7 @@ def crf_threshold(lab: Workbench, method: Method, thresholds: Sequence[float] = 
     """The background score before the dense CRF that is best on the split that chooses."""
 
     def predict(batch: Batch) -> Tensor:
-        heat = ladder.heats(method, batch)
-        return torch.stack([sharp_maps(heat, batch["images"], each).argmax(dim=1) for each in thresholds])
+        return sharp_masks(ladder.heats(method, batch), batch["images"], thresholds)
 
     with trunk_kept(method):
         curve = measure_masks(predict, lab.choose_on, choices=thresholds, device=lab.device).curves()["miou"]
@@ -103,7 +104,7 @@ def refined_row(lab: Workbench, method: Method, threshold: float) -> dict[str, A
     """The scores of the maps behind the dense CRF, on the split that is reported, the image labels given."""
 
     def predict(batch: Batch) -> Tensor:
-        return sharp_maps(ladder.heats(method, batch), batch["images"], threshold).argmax(dim=1)
+        return sharp_masks(ladder.heats(method, batch), batch["images"], (threshold,))[0]
 
     with trunk_kept(method):
         measured = measure_masks(predict, lab.report_on, device=lab.device)
@@ -152,9 +153,9 @@ def network_rows(lab: Workbench, network: Segmenter, crf: bool = True) -> dict[s
 
     def predict(batch: Batch) -> Tensor:
         scores, images = network(batch["images"]), batch["images"]
-        return torch.stack(
+        return torch.cat(
             [
-                labels_of(scores, by, images if sharp else None, batch["labels"] if given else None)
+                labels_of(scores, (by,), images if sharp else None, batch["labels"] if given else None)
                 for _, by, sharp, given in rungs
             ]
         )
@@ -173,7 +174,7 @@ def lowerings(lab: Workbench, network: Segmenter, crf: bool = True) -> tuple[flo
 
     def predict(batch: Batch) -> Tensor:
         scores, images = network(batch["images"]), batch["images"]
-        return torch.stack([labels_of(scores, by, over) for over in (None, images)[: 1 + crf] for by in LOWERED])
+        return torch.cat([labels_of(scores, LOWERED, over) for over in (None, images)[: 1 + crf]])
 
     with trunk_kept(network.eval()):
         measured = measure_masks(predict, lab.choose_on, choices=range((1 + crf) * count), device=lab.device)
@@ -181,35 +182,55 @@ def lowerings(lab: Workbench, network: Segmenter, crf: bool = True) -> tuple[flo
     return tuple(LOWERED[int(part.argmax())] for part in values.split(count))
 
 
-def labels_of(scores: Tensor, lowered: float, images: Tensor | None = None, given: Tensor | None = None) -> Tensor:
-    """The likeliest label of each pixel, (N, H, W).
+def labels_of(
+    scores: Tensor, lowered: Sequence[float], images: Tensor | None = None, given: Tensor | None = None
+) -> Tensor:
+    """The likeliest label of each pixel, (lowered, N, H, W).
 
     Args:
         scores: (N, K + 1, H, W) logits of a network, the background's first.
-        lowered: What is taken from the background's.
+        lowered: What is taken from the background's; each number on its own.
         images: (N, 3, H, W): a dense CRF goes over them; None: there is none.
         given: (N, K) multi-hot: other classes are forbidden; None: every class is possible.
     """
+    if given is not None:
+        scores = scores.masked_fill(F.pad(given, (1, 0), value=1)[:, :, None, None] == 0, -torch.inf)
+    if images is None:
+        best, which = scores[:, 1:].max(dim=1)
+        return torch.stack([torch.where(scores[:, 0] - by < best, which + 1, 0) for by in lowered])
+    possible = _probabilities(scores, max(lowered)).amax(dim=(0, 2, 3)) >= POSSIBLE
+    possible[0] = True
+    few = scores[:, possible]
+    sharp = sharpened(torch.stack([_probabilities(few, by) for by in lowered]), images)
+    return possible.nonzero()[:, 0][sharp.argmax(dim=2)]
+
+
+def _probabilities(scores: Tensor, lowered: float) -> Tensor:
+    """Of logits (N, L, H, W), the background's lowered."""
     shift = torch.zeros(scores.shape[1], device=scores.device)
     shift[0] = lowered
-    probabilities = (scores - shift[:, None, None]).softmax(dim=1)
-    if given is not None:
-        known = torch.cat([torch.ones_like(given[:, :1]), given], dim=1)
-        probabilities = probabilities * known[:, :, None, None]
-    return (probabilities if images is None else sharpened(probabilities, images)).argmax(dim=1)
+    return (scores - shift[:, None, None]).softmax(dim=1)
+
+
+def sharp_masks(heat: Tensor, images: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """The likeliest labels (thresholds, N, H, W) of maps (N, K, H, W) behind the dense CRF."""
+    shown = F.pad(heat.amax(dim=(0, 2, 3)) > 0, (1, 0), value=True)  # and the background
+    sharp = sharpened(ladder.backgrounds(heat, thresholds)[:, :, shown], images)
+    return shown.nonzero()[:, 0][sharp.argmax(dim=2)]
 
 
 def sharp_maps(heat: Tensor, images: Tensor, threshold: float) -> Tensor:
     """Probabilities (N, K + 1, H, W) of maps (N, K, H, W) behind the dense CRF, the background's first."""
-    return sharpened(maps.with_background(heat, maps.background_constant(heat, threshold)), images)
+    return sharpened(ladder.backgrounds(heat, (threshold,)), images)[0]
 
 
 @torch.no_grad()
 def sharpened(scores: Tensor, images: Tensor) -> Tensor:
-    """Scores (N, L, H, W) behind a dense CRF over the images (N, 3, H, W), which works on :data:`CRF_SIDE` pixels."""
+    """Scores (T, N, L, H, W) behind a dense CRF over images (N, 3, H, W), which works on :data:`CRF_SIDE` pixels."""
     height, width = images.shape[2:]
     factor = min(1.0, CRF_SIDE / max(height, width))
     size = (max(1, round(factor * height)), max(1, round(factor * width)))
     small = F.interpolate(images, size, mode="bilinear", antialias=True)
-    sharp = dense_crf(maps.resize(scores, size), small, CRFSettings().resized(max(size) / OF_THE_PAPERS))
-    return maps.resize(sharp, (height, width))
+    coarse = maps.resize(scores.flatten(0, 1), size).unflatten(0, scores.shape[:2])
+    sharp = dense_crf(coarse, small, CRFSettings().resized(max(size) / OF_THE_PAPERS))
+    return maps.resize(sharp.flatten(0, 1), (height, width)).unflatten(0, scores.shape[:2])

@@ -99,14 +99,15 @@ def dense_crf(
 
     Args:
         scores: (N, L, H, W) ≥ 0, the background's first, as :func:`wsss_lib.maps.with_background` gives them; they
-            need not sum to 1. A label that is zero all over an image is absent from it, and stays zero.
+            need not sum to 1. A label that is zero all over an image is absent from it, and stays zero. Or
+            (T, N, L, H, W): several scores of the same images, whose filters are then made once.
         images: (N, 3, H, W) in [0, 1].
         settings: None for :class:`CRFSettings`.
         filtering: ``"exact"`` over all pairs of pixels, ``"lattice"`` in linear time, or ``"auto"``: exact up to
             :data:`EXACT_PIXELS`.
 
     Returns:
-        (N, L, H, W) probabilities, differentiable in the scores.
+        Probabilities of the scores' shape, differentiable in the scores.
 
     Raises:
         ValueError: Scores and images of unlike sizes, an unknown filtering, or an image without any label.
@@ -115,44 +116,47 @@ def dense_crf(
     the pixel itself in its own message.
     """
     settings = settings or CRFSettings()
-    if scores.dim() != 4 or images.shape != (scores.shape[0], 3, *scores.shape[2:]):
+    several = scores if scores.dim() == 5 else scores[None]
+    if several.dim() != 5 or images.shape != (several.shape[1], 3, *several.shape[3:]):
         raise ValueError(
             f"scores are {tuple(scores.shape)} and images {tuple(images.shape)}, expected (N, L, H, W) and "
             "(N, 3, H, W) of one size: resize the scores to the images first"
         )
     if filtering not in ("auto", "exact", "lattice"):
         raise ValueError(f"filtering={filtering!r} is unknown: use 'auto', 'exact' or 'lattice'")
-    if not bool((scores.detach().amax(dim=(1, 2, 3)) > 0).all()):
+    if not bool((several.detach().amax(dim=(2, 3, 4)) > 0).all()):
         raise ValueError("an image has scores of zero for every label: give it a background score first")
-    pixels = scores.shape[2] * scores.shape[3]
+    pixels = several.shape[3] * several.shape[4]
     exact = filtering == "exact" or (filtering == "auto" and pixels <= EXACT_PIXELS)
     group = max(1, MEMORY // max(1, scores.element_size() * pixels * (pixels if exact else 64)))
     precise = torch.promote_types(scores.dtype, torch.float32)  # half precision cannot tell neighbours apart
     parts = [
-        _mean_field(scores[at].to(precise), images[at].to(precise), settings, exact)
-        for at in (slice(start, start + group) for start in range(0, len(scores), group))
+        _mean_field(several[:, at].to(precise), images[at].to(precise), settings, exact)
+        for at in (slice(start, start + group) for start in range(0, len(images), group))
     ]
-    return torch.cat(parts).to(scores.dtype) if parts else torch.zeros_like(scores)
+    return torch.cat(parts, dim=1).reshape(scores.shape).to(scores.dtype) if parts else torch.zeros_like(scores)
 
 
 def _mean_field(scores: Tensor, images: Tensor, settings: CRFSettings, exact: bool) -> Tensor:
-    h, w = scores.shape[2:]
+    count, (h, w) = len(scores), scores.shape[3:]
     # Each image's own labels, as many as the richest one has: the others cost nothing.
-    present = scores.detach().amax(dim=(2, 3)) > 0  # (N, L)
-    most = int(present.sum(dim=1).max())
-    chosen = present.float().argsort(dim=1, descending=True, stable=True)[:, :most, None, None]  # (N, L', 1, 1)
-    planes = chosen.expand(-1, -1, h, w)
-    evidence = scores.gather(1, planes).clamp(min=LEAST).log()
-    evidence = evidence.masked_fill(~present[:, :, None, None].gather(1, chosen), -torch.inf)
-    evidence = evidence.flatten(2).transpose(1, 2).contiguous()  # (N, P, L')
+    present = scores.detach().amax(dim=(3, 4)) > 0  # (T, N, L)
+    any_present = present.any(dim=0)
+    most = int(any_present.sum(dim=1).max())
+    chosen = any_present.float().argsort(dim=1, descending=True, stable=True)[:, :most].expand(count, -1, -1)
+    planes = chosen[:, :, :, None, None].expand(-1, -1, -1, h, w)  # (T, N, L', H, W)
+    evidence = scores.gather(2, planes).clamp(min=LEAST).log()
+    evidence = evidence.masked_fill(~present.gather(2, chosen)[:, :, :, None, None], -torch.inf)
+    evidence = evidence.flatten(3).permute(1, 3, 0, 2).flatten(2).contiguous()  # (N, P, T · L')
     kernels = _kernels(images, settings, exact)
-    beliefs = _softmax(evidence)
+    beliefs = _softmax(evidence, count)
     for _ in range(settings.iterations):
         message = evidence
         for weight, kernel in kernels:
             message = torch.add(message, kernel(beliefs), alpha=weight)
-        beliefs = _softmax(message)
-    return torch.zeros_like(scores).scatter(1, planes, beliefs.transpose(1, 2).unflatten(2, (h, w)))
+        beliefs = _softmax(message, count)
+    sharp = beliefs.unflatten(1, (h, w)).unflatten(3, (count, most)).permute(3, 0, 4, 1, 2)
+    return torch.zeros_like(scores).scatter(2, planes, sharp)
 
 
 def scores_of_masks(masks: Tensor, num_labels: int, certainty: float = 0.7) -> Tensor:
@@ -217,6 +221,8 @@ def _places(h: int, w: int, like: Tensor) -> Tensor:
     return torch.stack([columns, rows], dim=-1).reshape(1, h * w, 2).to(like)
 
 
-def _softmax(values: Tensor) -> Tensor:
-    """Over the last dimension of (N, P, L). PyTorch is several times as fast over one that is not the last."""
-    return values.transpose(1, 2).contiguous().softmax(dim=1).transpose(1, 2).contiguous()
+def _softmax(values: Tensor, count: int) -> Tensor:
+    """Over the labels of each of ``count`` scores in (N, P, count · L); PyTorch is several times as fast over a
+    dimension that is not the last."""
+    planes = values.transpose(1, 2).contiguous().unflatten(1, (count, -1))
+    return planes.softmax(dim=2).flatten(1, 2).transpose(1, 2).contiguous()

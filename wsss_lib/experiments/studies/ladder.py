@@ -245,7 +245,8 @@ def refining(method: Method, settings: CRFSettings) -> Callable[[Sequence[float]
 
     def at(thresholds: Sequence[float]) -> Prediction:
         def predict(batch: Batch) -> Tensor:
-            return torch.stack([sharpened(method, batch, t, settings).argmax(dim=1) for t in thresholds])
+            scores = backgrounds(heats(method, batch), thresholds)
+            return dense_crf(scores, batch["images"], settings).argmax(dim=2)
 
         return predict
 
@@ -261,9 +262,12 @@ def heats(method: Method, batch: Batch) -> Tensor:
 
 def sharpened(method: Method, batch: Batch, threshold: float, settings: CRFSettings) -> Tensor:
     """Probabilities (N, K + 1, H, W) after the dense CRF, the background's first."""
-    heat = heats(method, batch)
-    scores = maps.with_background(heat, maps.background_constant(heat, threshold))
-    return dense_crf(scores, batch["images"], settings)
+    return dense_crf(backgrounds(heats(method, batch), (threshold,))[0], batch["images"], settings)
+
+
+def backgrounds(heat: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """Maps (N, K, H, W) behind constant backgrounds: (thresholds, N, K + 1, H, W), the background's first."""
+    return torch.stack([maps.with_background(heat, maps.background_constant(heat, t)) for t in thresholds])
 
 
 def scored(masks: Sequence[Tensor], truth: Records) -> Row:
