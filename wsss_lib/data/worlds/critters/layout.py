@@ -59,8 +59,8 @@ def lay_out(world: World, draws: Draws, horizon: Floats) -> list[Layer]:
         left, top, right, bottom = look.extent()
         low, high = world.scale
         extent = d.uniform("scale", low=low, high=high)
-        if most > 1:  # several share the room
-            extent = extent / np.maximum(1, np.float32(0.45) * count.astype(np.float32) + np.float32(0.30))
+        # Several share the room; one alone has all of it, for its divisor is 1.
+        extent = extent / np.maximum(1, np.float32(0.45) * count.astype(np.float32) + np.float32(0.30))
         unit = extent / np.maximum(right - left, bottom - top)
         facing = np.where(d.uniform("facing") < 0.5, np.float32(-1), np.float32(1))
         reach_left = np.where(facing > 0, -left, right) * unit

@@ -75,7 +75,7 @@ def paint(objects: Objects, keys: NDArray[np.uint64]) -> NDArray[np.uint8]:
         seen = here & (v >= 0) & (v < np.where(bonnet, BONNET_HEIGHT, 1.0))
         body = PAINTS[(objects.paint[rows, one] * len(PAINTS)).astype(int)][:, None]  # (N, 1, W, 3)
         colour = np.where((label == 0)[..., None], _car(side, u, v, body), _person(v, body))
-        haze = np.minimum(at / 90, 0.5)[:, None, :, None]
+        haze = (at / 90)[:, None, :, None]  # at most a third: the dial ends at 25 m
         picture = np.where(seen[..., None], colour * (1 - haze) + np.array(SKY_LOW) * haze, picture)
     noisy = picture + 0.03 * grain(keys, ROWS, COLUMNS)[..., None]
     return np.moveaxis(np.round(noisy.clip(0, 1) * 255), -1, 1).astype(np.uint8)

@@ -75,9 +75,8 @@ def place(world: LidarWorld, draws: Draws) -> Objects:
     for k in range(most):
         apart = np.hypot(*(part[:, k, :, None] - centres[:, None, :k, i] for i, part in enumerate((x, y))))  # (N, T, k)
         free = (apart > radii[:, None, :k] + radii[:, k, None, None]) | ~there[:, None, :k]
-        # Nothing stands so near that the sensors would be inside of it, or reaches beyond the square.
-        inside = np.maximum(np.abs(x[:, k]), np.abs(y[:, k])) < HALF - 0.5
-        fits = free.all(-1) & inside & (distances[:, k] > radii[:, k, None] + 0.5)
+        # Nothing stands so near that the sensors would be inside of it; the dial keeps centres inside the square.
+        fits = free.all(-1) & (distances[:, k] > radii[:, k, None] + 0.5)
         first = fits.argmax(1)
         centres[:, k] = np.stack([part[np.arange(count), k, first] for part in (x, y)], -1)
         there[:, k] = fits.any(1) & (k < wanted)
