@@ -130,7 +130,7 @@ def _in_order(matches: Sequence[re.Match[str]], place: Path) -> list[re.Match[st
     numbers = [int(match["number"]) for match in numbered]
     expected = {int(match["parts"]) for match in numbered if match["parts"]}
     gaps = numbers != list(range(numbers[0], numbers[0] + len(numbers))) if numbers else False
-    if gaps or len(expected) > 1 or (expected and expected != {len(numbers)}):
+    if gaps or expected - {len(numbers)}:
         parts = f" in {max(expected)} parts" if expected else ""
         raise FileNotFoundError(f"{place} has {len(numbers)} files of a split{parts} {listed}: add the missing ones")
     return numbered or list(matches)
