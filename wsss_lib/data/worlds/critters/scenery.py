@@ -206,7 +206,7 @@ _COMPANIONS = {
 
 def companion(
     image: Floats, names: tuple[str, ...], kind: NDArray[np.int64], present: NDArray[np.bool_], cx: Floats, cy: Floats,
-    usual: float = 1.0,
+    usual: float,
 ) -> None:  # fmt: skip
     """Stand habitat objects at (cx, cy), in place.
 
