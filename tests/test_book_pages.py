@@ -295,6 +295,35 @@ def test_on_a_phone_a_wide_table_of_numbers_breaks_before_its_deviations_and_doe
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(("kind", "step"), [("wide-table", "cards"), ("wide-table sortable", "scrolls")])
+def test_on_a_phone_rows_of_records_are_cards_unless_they_are_sorted(kind, step, browser, tmp_path):
+    heads = ["method", *(f"milliseconds of part{k}" for k in range(8))]
+    row = "<tr><th>Grad-CAM</th>" + "".join(f"<td><p>{k}.5</p></td>" for k in range(8)) + "</tr>"
+    assets = (ROOT / "book" / "assets").as_uri()
+    styles = "".join(f'<link rel="stylesheet" href="{assets}/{name}.css">' for name in ("book", "pages"))
+    (tmp_path / "page.html").write_text(
+        f'<meta charset="utf-8">{styles}<script src="{assets}/wide.js"></script><article class="bd-article">'
+        f'<div class="pst-scrollable-table-container"><table class="{kind} record-table"><thead><tr>'
+        f"{''.join(f'<th>{head}</th>' for head in heads)}</tr></thead><tbody>{row * 2}</tbody></table></div></article>"
+    )
+    page = browser.new_page(viewport={"width": 390, "height": 600})
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_selector(f".{step}")
+    measured = """() => {
+      const box = document.querySelector(".pst-scrollable-table-container");
+      const cells = [...box.querySelectorAll("tr:last-child td")];
+      const names = cells.map((cell) => getComputedStyle(cell, "::before").content.replaceAll('"', ""));
+      return [box.scrollWidth > box.clientWidth + 1, box.querySelector("thead").offsetHeight > 0, names];
+    }"""
+    table_as_it_is = [True, True, ["none"] * 8]
+    assert page.evaluate(measured) == ([False, False, heads[1:]] if step == "cards" else table_as_it_is)
+    page.set_viewport_size({"width": 2000, "height": 600})
+    page.wait_for_function("document.querySelector('thead').offsetHeight > 0")
+    page.wait_for_timeout(300)
+    assert page.evaluate(measured) == [False, *table_as_it_is[1:]]
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("opened", ["served", "file"])
 def test_the_search_finds_a_page(built, browser, opened):
     page = browser.new_page()

@@ -1,5 +1,5 @@
-/* Tables and formulas that are wider than the page: smaller first, on a phone a number above its deviation, then a box that
-   scrolls and shows it at its edge.
+/* Tables and formulas that are wider than the page: smaller first, on a phone a number above its deviation and the rows of
+   records as cards, then a box that scrolls and shows it at its edge.
    Without this they scroll, and only the sign is missing. */
 (function () {
   "use strict";
@@ -50,12 +50,24 @@
     });
   }
 
+  // Where a row becomes a card its numbers have no column, so each cell brings the column's name along.
+  function nameCells(table) {
+    Array.from(table.tBodies[0].rows).forEach(function (row) {
+      Array.from(row.cells).forEach(function (cell, k) {
+        cell.dataset.head = table.tHead.rows[0].cells[k].textContent.trim();
+      });
+    });
+  }
+
   function fit(pair) {
-    pair.frame.classList.remove("tight", "tighter", "stacked");
+    pair.frame.classList.remove("tight", "tighter", "stacked", "cards");
     pair.box.classList.remove("scrolls", "more-left", "more-right");
-    ["tight", "tighter", "stacked"].forEach(function (step) {
-      if (!tooWide(pair.box)) return;
+    // The heads of a table that is sorted by them stay.
+    var ofRecords = pair.table && pair.table.matches(".record-table:not(.sortable)");
+    ["tight", "tighter", "stacked", "cards"].forEach(function (step) {
+      if (!tooWide(pair.box) || (step === "cards" && !ofRecords)) return;
       if (step === "stacked" && pair.table) keepTogether(pair.table);
+      if (step === "cards") nameCells(pair.table);
       pair.frame.classList.add(step);
     });
     var scrolls = tooWide(pair.box);
