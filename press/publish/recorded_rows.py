@@ -34,7 +34,7 @@ def rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         document: As :func:`wsss_lib.experiments.results.read` returns it.
 
     Returns:
-        What stands in each column of the table; a metric as mean ± standard deviation over the seeds.
+        What stands in each column of the table; a metric as mean ± standard deviation over the runs.
     """
     return [_row(str(document["name"]), path, runs) for path, runs in _find(document.get("data", {}), ())]
 
@@ -198,7 +198,7 @@ def _row(result: str, path: tuple[str, ...], runs: Sequence[Mapping[str, Any]]) 
         "result": result,
         "data / split": _once(runs, "split"),
         **{head: results.mean_sd(values) if values else "–" for head, values in measured.items()},
-        "seeds": len(runs),
+        "runs": len(runs),
         "images": _once(runs, "images"),
         "threshold": f"best on {_once(runs, 'choose')}",
         "labels at test time": {"True": "yes", "False": "no"}.get(_once(runs, "labels_given"), "not recorded"),

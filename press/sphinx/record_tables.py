@@ -17,7 +17,7 @@ from press.check import tolerances
 from press.publish import aims, recorded_rows
 from wsss_lib.files import read_json
 
-FEW_COLUMNS = ("method", "data / split", "mIoU", "mean AP", "seeds", "images", "threshold")
+FEW_COLUMNS = ("method", "data / split", "mIoU", "mean AP", "runs", "images", "threshold")
 """Of a table with the rows of some results only."""
 
 
@@ -97,7 +97,7 @@ class ResultsTable(Recorded):
         if self.arguments:
             body = [[row[head] for head in FEW_COLUMNS] for row in rows]
             where = "Each row with its provenance stands under {doc}`Results </book/results>`."
-            title = f"Mean ± s.d. over the seeds; recorded as {plain(' and '.join(self.arguments))}"
+            title = f"Mean ± s.d. over the runs; recorded as {plain(' and '.join(self.arguments))}"
             return [*table(title, "few-columns", FEW_COLUMNS, body), where]
         body = [list(row.values()) for row in rows]
         title = "Honest rows of all recorded results"
@@ -112,7 +112,7 @@ class ResultsTable(Recorded):
         commit = f"commit {said.get('commit', 'not recorded')}"
         commit += f" ({said['commit_note']})" if said.get("commit_note") else ""
         facts = [f"{said.get('date', 'date not recorded')}, {commit}"]
-        facts += [f"{said.get('device', 'device not recorded')}", f"seeds {seeds}"]
+        facts += [f"{said.get('device', 'device not recorded')}", f"random seeds {seeds}"]
         facts += [f"{said['wall_seconds']:.0f} s"] if "wall_seconds" in said else []
         facts += [f"{said['peak_memory_mb']} MB"] if "peak_memory_mb" in said else []
         first = plain((f"{count} rows above." if count else kind) + note)

@@ -15,7 +15,7 @@ def test_a_row_says_how_it_was_measured():
     (row,) = rows_of({"rows": {"cam": runs(0.2, 0.4)}})
     assert (row["method"], row["data / split"], row["images"]) == ("CAM", "critters/test", "40")
     assert (row["threshold"], row["labels at test time"], row["CRF"]) == ("best on critters/val", "no", "no")
-    assert (row["multi-scale"], row["seeds"], row["IoU"], row["mIoU"]) == ("2 scales + flip", 2, "0.300 ± 0.141", "–")
+    assert (row["multi-scale"], row["runs"], row["IoU"], row["mIoU"]) == ("2 scales + flip", 2, "0.300 ± 0.141", "–")
 
 
 def test_what_a_row_does_not_say_is_not_guessed():
@@ -41,7 +41,7 @@ def test_measurements_of_another_kind_have_no_rows():
 
 def test_rows_of_several_methods_in_one_list_are_not_averaged():
     mixed = [row | {"map": name} for row, name in zip(runs(0.1, 0.4, 0.3), ("TS-CAM", "SAT", "TS-CAM"), strict=True)]
-    assert [(row["method"], row["IoU"], row["seeds"]) for row in rows_of({"rows": mixed})] == [
+    assert [(row["method"], row["IoU"], row["runs"]) for row in rows_of({"rows": mixed})] == [
         ("TS-CAM", "0.200 ± 0.141", 2),
         ("SAT", "0.400", 1),
     ]
