@@ -41,4 +41,5 @@ def test_freed_memory_is_used_again(entry: str) -> None:
         f"usual = faults(); {entry}; faults(); print(usual, faults())"
     )
     usual, kept = map(int, run(program).split()[-2:])
-    assert kept < usual / 100, f"{kept} pages were touched for the first time, and {usual} before"
+    # One block of fifteen may come to lie anew, where something small has taken its place.
+    assert kept < usual / 10, f"{kept} pages were touched for the first time, and {usual} before"
