@@ -48,10 +48,15 @@ def speeds(document: Mapping[str, Any]) -> list[dict[str, str]]:
     held = dict(contests(document.get("data", {})))
     peers = list(dict.fromkeys(peer for speed in held.values() for peer in speed if peer != "ours"))
     return [
-        {"contest": name, "milliseconds an image": f"{speed['ours']['milliseconds_an_image']:.2g}"}
-        | {peer: f"{speed[peer]['times_ours']:.2g} ×" if peer in speed else "–" for peer in peers}
+        {"contest": name, "milliseconds an image": _two_digits(speed["ours"]["milliseconds_an_image"])}
+        | {peer: f"{_two_digits(speed[peer]['times_ours'])} ×" if peer in speed else "–" for peer in peers}
         for name, speed in held.items()
     ]
+
+
+def _two_digits(value: float) -> str:
+    """Two significant digits, without an exponent: 227 is 230."""
+    return f"{float(f'{value:.2g}'):g}"
 
 
 def contests(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -131,9 +136,9 @@ def readings(document: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "method, images": name,
             "share of the step": f"{row['share']:.1%}",
-            "milliseconds an image": f"{row['reading_ms_an_image']:.2g}",
-            "at the first look": f"{row['first_reading_ms_an_image']:.2g}",
-            "update": f"{row['update_ms_an_image']:.2g}",
+            "milliseconds an image": _two_digits(row["reading_ms_an_image"]),
+            "at the first look": _two_digits(row["first_reading_ms_an_image"]),
+            "update": _two_digits(row["update_ms_an_image"]),
         }
         for name, row in document["data"]["reading"].items()
     ]

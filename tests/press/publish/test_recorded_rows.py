@@ -1,4 +1,4 @@
-from press.publish.recorded_rows import on_gpu, readings, rows, shards, updates
+from press.publish.recorded_rows import on_gpu, readings, rows, shards, speeds, updates
 
 RUN = {"choose": "critters/val", "split": "critters/test", "images": 40, "labels_given": False}
 
@@ -37,6 +37,12 @@ def test_a_dial_is_named_with_its_position_in_both_forms():
 
 def test_measurements_of_another_kind_have_no_rows():
     assert rows_of({"speed": {"ours": 1.0, "theirs": [2.0, 3.0]}, "positions": [1, 2], "empty": []}) == []
+
+
+def test_a_large_ratio_of_speeds_has_no_exponent():
+    speed = {"ours": {"milliseconds_an_image": 1.615}, "other": {"times_ours": 227.3}}
+    document = {"data": {"projection": {"large": {"speed": speed}}}}
+    assert speeds(document) == [{"contest": "large", "milliseconds an image": "1.6", "other": "230 ×"}]
 
 
 def test_rows_of_several_methods_in_one_list_are_not_averaged():
