@@ -123,3 +123,12 @@ def test_confident_seeds_by_hand():
     assert M.confident_seeds(maps, None, 0.0, 1.0).flatten().tolist() == [255] * 5, "both ends may be thresholds"
     with pytest.raises(ValueError, match="exchange them"):
         M.confident_seeds(maps, None, 0.3, 0.05)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_likeliest_label_is_argmax_and_the_first_of_equals(kind: torch.dtype) -> None:
+    scores = torch.randint(0, 4, (2, 3, 5, 7, 8), generator=torch.Generator().manual_seed(0)).to(kind)
+    scores[0, 0, 1] = -torch.inf
+    assert torch.equal(M.likeliest(scores), scores.argmax(dim=2))
+    assert torch.equal(M.likeliest(scores[0, 0]), scores[0, 0].argmax(dim=0))
+    assert not M.likeliest(torch.zeros(3, 2, 2)).any()

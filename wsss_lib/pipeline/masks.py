@@ -103,7 +103,7 @@ def labels_of(written: MapFile, photo: Image.Image, threshold: float, refine: st
     if refine == "none":
         return maps.seeds(each, None, threshold)[0]
     scores = maps.with_background(each, maps.background_constant(each, max(threshold, LEAST)))  # (1, M + 1, H, W)
-    return sharpened(scores, photo).argmax(dim=1)[0]
+    return maps.likeliest(sharpened(scores, photo))[0]
 
 
 def sharpened(scores: Tensor, photo: Image.Image) -> Tensor:

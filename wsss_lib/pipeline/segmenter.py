@@ -84,7 +84,7 @@ def answers(work: Work, segmenter: Segmenter, side: int) -> Callable[[MapFile, I
         probabilities = maps.resize(scores, (photo.height, photo.width)).softmax(dim=1)  # (1, M + 1, H, W)
         if work.settings.refine == "crf":
             probabilities = sharpened(probabilities, photo)
-        return probabilities.argmax(dim=1)[0]
+        return maps.likeliest(probabilities)[0]
 
     return says
 

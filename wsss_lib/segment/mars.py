@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from wsss_lib.backbones.base import Backbone
 from wsss_lib.data.records import IGNORE, Batch
+from wsss_lib.maps import likeliest
 from wsss_lib.methods.learner import Progress
 from wsss_lib.segment.averaging import Teacher
 from wsss_lib.segment.network import Segmenter, SegmenterConfig
@@ -105,7 +106,7 @@ def complement(masks: Tensor, probabilities: Tensor, labels: Tensor) -> tuple[Te
     """
     dropped = masks == IGNORE
     certainty = torch.where(labels[:, :, None, None] > 0, probabilities[:, 1:], 0).amax(1)  # (N, H, W)
-    strongest = probabilities.max(1).indices  # as argmax gives them; on a CPU in a fifth of its time
+    strongest = likeliest(probabilities)
     return torch.where(dropped, strongest, masks), torch.where(dropped, certainty, 1)
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from wsss_lib.backbones.base import Backbone
 from wsss_lib.data.records import Batch
+from wsss_lib.maps import likeliest
 from wsss_lib.methods.learner import Learner, Settings
 from wsss_lib.segment.losses import PixelLoss, pixel_loss
 
@@ -122,7 +123,7 @@ class Segmenter(Learner):
 
     def answer(self, batch: Batch) -> Tensor:
         """The likeliest label of each pixel, (N, H, W) int64."""
-        return self(batch["images"]).argmax(dim=1)
+        return likeliest(self(batch["images"]))
 
     def answer_given(self, batch: Batch) -> Tensor:
         """The same among the background and the classes that the image labels name, as pseudo-labels are made.
@@ -130,7 +131,7 @@ class Segmenter(Learner):
         Nobody gives the labels of a new image: this is for comparing the network with what it learnt from.
         """
         known = torch.cat([torch.ones_like(batch["labels"][:, :1]), batch["labels"]], dim=1) > 0  # (N, K + 1)
-        return self(batch["images"]).masked_fill(~known[:, :, None, None], -torch.inf).argmax(dim=1)
+        return likeliest(self(batch["images"]).masked_fill(~known[:, :, None, None], -torch.inf))
 
 
 def _unit(inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> nn.Sequential:

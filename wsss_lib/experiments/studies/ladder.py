@@ -122,7 +122,7 @@ def labelled(lab: Workbench, name: str, method: Method) -> tuple[PseudoLabels, l
 
     def sure(batch: Batch) -> Tensor:
         sharp = sharpened(method, batch, threshold, widths(lab))
-        refined.extend(sharp.argmax(dim=1).cpu())
+        refined.extend(maps.likeliest(sharp).cpu())
         return certain_labels(sharp, CERTAINTY)
 
     how = Provenance(name, "dense CRF", lab.seed, {"background": threshold, "certainty": CERTAINTY})
@@ -145,7 +145,7 @@ def network_row(lab: Workbench, records: Records, start: Backbone, network: Segm
 
     @torch.no_grad()
     def behind_crf(batch: Batch) -> Tensor:
-        return dense_crf(network(batch["images"]).softmax(dim=1), batch["images"], widths(lab)).argmax(dim=1)
+        return maps.likeliest(dense_crf(network(batch["images"]).softmax(dim=1), batch["images"], widths(lab)))
 
     given = {
         split: measure_masks(network.answer_given, truth, device=lab.device).numbers({})
@@ -246,7 +246,7 @@ def refining(method: Method, settings: CRFSettings) -> Callable[[Sequence[float]
     def at(thresholds: Sequence[float]) -> Prediction:
         def predict(batch: Batch) -> Tensor:
             scores = backgrounds(heats(method, batch), thresholds)
-            return dense_crf(scores, batch["images"], settings).argmax(dim=2)
+            return maps.likeliest(dense_crf(scores, batch["images"], settings))
 
         return predict
 
