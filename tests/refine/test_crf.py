@@ -8,7 +8,7 @@ import refine_slow
 import torch
 
 from wsss_lib.data.worlds.critters import Critters, World
-from wsss_lib.refine import CRFSettings, dense_crf, scores_of_masks
+from wsss_lib.refine import CRFSettings, crf, dense_crf, scores_of_masks
 from wsss_lib.refine.crf import EXACT_PIXELS
 from wsss_lib.refine.filters import ExactFilter, LatticeFilter, normalise_symmetrically
 
@@ -96,6 +96,16 @@ def test_several_scores_of_an_image_are_refined_as_each_alone(filtering, monkeyp
     torch.testing.assert_close(dense_crf(several, images, SMALL, filtering), each)
     one = several[0].to(memory_format=torch.channels_last)
     torch.testing.assert_close(dense_crf(one, images, SMALL, filtering), each[0])
+
+
+def test_photographs_of_one_size_share_the_kernel_of_places():
+    scores, images = scene(n=3, h=7, w=9)
+    together = dense_crf(scores, images, SMALL, "lattice")
+    alone = [dense_crf(scores[i : i + 1], images[i : i + 1], SMALL, "lattice") for i in range(3)]
+    torch.testing.assert_close(together, torch.cat(alone))
+    misses = crf._near.cache_info().misses
+    dense_crf(scores.roll(1, 0), images.flip(0), SMALL, "lattice")
+    assert crf._near.cache_info().misses == misses
 
 
 @pytest.mark.parametrize("filtering", ["exact", "lattice"])
