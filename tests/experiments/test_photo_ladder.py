@@ -30,8 +30,8 @@ def test_every_rung_of_one_seed(lab: Workbench, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ladder, "ON_PHOTOGRAPHS", SegmenterConfig(width=8, dilations=(1,), shallow=""))
     rows, about = photo_ladder.climbed(lab)
     assert list(rows) == [
-        "CAM", "CAM + CRF", "network, arg max", "network", "network + CRF",
-        "network, labels given", "network + CRF, labels given", "full supervision", "full supervision, labels given",
+        "CAM", "CAM + CRF", "network, arg max", "network", "network, labels given",
+        "network + CRF", "network + CRF, labels given", "full supervision", "full supervision, labels given",
     ]  # fmt: skip
     assert {row["images"] for row in rows.values()} == {len(lab.report_on)}
     assert all(0 <= row["miou"] <= 1 for row in rows.values())
@@ -80,33 +80,35 @@ def test_a_network_is_asked_with_and_without_the_labels() -> None:
     scores[:, 1, :, 32:] = 3  # the class that the image does not show
     scores[:, 2, :, 32:] = 2
     scores[:, 0, :, :32] = 2
-    images, labels = batch["images"], batch["labels"]
-    assert photo_ladder.labels_of(scores, (0.0,))[0, 0, 0].tolist() == [0] * 32 + [1] * 32
-    assert torch.equal(photo_ladder.labels_of(scores, (0.0,), given=labels)[0], batch["masks"])
-    assert set(photo_ladder.labels_of(scores, (0.0,), images).unique().tolist()) <= {0, 1}
-    assert set(photo_ladder.labels_of(scores, (0.0,), images, labels).unique().tolist()) == {0, 2}
-    assert 0 not in photo_ladder.labels_of(scores, (2.5,)), "a background that is lowered below all others"
-    each = [photo_ladder.labels_of(scores, (by,), over) for over in (None, images) for by in (0.0, 1.0, 2.5)]
-    together = [photo_ladder.labels_of(scores, (0.0, 1.0, 2.5), over) for over in (None, images)]
-    assert torch.equal(torch.cat(together), torch.cat(each))
+    given, lowered = photo_ladder.only(scores, batch["labels"]), photo_ladder.lowered_by(2.5, scores)
+    assert maps.likeliest(scores)[0, 0].tolist() == [0] * 32 + [1] * 32
+    assert torch.equal(maps.likeliest(given), batch["masks"])
+    assert torch.equal(lowered[:, 1:], scores[:, 1:])
+    assert 0 not in maps.likeliest(lowered), "a background that is lowered below all others"
+    each = [photo_ladder.sharp_labels(one[None], batch["images"]) for one in (scores, given, lowered)]
+    assert [set(one.unique().tolist()) for one in each[:2]] == [{0, 1}, {0, 2}]
+    assert 0 not in each[2]
+    together = photo_ladder.sharp_labels(torch.stack([scores, given, lowered]), batch["images"])
+    assert torch.equal(together, torch.cat(each))
 
 
 def test_labels_that_no_pixel_may_have_cost_the_crf_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    batch, asked = halves(), []
-    scores = torch.full((1, 4, 40, 64), -9.0)
-    scores[:, 0, :, :32], scores[:, 3, :, 32:] = 2, 2
+    one, asked = halves(), []
+    images = one["images"].repeat(2, 1, 1, 1)
+    scores = torch.full((1, 2, 4, 40, 64), -9.0)
+    scores[:, :, 0, :, :32], scores[:, 0, 3, :, 32:], scores[:, 1, 2, :, 32:] = 2, 2, 2
     plain = photo_ladder.sharpened
 
     def sharpened(few: Tensor, images: Tensor) -> Tensor:
-        asked.append(few.shape[2])
+        asked.append((few.amax(dim=(0, 3, 4)) > 0).sum(dim=1).tolist())
         return plain(few, images)
 
     monkeypatch.setattr(photo_ladder, "sharpened", sharpened)
-    few = photo_ladder.labels_of(scores, (0.0,), batch["images"])
+    few = photo_ladder.sharp_labels(scores, images)
     monkeypatch.setattr(photo_ladder, "POSSIBLE", 0.0)
-    assert torch.equal(photo_ladder.labels_of(scores, (0.0,), batch["images"]), few)
-    assert asked == [2, 4]
-    assert set(few.unique().tolist()) == {0, 3}
+    assert torch.equal(photo_ladder.sharp_labels(scores, images), few)
+    assert asked == [[2, 2], [4, 4]]
+    assert [set(mask.unique().tolist()) for mask in few[0]] == [{0, 3}, {0, 2}]
 
 
 def test_the_background_is_lowered_as_far_as_one_split_asks(lab: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +159,6 @@ def test_the_threshold_is_chosen_on_the_split_that_chooses(lab: Workbench, monke
     monkeypatch.setattr(photo_ladder, "measure_masks", watched)
     threshold = photo_ladder.crf_threshold(lab, method, (0.05, 0.4))
     assert threshold in (0.05, 0.4)
-    row = photo_ladder.refined_row(lab, method, threshold)
+    row = photo_ladder.maps_rows(lab, method, threshold)[photo_ladder.REFINED]
     assert asked == [lab.choose_on, lab.report_on]
     assert row["thresholds"] == {"miou": threshold}

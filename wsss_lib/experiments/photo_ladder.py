@@ -44,7 +44,7 @@ CRF_THRESHOLDS = (0.05, 0.1, 0.2, 0.3)
 LOWERED = (0.0, 0.5, 1.0, 1.5)
 """What may be taken from the score of a network's background, a logit."""
 POSSIBLE = 0.001
-"""A label that no pixel of a batch has with this probability is left out of the dense CRF, which cannot make it win."""
+"""A label that no pixel of an image has with this probability is left out of the dense CRF: it would not win there."""
 CERTAINTY = 0.8
 """Of the dense CRF, from which a pixel is a pseudo-label."""
 
@@ -63,7 +63,7 @@ def climbed(lab: Workbench, cam: CAM | None = None) -> tuple[dict[str, dict[str,
         cam = channels_last(lab.classifier())
         lab.fit(cam)
     threshold = crf_threshold(lab, cam)
-    rows = {SEEDS: seeds_row(lab, cam), REFINED: refined_row(lab, cam, threshold)}
+    rows = maps_rows(lab, cam, threshold)
     labels = pseudo_labels(lab, cam, threshold)
     rows |= network_rows(lab, ladder.taught(lab, labels, cam.backbone))
     ceiling = network_rows(lab, ladder.taught(lab, labels.parent, cam.backbone), crf=False)
@@ -77,16 +77,28 @@ def about(labels: PseudoLabels) -> dict[str, Any]:
     return {"background": labels.provenance.thresholds["background"], "coverage": labels.coverage(), **counts, **scored}
 
 
-def seeds_row(lab: Workbench, method: Method) -> dict[str, Any]:
-    """The honest row of the maps, with the precision and the recall of the seeds beside it."""
+def maps_rows(lab: Workbench, method: Method, threshold: float) -> dict[str, dict[str, Any]]:
+    """The honest row of the maps, with the precision and the recall of the seeds beside it; and the scores of the maps
+    behind the dense CRF. The image labels are given.
+
+    Args:
+        lab: Its splits choose and report.
+        method: Trained.
+        threshold: The background's score before the CRF.
+    """
     row = lab.scores(method.eval())
     cut = row["thresholds"]["miou"]
 
     def predict(batch: Batch) -> Tensor:
-        return maps.seeds(ladder.heats(method, batch), batch["labels"], cut)
+        heat = ladder.heats(method, batch)
+        sharp = sharp_masks(heat, batch["images"], (threshold,))
+        return torch.cat([maps.seeds(heat, batch["labels"], cut)[None], sharp])
 
     with trunk_kept(method):
-        return {**measure_masks(predict, lab.report_on, device=lab.device).numbers({}), **row}
+        measured = measure_masks(predict, lab.report_on, choices=range(2), device=lab.device)
+    seeds, refined = (measured.numbers({"miou": number}) for number in range(2))
+    behind = {**refined, "thresholds": {"miou": threshold}, "images": measured.images}
+    return {SEEDS: {**seeds, **row}, REFINED: behind}
 
 
 def crf_threshold(lab: Workbench, method: Method, thresholds: Sequence[float] = CRF_THRESHOLDS) -> float:
@@ -98,17 +110,6 @@ def crf_threshold(lab: Workbench, method: Method, thresholds: Sequence[float] = 
     with trunk_kept(method):
         curve = measure_masks(predict, lab.choose_on, choices=thresholds, device=lab.device).curves()["miou"]
     return metrics.choose_threshold(curve).value
-
-
-def refined_row(lab: Workbench, method: Method, threshold: float) -> dict[str, Any]:
-    """The scores of the maps behind the dense CRF, on the split that is reported, the image labels given."""
-
-    def predict(batch: Batch) -> Tensor:
-        return sharp_masks(ladder.heats(method, batch), batch["images"], (threshold,))[0]
-
-    with trunk_kept(method):
-        measured = measure_masks(predict, lab.report_on, device=lab.device)
-    return {**measured.numbers({}), "thresholds": {"miou": threshold}, "images": measured.images}
 
 
 def pseudo_labels(
@@ -146,25 +147,20 @@ def network_rows(lab: Workbench, network: Segmenter, crf: bool = True) -> dict[s
         crf: Whether the rungs behind a dense CRF are measured too, which takes most of the time.
     """
     plain, *behind = lowerings(lab, network, crf)
-    rungs = [(ARG_MAX, 0.0, False, False)]
-    for name, given in (("", False), (GIVEN, True)):
-        rungs.append((NETWORK + name, plain, False, given))
-        rungs += [(SHARPENED + name, lowered, True, given) for lowered in behind]
+    rungs = [(ARG_MAX, 0.0), (NETWORK, plain), (NETWORK + GIVEN, plain)]
+    rungs += [(name, lowered) for lowered in behind for name in (SHARPENED, SHARPENED + GIVEN)]
 
     def predict(batch: Batch) -> Tensor:
         scores, images = network(batch["images"]), batch["images"]
-        return torch.cat(
-            [
-                labels_of(scores, (by,), images if sharp else None, batch["labels"] if given else None)
-                for _, by, sharp, given in rungs
-            ]
-        )
+        both = [lowered_by(by, each) for by in (plain, *behind) for each in (scores, only(scores, batch["labels"]))]
+        masks = maps.likeliest(torch.stack([scores, *both[:2]]))
+        return torch.cat([masks, sharp_labels(torch.stack(both[2:]), images)]) if behind else masks
 
     with trunk_kept(network.eval()):
         measured = measure_masks(predict, lab.report_on, choices=range(len(rungs)), device=lab.device)
     return {
         name: {**measured.numbers({"miou": number}), "lowered": by, "images": measured.images}
-        for number, (name, by, _, _) in enumerate(rungs)
+        for number, (name, by) in enumerate(rungs)
     }
 
 
@@ -173,8 +169,10 @@ def lowerings(lab: Workbench, network: Segmenter, crf: bool = True) -> tuple[flo
     count = len(LOWERED)
 
     def predict(batch: Batch) -> Tensor:
-        scores, images = network(batch["images"]), batch["images"]
-        return torch.cat([labels_of(scores, LOWERED, over) for over in (None, images)[: 1 + crf]])
+        scores = network(batch["images"])
+        each = torch.stack([lowered_by(by, scores) for by in LOWERED])
+        masks = maps.likeliest(each)
+        return torch.cat([masks, sharp_labels(each, batch["images"])]) if crf else masks
 
     with trunk_kept(network.eval()):
         measured = measure_masks(predict, lab.choose_on, choices=range((1 + crf) * count), device=lab.device)
@@ -182,41 +180,38 @@ def lowerings(lab: Workbench, network: Segmenter, crf: bool = True) -> tuple[flo
     return tuple(LOWERED[int(part.argmax())] for part in values.split(count))
 
 
-def labels_of(
-    scores: Tensor, lowered: Sequence[float], images: Tensor | None = None, given: Tensor | None = None
-) -> Tensor:
-    """The likeliest label of each pixel, (lowered, N, H, W).
+def lowered_by(by: float, scores: Tensor) -> Tensor:
+    """Logits (N, K + 1, H, W), the background's first, and so much taken from it."""
+    return torch.cat([scores[:, :1] - by, scores[:, 1:]], dim=1)
+
+
+def only(scores: Tensor, given: Tensor) -> Tensor:
+    """Logits (N, K + 1, H, W) of the background and the classes of the image labels, (N, K); the others are -inf."""
+    return scores.masked_fill(F.pad(given, (1, 0), value=1)[:, :, None, None] == 0, -torch.inf)
+
+
+def sharp_labels(scores: Tensor, images: Tensor) -> Tensor:
+    """The likeliest labels (T, N, H, W) behind a dense CRF over images (N, 3, H, W).
+
+    A class that no pixel of an image has with a probability of :data:`POSSIBLE` is none of its labels.
 
     Args:
-        scores: (N, K + 1, H, W) logits of a network, the background's first.
-        lowered: What is taken from the background's; each number on its own.
-        images: (N, 3, H, W): a dense CRF goes over them; None: there is none.
-        given: (N, K) multi-hot: other classes are forbidden; None: every class is possible.
+        scores: (T, N, K + 1, H, W) logits of networks, the background's first.
+        images: The same for all T.
     """
-    if given is not None:
-        scores = scores.masked_fill(F.pad(given, (1, 0), value=1)[:, :, None, None] == 0, -torch.inf)
-    if images is None:
-        best, which = scores[:, 1:].max(dim=1)
-        return torch.stack([torch.where(scores[:, 0] - by < best, which + 1, 0) for by in lowered])
-    possible = _probabilities(scores, max(lowered)).amax(dim=(0, 2, 3)) >= POSSIBLE
-    possible[0] = True
-    few = scores[:, possible]
-    sharp = sharpened(torch.stack([_probabilities(few, by) for by in lowered]), images)
-    return possible.nonzero()[:, 0][sharp.argmax(dim=2)]
-
-
-def _probabilities(scores: Tensor, lowered: float) -> Tensor:
-    """Of logits (N, L, H, W), the background's lowered."""
-    shift = torch.zeros(scores.shape[1], device=scores.device)
-    shift[0] = lowered
-    return (scores - shift[:, None, None]).softmax(dim=1)
+    likely = scores.softmax(dim=2)
+    possible = likely.amax(dim=(3, 4)) >= POSSIBLE  # (T, N, K + 1)
+    possible[:, :, 0] = True
+    likely = likely.masked_fill(~possible[..., None, None], 0)
+    some = possible.any(dim=(0, 1))
+    return some.nonzero()[:, 0][maps.likeliest(sharpened(likely[:, :, some], images))]
 
 
 def sharp_masks(heat: Tensor, images: Tensor, thresholds: Sequence[float]) -> Tensor:
     """The likeliest labels (thresholds, N, H, W) of maps (N, K, H, W) behind the dense CRF."""
     shown = F.pad(heat.amax(dim=(0, 2, 3)) > 0, (1, 0), value=True)  # and the background
     sharp = sharpened(ladder.backgrounds(heat, thresholds)[:, :, shown], images)
-    return shown.nonzero()[:, 0][sharp.argmax(dim=2)]
+    return shown.nonzero()[:, 0][maps.likeliest(sharp)]
 
 
 def sharp_maps(heat: Tensor, images: Tensor, threshold: float) -> Tensor:
