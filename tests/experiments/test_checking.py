@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from wsss_lib.experiments.checking import agrees, verified
+from wsss_lib.experiments.checking import agrees, hinted, verified
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,9 @@ def test_a_right_number_passes_in_whatever_holds_it(answer):
 
 
 @pytest.mark.parametrize(
-    "answer", [[[1, 2], [3, 4]], np.array([[1.0, 2], [3, 4]]), [torch.tensor([1, 2]), torch.tensor([3, 4])]]
-)
+    "answer", [[[1, 2], [3, 4]], np.array([[1.0, 2], [3, 4]]), [torch.tensor([1, 2]), torch.tensor([3, 4])],
+     [[torch.tensor(1), torch.tensor(2)], (3, torch.tensor(4.0))], (np.array([1, 2]), [3, 4])],
+)  # fmt: skip
 def test_a_right_matrix_passes_in_whatever_holds_it(answer):
     agrees(answer, torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "look at the rows")
 
@@ -29,6 +30,7 @@ def test_a_right_matrix_passes_in_whatever_holds_it(answer):
         (None, "returned nothing"),
         ("half", "returned str"),
         ({}, "returned dict"),
+        ([[0.5, 0.5], [0.5]], "returned list"),
         (0.6, r"look at the mean \(up to 0\.1 apart\)"),
         (float("nan"), "NaN or infinity: look at the mean"),
         (torch.tensor([0.5, 0.5]), r"shape \(2,\), expected \(\): look at the mean"),
@@ -37,6 +39,23 @@ def test_a_right_matrix_passes_in_whatever_holds_it(answer):
 def test_a_wrong_answer_gets_the_words_for_its_mistake(answer, words):
     with pytest.raises(AssertionError, match=words):
         agrees(answer, 0.5, "look at the mean")
+
+
+@pytest.mark.parametrize("error", [KeyError("cup"), RuntimeError("size mismatch"), ZeroDivisionError("by zero")])
+def test_an_answer_that_raises_fails_with_the_hint(error):
+    with (
+        pytest.raises(AssertionError, match=rf"look at the rows \({type(error).__name__}: .*") as failed,
+        hinted("look at the rows"),
+    ):
+        raise error
+    assert failed.value.__cause__ is error
+
+
+def test_a_failed_assertion_keeps_its_own_words():
+    with pytest.raises(AssertionError, match=r"^the rows differ$"), hinted("look at the columns"):
+        raise AssertionError("the rows differ")
+    with hinted("look at the columns"):
+        pass
 
 
 def test_what_was_verified_is_printed(capsys):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -42,11 +44,26 @@ def numbers(answer: Any) -> Tensor:
     if isinstance(answer, Tensor):
         return answer.detach().double().cpu()
     try:
-        if isinstance(answer, (list, tuple)) and any(isinstance(part, Tensor) for part in answer):
+        if isinstance(answer, (list, tuple)) and any(isinstance(part, (Tensor, list, tuple)) for part in answer):
             return torch.stack([numbers(part) for part in answer])
         return torch.as_tensor(answer, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise AssertionError(f"the function returned {type(answer).__name__}, expected numbers or a tensor") from error
+
+
+@contextmanager
+def hinted(hint: str) -> Iterator[None]:
+    """Whatever the reader's function raises inside becomes a failed check, which says what to do.
+
+    Raises:
+        AssertionError: Anything was raised: the hint and the error; a failed assertion passes as it is.
+    """
+    try:
+        yield
+    except AssertionError:
+        raise
+    except Exception as error:
+        raise AssertionError(f"{hint} ({type(error).__name__}: {error})") from error
 
 
 def verified(*what: str) -> None:

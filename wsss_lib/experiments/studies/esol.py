@@ -41,7 +41,7 @@ WATCHED = (0, 5, 15, 30, 60, 120, 240)  # updates of it at which it is measured
 AREAS = (0.0, 1.0, 2.0, 8.0)
 CLIPS = (1.0, 0.3, 0.2, 0.05)
 """Weights of the area and shares of the clip that are tried on val beside the book's."""
-UNCLIPPED = 2.0  # the weight of the area without a clip; the book's ruins such a map
+UNCLIPPED = 2.0  # the weight of the area without a clip
 FORKS: dict[str, tuple[type[ESOL], dict[str, Any]]] = {
     "clip only": (ESOL, {"shares": (1.0, 0.0, 0.0), "read": "expansion"}),
     "shrink only": (ESOL, {"shares": (0.0, 0.0, 1.0), "clip": 1.0, "area": UNCLIPPED}),
