@@ -14,7 +14,7 @@ from wsss_lib import maps
 from wsss_lib.data.records import IGNORE, Records
 from wsss_lib.experiments import Workbench, photo_ladder
 from wsss_lib.experiments.studies import ladder
-from wsss_lib.segment import SegmenterConfig
+from wsss_lib.segment import SegmenterConfig, only_given
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_network_is_asked_with_and_without_the_labels() -> None:
     scores[:, 1, :, 32:] = 3  # the class that the image does not show
     scores[:, 2, :, 32:] = 2
     scores[:, 0, :, :32] = 2
-    given, lowered = photo_ladder.only(scores, batch["labels"]), photo_ladder.lowered_by(2.5, scores)
+    given, lowered = only_given(scores, batch["labels"]), photo_ladder.lowered_by(2.5, scores)
     assert maps.likeliest(scores)[0, 0].tolist() == [0] * 32 + [1] * 32
     assert torch.equal(maps.likeliest(given), batch["masks"])
     assert torch.equal(lowered[:, 1:], scores[:, 1:])

@@ -26,7 +26,7 @@ from wsss_lib.experiments.workbench import Workbench
 from wsss_lib.methods.cam import CAM
 from wsss_lib.methods.contract import Method
 from wsss_lib.refine import CRFSettings, dense_crf
-from wsss_lib.segment import Provenance, PseudoLabels, Segmenter, certain_labels
+from wsss_lib.segment import Provenance, PseudoLabels, Segmenter, certain_labels, only_given
 
 SEEDS, REFINED, ARG_MAX, NETWORK, SHARPENED = "CAM", "CAM + CRF", "network, arg max", "network", "network + CRF"
 """The rungs."""
@@ -152,7 +152,9 @@ def network_rows(lab: Workbench, network: Segmenter, crf: bool = True) -> dict[s
 
     def predict(batch: Batch) -> Tensor:
         scores, images = network(batch["images"]), batch["images"]
-        both = [lowered_by(by, each) for by in (plain, *behind) for each in (scores, only(scores, batch["labels"]))]
+        both = [
+            lowered_by(by, each) for by in (plain, *behind) for each in (scores, only_given(scores, batch["labels"]))
+        ]
         masks = maps.likeliest(torch.stack([scores, *both[:2]]))
         return torch.cat([masks, sharp_labels(torch.stack(both[2:]), images)]) if behind else masks
 
@@ -185,11 +187,6 @@ def lowered_by(by: float, scores: Tensor) -> Tensor:
     return torch.cat([scores[:, :1] - by, scores[:, 1:]], dim=1)
 
 
-def only(scores: Tensor, given: Tensor) -> Tensor:
-    """Logits (N, K + 1, H, W) of the background and the classes of the image labels, (N, K); the others are -inf."""
-    return scores.masked_fill(F.pad(given, (1, 0), value=1)[:, :, None, None] == 0, -torch.inf)
-
-
 def sharp_labels(scores: Tensor, images: Tensor) -> Tensor:
     """The likeliest labels (T, N, H, W) behind a dense CRF over images (N, 3, H, W).
 
@@ -202,16 +199,18 @@ def sharp_labels(scores: Tensor, images: Tensor) -> Tensor:
     likely = scores.softmax(dim=2)
     possible = likely.amax(dim=(3, 4)) >= POSSIBLE  # (T, N, K + 1)
     possible[:, :, 0] = True
-    likely = likely.masked_fill(~possible[..., None, None], 0)
-    some = possible.any(dim=(0, 1))
-    return some.nonzero()[:, 0][maps.likeliest(sharpened(likely[:, :, some], images))]
+    return _behind_crf(likely.masked_fill(~possible[..., None, None], 0), images)
 
 
 def sharp_masks(heat: Tensor, images: Tensor, thresholds: Sequence[float]) -> Tensor:
     """The likeliest labels (thresholds, N, H, W) of maps (N, K, H, W) behind the dense CRF."""
-    shown = F.pad(heat.amax(dim=(0, 2, 3)) > 0, (1, 0), value=True)  # and the background
-    sharp = sharpened(ladder.backgrounds(heat, thresholds)[:, :, shown], images)
-    return shown.nonzero()[:, 0][maps.likeliest(sharp)]
+    return _behind_crf(ladder.backgrounds(heat, thresholds), images)
+
+
+def _behind_crf(scores: Tensor, images: Tensor) -> Tensor:
+    """The likeliest labels (T, N, H, W) behind the CRF; those whose scores (T, N, L, H, W) are zero are left out."""
+    some = scores.amax(dim=(0, 1, 3, 4)) > 0
+    return some.nonzero()[:, 0][maps.likeliest(sharpened(scores[:, :, some], images))]
 
 
 def sharp_maps(heat: Tensor, images: Tensor, threshold: float) -> Tensor:

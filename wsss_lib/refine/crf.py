@@ -19,7 +19,6 @@ width of 3 pixels, large for one of about a pixel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Literal
@@ -30,7 +29,6 @@ from torch import Tensor
 from wsss_lib.refine.filters import ExactFilter, Filter, LatticeFilter, normalise_symmetrically
 
 Filtering = Literal["auto", "exact", "lattice"]
-Filtered = Callable[[Tensor], Tensor]
 
 EXACT_PIXELS = 48 * 48
 """Up to so many pixels an image, ``"auto"`` filters exactly: 21 MB of weights an image and kernel."""
@@ -189,12 +187,11 @@ def scores_of_masks(masks: Tensor, num_labels: int, certainty: float = 0.7) -> T
     return present * torch.where(known > 0, hit * certainty + (1 - hit) * rest, 1 / count.clamp(min=1))
 
 
-def _kernels(images: Tensor, settings: CRFSettings, exact: bool) -> list[tuple[float, Filtered]]:
+def _kernels(images: Tensor, settings: CRFSettings, exact: bool) -> list[tuple[float, Filter]]:
     n, _, h, w = images.shape
-    kernels: list[tuple[float, Filtered]] = []
+    kernels: list[tuple[float, Filter]] = []
     if settings.near_weight > 0:
-        near = _near(exact, h, w, settings.near, images.dtype, images.device)
-        kernels.append((settings.near_weight, near if exact else _of_all(near)))
+        kernels.append((settings.near_weight, _near(exact, h, w, settings.near, images.dtype, images.device)))
     if settings.colour_weight > 0:
         colours = images.detach().flatten(2).transpose(1, 2) * (255 / settings.colour)  # (N, P, 3)
         places = _places(h, w, colours).expand(n, -1, -1)
@@ -214,16 +211,6 @@ def _near(exact: bool, h: int, w: int, width: float, dtype: torch.dtype, device:
     """The kernel that knows no colours: the same for all images of a size, so it is kept from one call to the next."""
     like = torch.zeros((), dtype=dtype, device=device)
     return _normalised(exact, _places(h, w, like) / width)
-
-
-def _of_all(kernel: Filter) -> Filtered:
-    """A filter that is made for one image, for values (N, P, C) of several: their channels go through it together."""
-
-    def filtered(values: Tensor) -> Tensor:
-        together = values.transpose(0, 1)  # (P, N, C)
-        return kernel(together.flatten(1)[None])[0].view(together.shape).transpose(0, 1)
-
-    return filtered
 
 
 def _places(h: int, w: int, like: Tensor) -> Tensor:

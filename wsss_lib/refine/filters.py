@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 
 class Filter(Protocol):
-    """From values (N, P, C) to filtered values (N, P, C)."""
+    """From values (N, P, C) to filtered values (N, P, C); one that is made of one image's features serves any N."""
 
     def __call__(self, values: Tensor) -> Tensor: ...
 
@@ -62,6 +62,7 @@ class LatticeFilter:
         features: (N, P, d) float, in units of the Gaussian's standard deviation.
 
     Attributes:
+        images: How many images' features it is made of.
         corners: How many corners of the lattice are in use, in all images together.
 
     Raises:
@@ -72,6 +73,7 @@ class LatticeFilter:
 
     def __init__(self, features: Tensor) -> None:
         n, p, d = features.shape
+        self.images = n
         weights, codes, steps = _corners(features.transpose(1, 2).contiguous())  # (N, d + 1, P) both; (d + 1,)
         self.weights = weights.transpose(1, 2).reshape(n * p, d + 1)
         # Touches, one a pixel and corner, sorted by corner: so each corner has a run of them.
@@ -86,6 +88,9 @@ class LatticeFilter:
         self.blurs = [self._blur(numbered, step) for step in steps.tolist()]
 
     def __call__(self, values: Tensor) -> Tensor:
+        if self.images == 1 < len(values):  # the channels of all go through it together
+            together = values.transpose(0, 1)  # (P, N, C)
+            return self(together.flatten(1)[None])[0].view(together.shape).transpose(0, 1)
         flat = values.flatten(0, 1)  # (N·P, C)
         weights, pixel_weights = self.weights.to(values), self.pixel_weights.to(values)
         grid = F.embedding_bag(self.pixels, flat, self.starts, mode="sum", per_sample_weights=pixel_weights)  # splat

@@ -5,7 +5,7 @@ from wsss_lib.segment.averaging import Teacher
 from wsss_lib.segment.debiasing import CentredFeatures, Clusters, DebiasConfig, cluster, debias
 from wsss_lib.segment.losses import pixel_loss
 from wsss_lib.segment.mars import MARS, MARSConfig
-from wsss_lib.segment.network import Segmenter, SegmenterConfig
+from wsss_lib.segment.network import Segmenter, SegmenterConfig, only_given
 from wsss_lib.segment.pseudo_labels import Provenance, PseudoLabels, certain_labels
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "certain_labels",
     "cluster",
     "debias",
+    "only_given",
     "pixel_loss",
 ]

@@ -130,8 +130,13 @@ class Segmenter(Learner):
 
         Nobody gives the labels of a new image: this is for comparing the network with what it learnt from.
         """
-        known = torch.cat([torch.ones_like(batch["labels"][:, :1]), batch["labels"]], dim=1) > 0  # (N, K + 1)
-        return likeliest(self(batch["images"]).masked_fill(~known[:, :, None, None], -torch.inf))
+        return likeliest(only_given(self(batch["images"]), batch["labels"]))
+
+
+def only_given(scores: Tensor, labels: Tensor) -> Tensor:
+    """Logits (N, K + 1, H, W) of the background and the classes of image labels (N, K); those of others are -inf."""
+    known = torch.cat([torch.ones_like(labels[:, :1]), labels], dim=1) > 0  # (N, K + 1)
+    return scores.masked_fill(~known[:, :, None, None], -torch.inf)
 
 
 def _unit(inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> nn.Sequential:
