@@ -91,6 +91,31 @@ def test_frozen_and_free_batch_norm_agree_in_eval_and_in_their_state_dict() -> N
     assert backbones.freeze_batch_norm(frozen) == 0
 
 
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_frozen_norm_gives_the_gradient_of_batch_norm(dtype: torch.dtype, affine: bool) -> None:
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm2d(5, eps=0.1, affine=affine)
+    norm(3 + 2 * torch.randn(8, 5, 6, 6))  # statistics of some data
+    if affine:
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+    net = torch.nn.Sequential(norm.to(dtype)).eval()
+    given = torch.randn(2, 5, 4, 3, dtype=dtype).to(memory_format=torch.channels_last)
+    results = []
+    for _ in range(2):
+        images = given.clone().requires_grad_()
+        out = net(images)
+        out.square().sum().backward()
+        results.append((out.detach(), images.grad))
+        assert out.is_contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            torch.testing.assert_close(net(given), out.detach())
+        net.zero_grad()
+        backbones.freeze_batch_norm(net)
+    torch.testing.assert_close(results[1], results[0])
+
+
 def test_timms_batch_norm_keeps_its_activation_when_frozen() -> None:
     torch.manual_seed(0)
     net = create_model("efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1,))
