@@ -111,3 +111,22 @@ def test_records_with_superpixels_move_them_with_the_image(monkeypatch):
     assert torch.equal(wrapped.batch([1, 4])["superpixels"], expected.flip(0))
     (flipped,) = list(batches(wrapped.subset([4, 1]), 2, transform=RandomFlip(p=1.0)))
     assert torch.equal(flipped["superpixels"], expected.flip(-1))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_all_images_are_cut_side_by_side_as_one_by_one(monkeypatch, threads):
+    monkeypatch.setattr("wsss_lib.refine.superpixels._AT_ONCE", 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    records = Critters(World(size=32), "val", 5)
+    lazy, ready = WithSuperpixels(records), WithSuperpixels(records)
+    first = ready[3]["superpixels"]
+    assert ready.cut_all() is ready
+
+    def computed_again(*_: object, **__: object) -> None:
+        raise AssertionError("superpixels were computed twice")
+
+    expected = [lazy[number]["superpixels"] for number in range(5)]
+    monkeypatch.setattr("wsss_lib.refine.superpixels.slic_superpixels", computed_again)
+    assert [torch.equal(ready[number]["superpixels"], expected[number]) for number in range(5)] == [True] * 5
+    assert torch.equal(first, expected[3])
+    ready.cut_all()
