@@ -223,6 +223,22 @@ class TestTraining:
         terms["classification"].backward()
         assert all(p.grad is None for p in method.decoder.parameters())
 
+    def test_what_no_loss_looks_at_is_not_asked_for(self) -> None:
+        methods = {(r, a): small(reconstruction=r, alignment=a) for r in (0.0, 1.0) for a in (0.0, 1.0)}
+        asked = {key: ("superpixels" in one.needs, "pixels" in one.companions) for key, one in methods.items()}
+        assert asked == {
+            (0.0, 0.0): (False, False),
+            (1.0, 0.0): (False, True),
+            (0.0, 1.0): (True, True),
+            (1.0, 1.0): (True, True),
+        }
+        batch = batch_of(BATCHES["several"])
+        bare = {name: value for name, value in batch.items() if name != "superpixels"}
+        for key in ((0.0, 0.0), (1.0, 0.0)):
+            expected = methods[key].losses(batch)  # type: ignore[arg-type]
+            for name, loss in methods[key].losses(bare).items():  # type: ignore[arg-type]
+                assert torch.equal(loss, expected[name])
+
     def test_weights_are_factors(self) -> None:
         batch = batch_of(BATCHES["several"])
         once, twice = (small(reconstruction=r, alignment=a).losses(batch) for r, a in ((1.0, 1.0), (2.0, 3.0)))  # type: ignore[arg-type]

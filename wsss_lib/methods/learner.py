@@ -110,7 +110,7 @@ class Learner(nn.Module):
     """
 
     task: ClassVar[Task]
-    needs: ClassVar[tuple[str, ...]] = ("images", "labels")
+    needs: tuple[str, ...] = ("images", "labels")
     takes_backbone = True
     decays_scales = True
     waits = False

@@ -83,7 +83,7 @@ class RegionReader(Learner):
     """
 
     task: ClassVar[Task] = "grounding"
-    needs = ("sentences", "proposals")
+    needs: tuple[str, ...] = ("sentences", "proposals")
 
     def __init__(self, backbone: Backbone, num_classes: int | None = None, place: int = 16) -> None:
         super().__init__(backbone, num_classes)

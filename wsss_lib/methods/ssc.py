@@ -21,7 +21,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -186,13 +186,16 @@ class SSC(Method):
         aligning: Whether the alignment counts: not before the end of the warm-up.
     """
 
-    needs = ("images", "labels", "superpixels")
-    companions = MappingProxyType({"pixels": True})  # to redraw them
+    needs: tuple[str, ...] = ("images", "labels", "superpixels")
+    companions: Mapping[str, Any] = MappingProxyType({"pixels": True})  # to redraw them
     backbone: StagedBackbone
 
     def __init__(self, backbone: Backbone, num_classes: int, config: SSCConfig | None = None) -> None:
         super().__init__(backbone, num_classes)
         self.config = config or SSCConfig()
+        if not self.config.alignment:  # what no loss looks at is not read either
+            self.needs = ("images", "labels")
+            self.companions = {"pixels": True} if self.config.reconstruction else {}
         if not isinstance(backbone, StagedBackbone):
             raise ValueError(f"{backbone.name} has no stages to put DRS behind: choose a convolutional backbone")
         deepest = backbone.stages[-1]
@@ -231,7 +234,8 @@ class SSC(Method):
         """``classification``, ``reconstruction`` and ``alignment``, each times its weight.
 
         The batch has ``images``, ``labels`` (N, K) and ``superpixels`` (N, H, W). Where features of a trunk stand for
-        the images, it has ``pixels`` (N, 3, H, W) beside them, of the superpixels' size.
+        the images, it has ``pixels`` (N, 3, H, W) beside them, of the superpixels' size. Without alignment nothing
+        asks for superpixels, and without both constraints for pixels.
         """
         (images, labels), config = self.supervision(batch), self.config
         scores = self.scores(images)  # (N, K, h, w)

@@ -7,7 +7,7 @@ differs from image to image, and what is right does not.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +75,7 @@ class Segmenter(Learner):
     """
 
     task = "masks"
-    needs: ClassVar[tuple[str, ...]] = ("images", "masks")
+    needs: tuple[str, ...] = ("images", "masks")
 
     def __init__(self, backbone: Backbone, num_classes: int, config: SegmenterConfig | None = None) -> None:
         super().__init__(backbone, num_classes)

@@ -7,7 +7,7 @@ the training masks say differs. Sentences have a network of their own, DTMR; her
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -170,7 +170,7 @@ class ToldDTMR(DTMR):
     a is the shared distribution over pairs, i* the region that is meant. The network and its answer stay the same.
     """
 
-    needs: ClassVar[tuple[str, ...]] = (*DTMR.needs, "sentence_boxes")  # type: ignore[assignment]
+    needs = (*DTMR.needs, "sentence_boxes")
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``region``: cross-entropy of the region that is meant; 0 without a sentence."""
