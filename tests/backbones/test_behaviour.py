@@ -6,6 +6,7 @@ import pytest
 import torch
 from timm import create_model
 from timm.layers import BatchNormAct2d
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from wsss_lib import backbones
@@ -91,11 +92,12 @@ def test_frozen_and_free_batch_norm_agree_in_eval_and_in_their_state_dict() -> N
     assert backbones.freeze_batch_norm(frozen) == 0
 
 
+@pytest.mark.parametrize("make", [torch.nn.BatchNorm2d, BatchNormAct2d])
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_a_frozen_norm_gives_the_gradient_of_batch_norm(dtype: torch.dtype, affine: bool) -> None:
+def test_a_frozen_norm_gives_the_gradient_of_batch_norm(make: type, dtype: torch.dtype, affine: bool) -> None:
     torch.manual_seed(0)
-    norm = torch.nn.BatchNorm2d(5, eps=0.1, affine=affine)
+    norm = make(5, eps=0.1, affine=affine)
     norm(3 + 2 * torch.randn(8, 5, 6, 6))  # statistics of some data
     if affine:
         torch.nn.init.normal_(norm.weight)
@@ -114,6 +116,17 @@ def test_a_frozen_norm_gives_the_gradient_of_batch_norm(dtype: torch.dtype, affi
         net.zero_grad()
         backbones.freeze_batch_norm(net)
     torch.testing.assert_close(results[1], results[0])
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 5, 7), (2, 5, 3, 4, 2)])
+def test_a_frozen_norm_takes_what_is_no_image(shape: tuple[int, ...]) -> None:
+    norm = torch.nn.SyncBatchNorm(5)
+    norm.running_mean.copy_(torch.arange(5.0))
+    net = torch.nn.Sequential(norm)
+    backbones.freeze_batch_norm(net)
+    given = torch.randn(shape, requires_grad=True)
+    expected = F.batch_norm(given, norm.running_mean, norm.running_var, eps=norm.eps)
+    torch.testing.assert_close(net(given), expected)
 
 
 def test_timms_batch_norm_keeps_its_activation_when_frozen() -> None:

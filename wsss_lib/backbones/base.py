@@ -208,13 +208,18 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
         weight = None if self.weight is None else self.weight.detach()
         bias = None if self.bias is None else self.bias.detach()
         mean, variance = self.running_mean, self.running_var
-        asked = input.requires_grad and input.dtype == getattr(variance, "dtype", None) and input.dtype.itemsize >= 4
-        if not asked or mean is None or variance is None or weight is None or bias is None:
+        if mean is None or variance is None or weight is None or bias is None or not _is_asked(input, variance):
             return F.batch_norm(input, mean, variance, weight, bias, training=False, eps=self.eps)
-        # The same map, of which the gradient is one product; that of batch norm takes twice as long.
+        # The same map, of which the gradient is one product. That of batch norm takes twice as long on a CPU.
         scale = weight * (variance + self.eps).rsqrt()  # (C,)
         shift = bias - mean * scale
         return torch.addcmul(shift.view(1, -1, 1, 1), input, scale.view(1, -1, 1, 1))  # (N, C, h, w)
+
+
+def _is_asked(input: Tensor, statistic: Tensor) -> bool:
+    """Whether a gradient of images is asked for, in a precision in which factors of the norm lose nothing."""
+    precise = input.dtype == statistic.dtype and input.dtype.itemsize >= 4
+    return input.requires_grad and input.dim() == 4 and precise
 
 
 class FrozenBatchNormAct2d(FrozenBatchNorm2d):
@@ -223,8 +228,6 @@ class FrozenBatchNormAct2d(FrozenBatchNorm2d):
     def __init__(self, norm: BatchNormAct2d) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine)
         self.drop, self.act = norm.drop, norm.act
-        if hasattr(self.act, "inplace"):  # nobody keeps what lies between the two
-            setattr(self.act, "inplace", True)  # noqa: B010 (as in without_inplace)
 
     def train(self, mode: bool = True) -> FrozenBatchNormAct2d:
         super().train(mode)
