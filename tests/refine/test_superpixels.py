@@ -113,20 +113,21 @@ def test_records_with_superpixels_move_them_with_the_image(monkeypatch):
     assert torch.equal(flipped["superpixels"], expected.flip(-1))
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_all_images_are_cut_side_by_side_as_one_by_one(monkeypatch, threads):
-    monkeypatch.setattr("wsss_lib.refine.superpixels._AT_ONCE", 2)
+@pytest.mark.parametrize(("threads", "beside"), [(1, 1), (2, 8)])
+def test_neighbours_are_cut_side_by_side_as_one_by_one(monkeypatch, threads, beside):
+    records = Critters(World(size=32), "val", 11)
+    expected = slic_superpixels(records.batch(range(11))["images"])
+    cut = []
+
+    def counted(images: torch.Tensor, **options: object) -> torch.Tensor:
+        cut.append(images)
+        return slic_superpixels(images, **options)
+
+    monkeypatch.setattr("wsss_lib.refine.superpixels.slic_superpixels", counted)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    records = Critters(World(size=32), "val", 5)
-    lazy, ready = WithSuperpixels(records), WithSuperpixels(records)
-    first = ready[3]["superpixels"]
-    assert ready.cut_all() is ready
-
-    def computed_again(*_: object, **__: object) -> None:
-        raise AssertionError("superpixels were computed twice")
-
-    expected = [lazy[number]["superpixels"] for number in range(5)]
-    monkeypatch.setattr("wsss_lib.refine.superpixels.slic_superpixels", computed_again)
-    assert [torch.equal(ready[number]["superpixels"], expected[number]) for number in range(5)] == [True] * 5
-    assert torch.equal(first, expected[3])
-    ready.cut_all()
+    wrapped = WithSuperpixels(records)
+    assert torch.equal(wrapped[3]["superpixels"], expected[3])
+    assert len(cut) == beside
+    for number in (10, *range(11)):
+        assert torch.equal(wrapped[number]["superpixels"], expected[number])
+    assert len(cut) == 11

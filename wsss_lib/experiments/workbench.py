@@ -45,7 +45,7 @@ from wsss_lib.train.state import tensors_of
 
 M = TypeVar("M", bound=nn.Module)
 
-COMPUTED: dict[str, type[WithSuperpixels]] = {"superpixels": WithSuperpixels}
+COMPUTED: dict[str, Callable[[Records], Records]] = {"superpixels": WithSuperpixels}
 """Fields that no data set has and some losses need: what adds them to records."""
 
 _Measure = Callable[..., Any]
@@ -238,10 +238,7 @@ class Workbench:
             return records
         for name in lacking:
             key = f"{name} {records.fingerprint}"
-            if key not in self._computed:
-                added = COMPUTED[name](records)
-                self._computed[key] = added if self.drawn else added.cut_all()
-            records = self._computed[key]
+            records = self._computed.setdefault(key, COMPUTED[name](records))
         return records
 
     def transform(self) -> Transform | None:
