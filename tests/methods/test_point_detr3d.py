@@ -521,9 +521,13 @@ class TestBoth:
     def test_the_losses_read_what_they_say(self, settings: Any) -> None:
         method, batch = built(settings), batch_of()
         loss_of(method, {field: batch[field] for field in method.needs})
-        for field in set(method.needs) - {"panoramas"}:
+        for field in method.needs:
             with pytest.raises(KeyError, match=field):
                 loss_of(method, {other: batch[other] for other in method.needs if other != field})
+
+    def test_without_a_camera_nobody_asks_for_panoramas(self, settings: Any) -> None:
+        asked = "panoramas" in built(settings).needs
+        assert asked == (isinstance(settings, PointDETR3DConfig) and settings.camera)
 
     def test_on_a_gpu_that_is_not_there(self, settings: Any) -> None:
         device = torch.device("cuda")

@@ -82,13 +82,22 @@ def ssc(net: backbones.StagedBackbone, classes: int) -> SSC:
     return SSC(net, classes, config)  # gentle: with long steps the decoder runs away from its own roundings
 
 
+def two_views(net: backbones.StagedBackbone, classes: int) -> SEAM:
+    """Without its module it looks at no colour."""
+    return SEAM(net, classes, SEAMConfig(stages=("stage3",), cross=0.0, background=0.0))
+
+
 def drs(net: backbones.StagedBackbone, classes: int) -> SSC:
-    """Without both constraints it looks at no pixel."""
+    """With neither constraint it looks at no pixel."""
     return SSC(net, classes, SSCConfig(reconstruction=0.0, alignment=0.0))
 
 
-@pytest.mark.parametrize("make", [CAM, BAS, seam, ssc, drs], ids=["cam", "bas", "seam", "ssc", "drs"])
-def test_training_behind_the_trunk_is_training_through_it(tmp_path: Path, make: Callable) -> None:
+@pytest.mark.parametrize(
+    ("make", "idle"),
+    [(CAM, ""), (BAS, ""), (seam, ""), (two_views, "|embed|join"), (ssc, ""), (drs, "|decoder")],
+    ids=["cam", "bas", "seam", "two views", "ssc", "drs"],
+)
+def test_training_behind_the_trunk_is_training_through_it(tmp_path: Path, make: Callable, idle: str) -> None:
     through, photos = make(network(), 3), WithSuperpixels(Photos(), segments=9)
     behind = copy.deepcopy(through)
     begun = weights(through)
@@ -96,7 +105,7 @@ def test_training_behind_the_trunk_is_training_through_it(tmp_path: Path, make: 
     history = fit(behind, kept(photos, tmp_path, **behind.companions), TRAINING, transform=draw_view)
     for name, value in through.state_dict().items():
         torch.testing.assert_close(behind.state_dict()[name], value, rtol=1e-5, atol=1e-6)
-        held = re.match(r"backbone\.blocks\.stage[123]|features" + ("|decoder" if make is drs else ""), name)
+        held = re.match(r"backbone\.blocks\.stage[123]|features" + idle, name)
         assert torch.equal(value, begun[name]) == bool(held), name
     assert len(history.loss) == 6
     images = torch.rand(2, 3, 32, 40)

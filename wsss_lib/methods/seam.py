@@ -215,7 +215,8 @@ class SEAM(Method):
     def __init__(self, backbone: Backbone, num_classes: int, config: SEAMConfig | None = None) -> None:
         super().__init__(backbone, num_classes)
         self.config = config or SEAMConfig()
-        self.companions = {"small": self.config.scale, "antialias": self.config.antialias, "colours": True}
+        colours = {"colours": True} if self.refines else {}
+        self.companions = {"small": self.config.scale, "antialias": self.config.antialias} | colours
         self.deepest = backbone.stages[-1]
         self.stages = self.config.stages or backbone.stages[-3:-1]
         if unknown := [stage for stage in self.stages if stage not in backbone.stages]:
@@ -229,6 +230,11 @@ class SEAM(Method):
         for layer in self.embed:
             nn.init.kaiming_normal_(layer.weight)  # type: ignore[arg-type]
         nn.init.xavier_uniform_(self.join.weight, gain=4)
+
+    @property
+    def refines(self) -> bool:
+        """Whether a loss looks at refined maps, and so at colours."""
+        return self.config.cross > 0 or self.config.background > 0
 
     def pixel_features(self, images: Tensor, features: dict[str, Tensor], grid: Sequence[int]) -> Tensor:
         """What tells pixels apart, (N, width, h, w): the image and its shallow features, which get no gradient."""
@@ -254,12 +260,11 @@ class SEAM(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``classification``, ``equivariance``, ``cross`` and ``background``, each times its weight."""
         (images, labels), settings = self.supervision(batch), self.config
-        refine = settings.cross > 0 or settings.background > 0
         if (small := batch.get("small")) is None:  # features of a trunk bring theirs
             small = F.interpolate(images, scale_factor=settings.scale, mode="bilinear", antialias=settings.antialias)
-        first = self.branch(images, refine, batch.get("colours"))
+        first = self.branch(images, self.refines, batch.get("colours"))
         with evaluating(self.backbone):  # batch statistics differ across scales
-            second = self.branch(small, refine, batch.get("small_colours"))
+            second = self.branch(small, self.refines, batch.get("small_colours"))
         scores = [branch.raw.mean((2, 3)) for branch in (first, second)]  # (N, K) each
         shown = labels[:, :, None, None]  # (N, K, 1, 1)
         c1 = max_norm(first.raw) * shown
@@ -268,8 +273,8 @@ class SEAM(Method):
         return {
             "classification": sum((multilabel_soft_margin(s, labels) for s in scores), zero) / 2,
             "equivariance": settings.equivariance * (c1 - c2).abs().mean(),
-            "cross": settings.cross * self.cross(first, second, c1, c2, labels) if refine else zero,
-            "background": settings.background * self.dark(first, second, labels) if refine else zero,
+            "cross": settings.cross * self.cross(first, second, c1, c2, labels) if self.refines else zero,
+            "background": settings.background * self.dark(first, second, labels) if self.refines else zero,
         }
 
     def cross(self, first: Branch, second: Branch, c1: Tensor, c2: Tensor, labels: Tensor) -> Tensor:

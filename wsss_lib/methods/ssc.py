@@ -194,8 +194,9 @@ class SSC(Method):
         super().__init__(backbone, num_classes)
         self.config = config or SSCConfig()
         if not self.config.alignment:  # what no loss looks at is not read either
-            self.needs = ("images", "labels")
-            self.companions = {"pixels": True} if self.config.reconstruction else {}
+            self.needs = tuple(name for name in self.needs if name != "superpixels")
+        if not (self.config.alignment or self.config.reconstruction):
+            self.companions = {}
         if not isinstance(backbone, StagedBackbone):
             raise ValueError(f"{backbone.name} has no stages to put DRS behind: choose a convolutional backbone")
         deepest = backbone.stages[-1]
@@ -234,8 +235,8 @@ class SSC(Method):
         """``classification``, ``reconstruction`` and ``alignment``, each times its weight.
 
         The batch has ``images``, ``labels`` (N, K) and ``superpixels`` (N, H, W). Where features of a trunk stand for
-        the images, it has ``pixels`` (N, 3, H, W) beside them, of the superpixels' size. Without alignment nothing
-        asks for superpixels, and without both constraints for pixels.
+        the images, it has ``pixels`` (N, 3, H, W) beside them, of the superpixels' size. A weight of zero asks for
+        nothing: without alignment no superpixels are read, and with neither constraint no pixels.
         """
         (images, labels), config = self.supervision(batch), self.config
         scores = self.scores(images)  # (N, K, h, w)

@@ -118,12 +118,14 @@ class PointDETR3D(BoxLearner):
         config: The settings.
     """
 
-    needs = ("points", "panoramas", "clicks", "boxes3d", "box3d_labels")
+    needs: tuple[str, ...] = ("points", "panoramas", "clicks", "boxes3d", "box3d_labels")
 
     def __init__(self, num_classes: int, config: PointDETR3DConfig | None = None) -> None:
         c = config or PointDETR3DConfig()
         super().__init__(num_classes, c.sizes)
         self.config = c
+        if not c.camera:
+            self.needs = tuple(name for name in self.needs if name != "panoramas")
         self.lidar = nn.Sequential(flat_block(CHANNELS, c.width), *(flat_block(c.width, c.width) for _ in range(2)))
         self.classes = nn.Embedding(num_classes, c.width)
         self.position = nn.Linear(3 * 8, c.width)
