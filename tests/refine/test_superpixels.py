@@ -111,23 +111,3 @@ def test_records_with_superpixels_move_them_with_the_image(monkeypatch):
     assert torch.equal(wrapped.batch([1, 4])["superpixels"], expected.flip(0))
     (flipped,) = list(batches(wrapped.subset([4, 1]), 2, transform=RandomFlip(p=1.0)))
     assert torch.equal(flipped["superpixels"], expected.flip(-1))
-
-
-@pytest.mark.parametrize(("threads", "beside"), [(1, 1), (2, 8)])
-def test_neighbours_are_cut_side_by_side_as_one_by_one(monkeypatch, threads, beside):
-    records = Critters(World(size=32), "val", 11)
-    expected = slic_superpixels(records.batch(range(11))["images"])
-    cut = []
-
-    def counted(images: torch.Tensor, **options: object) -> torch.Tensor:
-        cut.append(images)
-        return slic_superpixels(images, **options)
-
-    monkeypatch.setattr("wsss_lib.refine.superpixels.slic_superpixels", counted)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    wrapped = WithSuperpixels(records)
-    assert torch.equal(wrapped[3]["superpixels"], expected[3])
-    assert len(cut) == beside
-    for number in (10, *range(11)):
-        assert torch.equal(wrapped[number]["superpixels"], expected[number])
-    assert len(cut) == 11
