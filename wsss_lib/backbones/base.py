@@ -210,16 +210,16 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
         mean, variance = self.running_mean, self.running_var
         if mean is None or variance is None or weight is None or bias is None or not _is_asked(input, variance):
             return F.batch_norm(input, mean, variance, weight, bias, training=False, eps=self.eps)
-        # The same map, of which the gradient is one product. That of batch norm takes twice as long on a CPU.
+        # The same map, of which the gradient is one product. There, that of batch norm takes twice as long.
         scale = weight * (variance + self.eps).rsqrt()  # (C,)
         shift = bias - mean * scale
         return torch.addcmul(shift.view(1, -1, 1, 1), input, scale.view(1, -1, 1, 1))  # (N, C, h, w)
 
 
 def _is_asked(input: Tensor, statistic: Tensor) -> bool:
-    """Whether a gradient of images is asked for, in a precision in which factors of the norm lose nothing."""
+    """Whether a gradient of images is asked for on a CPU, in 32 bits or more, where other roundings do not matter."""
     precise = input.dtype == statistic.dtype and input.dtype.itemsize >= 4
-    return input.requires_grad and input.dim() == 4 and precise
+    return input.requires_grad and input.dim() == 4 and input.device.type == "cpu" and precise
 
 
 class FrozenBatchNormAct2d(FrozenBatchNorm2d):
