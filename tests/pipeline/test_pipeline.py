@@ -242,6 +242,14 @@ def test_any_method_of_the_registry(zoo: Path, name: str) -> None:
     assert results["classifier"]["method"] == (name if registry.entry(name).trained else "cam")
 
 
+@pytest.mark.parametrize("name", ["bas", "esol", "seam", "ssc"])
+def test_a_trained_method_over_the_usual_network(zoo: Path, name: str) -> None:
+    results, _ = run(zoo, method=name, backbone=None, steps=4)
+    assert results["masks"]["masks"] == 5
+    trunk = results["classifier"]["trunk"]
+    assert trunk == ("stage4" if name == "seam" else "stage5"), "its module reads two stages before the last"
+
+
 @pytest.mark.parametrize("name", ["cam", "sat"])
 def test_weights_in_a_folder_are_those_of_the_methods_network(tmp_path: Path, name: str) -> None:
     work = Work(tmp_path, tmp_path, Settings(method=name, weights=tmp_path))

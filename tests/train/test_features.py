@@ -83,8 +83,8 @@ def ssc(net: backbones.StagedBackbone, classes: int) -> SSC:
 
 
 def two_views(net: backbones.StagedBackbone, classes: int) -> SEAM:
-    """Without its module it looks at no colour."""
-    return SEAM(net, classes, SEAMConfig(stages=("stage3",), cross=0.0, background=0.0))
+    """Without its module it looks at no colour, and at no stage before the trunk's last."""
+    return SEAM(net, classes, SEAMConfig(stages=("stage2", "stage3"), cross=0.0, background=0.0))
 
 
 def drs(net: backbones.StagedBackbone, classes: int) -> SSC:

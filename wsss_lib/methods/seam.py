@@ -248,7 +248,7 @@ class SEAM(Method):
 
         Of a trunk's features in their place, ``colours`` (N, 3, h, w) are the images on its grid.
         """
-        features = self.backbone(images, (*self.stages, self.deepest))
+        features = self.backbone(images, (*self.stages, self.deepest) if refine else (self.deepest,))
         deep = F.dropout2d(features[self.deepest], self.config.dropout, self.training)
         raw = class_activation_maps(deep, self.head.weight)  # (N, K, h, w)
         if not refine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def train(work: Work) -> dict[str, Any]:
     entry = registry.entry(settings.method)
     name = settings.method if entry.trained else "cam"
     method: Method = registry.build(name, net, len(records.classes)).to(pick_device(settings.device or "auto"))
-    trunk = freeze(net)
+    trunk = freeze(net, getattr(method, "stages", ()))
     asked = {key: value for key, value in recipes.of_method(method).items() if key != "epochs"}
     device = str(next(method.parameters()).device)
     config = replace(RECIPE, **asked | {"seed": settings.seed, "device": device})
@@ -91,15 +92,20 @@ def usual_backbone(method: str) -> str:
     return vit.NAMES[0] if registry.entry(method).backbone == "tiny_vit" else BACKBONE
 
 
-def freeze(net: nn.Module) -> str | None:
+def freeze(net: nn.Module, read: Sequence[str] = ()) -> str | None:
     """Freeze all stages but the last of a pretrained convolutional backbone; the name of the deepest frozen one.
 
     What is left to learn is small: enough for dozens of photographs, and a step takes a fraction of a second.
+
+    Args:
+        net: The backbone.
+        read: Stages that training reads besides the last: no stage behind the first of them is frozen.
     """
     if not isinstance(net, StagedBackbone) or net.name.startswith("tiny"):
         return None
-    net.freeze(net.stages[-2])
-    return net.stages[-2]
+    deepest = min((net.stages[-2], *read), key=net.stages.index)
+    net.freeze(deepest)
+    return deepest
 
 
 def steps_for(photos: int) -> int:
