@@ -208,18 +208,19 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
         weight = None if self.weight is None else self.weight.detach()
         bias = None if self.bias is None else self.bias.detach()
         mean, variance = self.running_mean, self.running_var
-        if mean is None or variance is None or weight is None or bias is None or not _is_asked(input, variance):
+        if mean is None or variance is None or weight is None or bias is None or not _as_product(input, variance):
             return F.batch_norm(input, mean, variance, weight, bias, training=False, eps=self.eps)
-        # The same map, of which the gradient is one product. There, that of batch norm takes twice as long.
+        # The same map, of which the gradient is one product; that of batch norm takes twice as long on a CPU. It is
+        # taken without a gradient too: what is computed with and without one must agree to the last digit.
         scale = weight * (variance + self.eps).rsqrt()  # (C,)
         shift = bias - mean * scale
         return torch.addcmul(shift.view(1, -1, 1, 1), input, scale.view(1, -1, 1, 1))  # (N, C, h, w)
 
 
-def _is_asked(input: Tensor, statistic: Tensor) -> bool:
-    """Whether a gradient of images is asked for on a CPU, in 32 bits or more, where other roundings do not matter."""
+def _as_product(input: Tensor, statistic: Tensor) -> bool:
+    """Whether these are images on a CPU, in 32 bits or more, where other roundings do not matter."""
     precise = input.dtype == statistic.dtype and input.dtype.itemsize >= 4
-    return input.requires_grad and input.dim() == 4 and input.device.type == "cpu" and precise
+    return input.dim() == 4 and input.device.type == "cpu" and precise
 
 
 class FrozenBatchNormAct2d(FrozenBatchNorm2d):
