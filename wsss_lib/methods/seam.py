@@ -54,8 +54,7 @@ class SEAMConfig(Settings):
         read: Which maps ``localize`` reads: ``"pcm"`` (r) or ``"cam"`` (c).
         stages: Stages that tell the pixels apart, beside the image; None: the two before the deepest.
         width: Channels of the pixel features f.
-        module_lr: Rate of the module over the backbone's. To Adam a loss's weight means nothing where no other loss
-            reaches, so this decides how far the module goes.
+        module_lr: Rate of the module over the backbone's. To Adam no weight of a loss matters that alone reaches it.
         dropout: Share of the deepest channels dropped before the classifier in training.
     """
 
@@ -157,8 +156,7 @@ def hard_mean(errors: Tensor, share: float, channels: Tensor | int) -> Tensor:
     Args:
         errors: (N, C, h, w), ≥ 0.
         share: Of the errors counted, in (0, 1].
-        channels: How many channels count, for all images or (N,) for each; the largest ⌊share · channels · hw⌋ errors
-            are taken, one at least.
+        channels: How many, for all images or (N,) each; the largest ⌊share · channels · hw⌋ are taken, one at least.
 
     Returns a scalar. Built in chapter 5.
     """
@@ -172,8 +170,7 @@ def hard_mean(errors: Tensor, share: float, channels: Tensor | int) -> Tensor:
 def darkest_quarter(maps: Tensor) -> Tensor:
     """How bright the darkest quarter of an image's strongest map is: it should be background.
 
-    Maps (N, K, h, w) of the classes, zero where the image does not show them → scalar ≥ 0. Wang et al. 2020, released
-    code. Built in chapter 5.
+    Maps (N, K, h, w), zero where a class is not shown → scalar ≥ 0. Wang et al. 2020, code. Built in chapter 5.
     """
     flat = maps.amax(1).flatten(1)  # (N, hw)
     return flat.topk(max(1, flat.shape[1] // 4), dim=1, largest=False).values.relu().mean()
@@ -202,8 +199,7 @@ class SEAM(Method):
     it is subtracted once, from the sum over scales.
 
     Args:
-        backbone: Images in, features at named stages out, with a small output stride (8 in the paper): outlines cannot
-            be finer than the grid. Batch norm is best frozen.
+        backbone: With named stages, and a small output stride (8 in the paper). Batch norm is best frozen.
         num_classes: K.
         config: The settings.
 

@@ -19,7 +19,8 @@ def test_records_of_photographs_share_their_baseline_and_protocol(name: str) -> 
         return
     for row, cam in zip(data["rows"]["CAM"], first["rows"]["CAM"], strict=True):
         # Trained again, a network differs by rounding; a box that hits or misses then counts for more than a pixel.
-        for key, within in {"miou": 2e-3, "iou": 2e-3, "pxap": 2e-3, "mean_ap": 2e-3, "max_box_acc_v2": 0.01}.items():
+        # PxAP moved by up to 0.0024 between two makes of processor, a tenth of its s.d. over the seeds.
+        for key, within in {"miou": 2e-3, "iou": 2e-3, "pxap": 4e-3, "mean_ap": 2e-3, "max_box_acc_v2": 0.01}.items():
             assert row[key] == pytest.approx(cam[key], abs=within), key
 
 
