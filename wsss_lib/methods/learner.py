@@ -102,6 +102,7 @@ class Learner(nn.Module):
         waits: Whether a forward pass asks the device for a value, so that the host waits for it.
         reads_pixels: Whether training looks at the images themselves, beside what the backbone makes of them, so that
             features of a frozen trunk cannot stand for them (:mod:`wsss_lib.train.features`).
+        stages: Stages of the backbone that it reads besides the deepest.
         companions: What training reads besides where features of a frozen trunk stand for the images: options of
             :class:`wsss_lib.train.features.FeatureRecords`, such as a smaller view.
 
@@ -115,6 +116,7 @@ class Learner(nn.Module):
     decays_scales = True
     waits = False
     reads_pixels = False
+    stages: tuple[str, ...] = ()
     companions: Mapping[str, Any] = MappingProxyType({})
     backbone: Backbone
 

@@ -46,7 +46,7 @@ def train(work: Work) -> dict[str, Any]:
     entry = registry.entry(settings.method)
     name = settings.method if entry.trained else "cam"
     method: Method = registry.build(name, net, len(records.classes)).to(pick_device(settings.device or "auto"))
-    trunk = freeze(net, getattr(method, "stages", ()))
+    trunk = freeze(net, method.stages)
     asked = {key: value for key, value in recipes.of_method(method).items() if key != "epochs"}
     device = str(next(method.parameters()).device)
     config = replace(RECIPE, **asked | {"seed": settings.seed, "device": device})
@@ -99,7 +99,7 @@ def freeze(net: nn.Module, read: Sequence[str] = ()) -> str | None:
 
     Args:
         net: The backbone.
-        read: Stages that training reads besides the last: no stage behind the first of them is frozen.
+        read: Stages that the method reads besides the last: no stage behind the first of them is frozen.
     """
     if not isinstance(net, StagedBackbone) or net.name.startswith("tiny"):
         return None
