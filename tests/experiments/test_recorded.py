@@ -1,12 +1,17 @@
 """Recorded rows: paired differences, tables that say what is absent, dials of several studies."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from wsss_lib.experiments import recorded as library
 from wsss_lib.experiments import results
-from wsss_lib.experiments.recorded import Rows, gap, honest_table, recorded, recorded_dial
+from wsss_lib.experiments.recorded import SETTLED, Rows, gap, honest_table, recorded, recorded_dial
+
+CHAPTERS = sorted((Path(__file__).parents[2] / "book/chapters").glob("*.ipynb"))
+SAID = re.compile(r"[+\-−]?(\d+)\.(\d+) ± (\d+)\.(\d+)\*{0,2} \((settled|not settled)\)")
 
 ROWS = {
     "CAM": [{"pxap": 0.5, "miou": 0.4}, {"pxap": 0.6, "miou": 0.4}, {"pxap": 0.7, "miou": 0.4}],
@@ -54,6 +59,28 @@ def test_a_difference_keeps_its_sign():
 )
 def test_rounded_numbers_do_not_contradict_the_verdict(values, text):
     assert str(gap(values, [0.0, 0.0, 0.0])) == text
+
+
+def contradicted(text: str) -> list[str]:
+    """Differences of a text whose printed digits do not fit the verdict printed behind them."""
+    wrong = []
+    for said in SAID.finditer(text):
+        mean, sd = int(said[1] + said[2]), int(said[3] + said[4])
+        if (mean > SETTLED * sd) != (said[5] == "settled"):
+            wrong.append(said[0])
+    return wrong
+
+
+def test_a_contradiction_is_seen():
+    assert not contradicted("+0.25 ± 0.05 (settled), **−0.008 ± 0.004** (not settled), -0.10 ± 0.00 (settled)")
+    assert contradicted("**+0.01 ± 0.00** (not settled)") == ["+0.01 ± 0.00** (not settled)"]
+    assert contradicted("−0.02 ± 0.01 (settled)") == ["−0.02 ± 0.01 (settled)"]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_no_chapter_prints_a_difference_against_its_verdict(chapter):
+    outputs = [cell.get("outputs", []) for cell in json.loads(chapter.read_text())["cells"]]
+    assert contradicted(json.dumps(outputs, ensure_ascii=False)) == []
 
 
 def test_one_seed_settles_nothing():
