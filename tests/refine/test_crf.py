@@ -76,7 +76,8 @@ def test_an_image_is_refined_alike_alone_and_in_a_batch(filtering, monkeypatch):
             together[i : i + 1], dense_crf(scores[i : i + 1], images[i : i + 1], SMALL, filtering)
         )
     torch.testing.assert_close(together.sum(1), torch.ones(3, 9, 7, dtype=torch.float64))
-    monkeypatch.setattr("wsss_lib.refine.crf.MEMORY", 2 * 8 * 63 * 64)  # two images at once
+    for budget in ("MEMORY", "CACHED"):
+        monkeypatch.setattr(crf, budget, 2 * 8 * 63 * 64)  # two images at once
     torch.testing.assert_close(dense_crf(scores, images, SMALL, filtering), together)
     order = torch.tensor([2, 0, 3, 1])
     torch.testing.assert_close(dense_crf(scores[:, order], images, SMALL, filtering), together[:, order])
@@ -92,7 +93,8 @@ def test_several_scores_of_an_image_are_refined_as_each_alone(filtering, monkeyp
     each = torch.stack([dense_crf(one, images, SMALL, filtering) for one in several])
     torch.testing.assert_close(dense_crf(several, images, SMALL, filtering), each)
     assert not dense_crf(several, images, SMALL, filtering)[1, :, 3].any()
-    monkeypatch.setattr("wsss_lib.refine.crf.MEMORY", 2 * 8 * 63 * 64)  # two images at once
+    for budget in ("MEMORY", "CACHED"):
+        monkeypatch.setattr(crf, budget, 2 * 8 * 63 * 64)  # two images at once
     torch.testing.assert_close(dense_crf(several, images, SMALL, filtering), each)
     one = several[0].to(memory_format=torch.channels_last)
     torch.testing.assert_close(dense_crf(one, images, SMALL, filtering), each[0])
