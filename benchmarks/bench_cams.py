@@ -126,11 +126,13 @@ def eigen_rows(rounds: int) -> dict[str, Any]:
 def network_rows(rounds: int) -> dict[str, Any]:
     """From images to maps of the images' size, of one class and of several in each, ResNet-18 at 224 px, fresh weights.
 
-    Who explains one class in each image needs the forward pass, so that no one can be faster than it.
+    Who explains one class in each image needs the forward pass, so that no one can be faster than it. Images whose
+    channels lie together in memory ("channels last") make this pass itself faster on a CPU, for whoever hands them so.
     """
     torch.manual_seed(0)
     model = resnet18(weights=None).eval()
     images, targets = torch.rand(BATCH, 3, 224, 224), list(range(BATCH))
+    channels_last = images.contiguous(memory_format=torch.channels_last)
     labels = F.one_hot(torch.tensor(targets), 1000)
     several = (torch.arange(1000) < SEVERAL).expand(BATCH, -1)
 
@@ -145,7 +147,7 @@ def network_rows(rounds: int) -> dict[str, Any]:
     ):
         method = ours(model, "layer4")
 
-        def ours_resized(method: GradCAM = method) -> Tensor:
+        def ours_resized(method: GradCAM = method, images: Tensor = images) -> Tensor:
             heats = method.localize(images, labels)[torch.arange(BATCH), targets]
             return maps.resize(heats, (224, 224))
 
@@ -162,6 +164,7 @@ def network_rows(rounds: int) -> dict[str, Any]:
                 "pytorch-grad-cam": lambda other=other: other(images, [ClassifierOutputTarget(k) for k in targets]),
                 "torch-cam": lambda third=third: maps.resize(third(targets, model(images))[0], (224, 224)),
                 "the forward pass alone": forward,
+                "ours, channels last": lambda ours=ours_resized: ours(images=channels_last),
             }
             rows[name] = {"speed": compare(measure(contest, rounds), "ours", BATCH), "images": BATCH}
 
