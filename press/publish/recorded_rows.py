@@ -25,6 +25,15 @@ METRICS = {
 """Names of metrics in a row, and as the table heads them."""
 POSITIONS = ("positions", "settings")
 """Where a study keeps to what it turned a dial."""
+HOUSE = {
+    "environment": ("the environment, packages from a cache", None),
+    "book": ("`make book` behind it, from nothing", 720),
+    "unchanged": ("`make book` again", None),
+    "prose": ("a sentence of a chapter changed: `make book`", 60),
+    "build": ("a sentence of a chapter changed: `wsss build --stored`", 20),
+    "test": ("`make test`", 1500),
+}
+"""Steps of ``benchmarks/house.py``: what was done, and in how many seconds it was to be done."""
 
 
 def rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -161,6 +170,24 @@ def on_gpu(document: Mapping[str, Any]) -> list[dict[str, str]]:
             "share of the card": f"{row['share_of_card']:.0%}",
         }
         for row in document["data"]["rows"]
+    ]
+
+
+def house(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What ``benchmarks/house.py`` recorded, a row for each command.
+
+    Args:
+        document: As :func:`wsss_lib.experiments.results.read` returns it.
+    """
+    return [
+        {
+            "what": what,
+            "aim, seconds": f"{aim}" if aim else "–",
+            "measured": f"{seconds:.0f}",
+            "reached": "–" if aim is None else "yes" if seconds <= aim else "no",
+        }
+        for step, (what, aim) in HOUSE.items()
+        if (seconds := document["data"]["seconds"].get(step)) is not None
     ]
 
 

@@ -184,6 +184,20 @@ class GPUTable(Recorded):
         return plain_table(title, recorded_rows.on_gpu(document))
 
 
+class HouseTable(Recorded):
+    """How long both commands of the README take, and an edit until its page is there."""
+
+    def lines(self, env, clone):
+        path = clone / "results" / "bench_house.json"
+        if not path.is_file():
+            return ["Not recorded yet: `python benchmarks/house.py`"]
+        document = read_json(path)
+        device = f"{document['data']['cores']} cores"
+        rows = recorded_rows.house(document)
+        body = [list(row.values()) for row in rows]
+        return table(f"Seconds by the clock, on {device}", "", list(rows[0]), body)
+
+
 class MachinesTable(Recorded):
     """How far the chapters' outputs are from the stored ones on other machines."""
 
@@ -244,6 +258,7 @@ def setup(app):
     app.add_directive("shards-table", ShardsTable)
     app.add_directive("gpu-table", GPUTable)
     app.add_directive("updates-table", UpdatesTable)
+    app.add_directive("house-table", HouseTable)
     app.add_directive("machines-table", MachinesTable)
     app.add_directive("mutants-table", MutantsTable)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

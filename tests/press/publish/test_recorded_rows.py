@@ -1,4 +1,4 @@
-from press.publish.recorded_rows import on_gpu, readings, rows, shards, speeds, updates
+from press.publish.recorded_rows import house, on_gpu, readings, rows, shards, speeds, updates
 
 RUN = {"choose": "critters/val", "split": "critters/test", "images": 40, "labels_given": False}
 
@@ -101,3 +101,8 @@ def test_rows_of_reading():
     row = {"share": 0.0349, "reading_ms_an_image": 0.12, "first_reading_ms_an_image": 9.4, "update_ms_an_image": 3.31}
     (shown,) = readings({"data": {"reading": {"SSC, critters": row}}})
     assert list(shown.values()) == ["SSC, critters", "3.5%", "0.12", "9.4", "3.3"]
+
+
+def test_rows_of_the_house_are_held_to_their_aims():
+    made = house({"data": {"seconds": {"environment": 70.4, "prose": 60.0, "build": 20.1}}})
+    assert [list(row.values())[1:] for row in made] == [["–", "70", "–"], ["60", "60", "yes"], ["20", "20", "no"]]
