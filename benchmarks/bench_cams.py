@@ -27,7 +27,8 @@ from torch.nn import functional as F
 from torchvision.models import resnet18, resnet50
 
 from wsss_lib import maps
-from wsss_lib.methods import EigenCAM, EigenCAMConfig, GradCAM, GradCAMPlusPlus
+from wsss_lib.backbones import backbone
+from wsss_lib.methods import CAM, EigenCAM, EigenCAMConfig, GradCAM, GradCAMPlusPlus
 from wsss_lib.methods.eigen_cam import project
 
 try:
@@ -38,7 +39,7 @@ try:
 except ImportError as error:
     sys.exit(f"{error.name} is not installed, and this script measures against it: run it by `make bench`.")
 
-BATCH, SEVERAL = 8, 5
+BATCH, SEVERAL, VOC = 8, 5, 20
 SHAPES = {
     "ResNet-18, 224 px: 512 × 7 × 7": (512, 7, 7),
     "ResNet-50, stride 16: 2048 × 14 × 14": (2048, 14, 14),
@@ -186,6 +187,16 @@ def network_rows(rounds: int) -> dict[str, Any]:
             rows[f"{name}, {SEVERAL} classes of each image"] = {"speed": speed, "images": BATCH}
         model.zero_grad()
         print(f"  {name}", flush=True)
+    cam = CAM(backbone("resnet18", weights=None), VOC).eval()
+    deepest = cam.backbone.stages[-1]
+
+    def scores() -> Tensor:
+        return F.linear(cam.backbone(images, (deepest,))[deepest].mean((2, 3)), cam.head.weight)
+
+    with torch.no_grad():
+        contest = {"ours": lambda: cam.localize(images), "the forward pass alone": scores}
+        rows[f"CAM, {VOC} classes"] = {"speed": compare(measure(contest, 5 * rounds), "ours", BATCH), "images": BATCH}
+    print("  CAM", flush=True)
     method = EigenCAM(model, "layer4", EigenCAMConfig(centre=True, sign="mean_activation"))
     with pgc.EigenCAM(model=model, target_layers=[model.layer4]) as other, torch.no_grad():
         contest = {

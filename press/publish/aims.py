@@ -45,6 +45,7 @@ AIMS = (
         for name in ("Grad-CAM", "Grad-CAM++")
         for peer, times in (("pytorch-grad-cam", 4), ("torch-cam", 1.5))
     ),
+    Aim("bench_cams", "CAM, 20 classes", FORWARD, 0.99),
     Aim("bench_cams", STRIDE_16, "pytorch-grad-cam", 100, f"Eigen-CAM's projection, {STRIDE_16}"),
     Aim("bench_cams", STAGE, "pytorch-grad-cam", 40, f"Eigen-CAM's projection, {STAGE}"),
     *(
