@@ -25,6 +25,7 @@ MUTANTS = {
     ]}},
     "provenance": {"command": "make mutate", "date": "2031-05-18", "commit": "0123456789ab"},
 }  # fmt: skip
+HOUSE = {"data": {"seconds": {"book": 400.4, "prose": 61.2}, "cores": 2}}
 RUN = {"choose": "critters/val", "split": "critters/test", "images": 400, "labels_given": True}
 RESULT = {
     "name": "sample",
@@ -88,6 +89,7 @@ def lay_out(root: Path) -> None:
     (root / "book" / "references.bib").write_text("")
     (root / "book" / "stamps.json").write_text(json.dumps({"01_cam": STAMP}))
     (root / "book" / "mutants.json").write_text(json.dumps(MUTANTS))
+    (root / "book" / "house.json").write_text(json.dumps(HOUSE))
     (root / "results").mkdir()
     (root / "results" / "sample.json").write_text(json.dumps(RESULT))
     (root / "results" / "bench_sample.json").write_text(json.dumps(SPEED))

@@ -1,8 +1,8 @@
 """Tables that are made when the book is built, from what was recorded: of chapters' runs, of machines, of results.
 
 ``{status-table}`` reads ``book/stamps.json``, ``{machines-table}`` ``book/machines.json``, ``{mutants-table}``
-``book/mutants.json``, and ``{results-table}``, ``{speed-tables}`` and the like the files of ``results/``. What is
-missing is said to be missing. Each directive writes Markdown, which MyST reads.
+``book/mutants.json``, ``{house-table}`` ``book/house.json``, and ``{results-table}``, ``{speed-tables}`` and the like
+the files of ``results/``. What is missing is said to be missing. Each directive writes Markdown, which MyST reads.
 """
 
 import re
@@ -188,7 +188,8 @@ class HouseTable(Recorded):
     """How long both commands of the README take, and an edit until its page is there."""
 
     def lines(self, env, clone):
-        path = clone / "results" / "bench_house.json"
+        path = clone / "book" / "house.json"
+        env.note_dependency(str(path))
         if not path.is_file():
             return ["Not recorded yet: `python benchmarks/house.py`"]
         document = read_json(path)
