@@ -82,11 +82,11 @@ CASES = {
 class Update:
     """One update of a method on one batch, as the training loop does it, in the phase that begins at ``step``."""
 
-    def __init__(self, method: nn.Module, batch: Batch, step: int = 0) -> None:
+    def __init__(self, method: nn.Module, batch: Batch, step: int = 0, config: TrainConfig = CONFIG) -> None:
         self.method, self.batch, self.step = method.train(), batch, step
-        self.stepper = optimiser.build(method, CONFIG)
+        self.stepper = optimiser.build(method, config)
         self.course = Course(method, self.stepper, STEPS)
-        self.machine, self.history = Machine(CONFIG), History(1)
+        self.machine, self.history = Machine(config), History(1)
 
     def __call__(self) -> None:
         self.course.begin(self.step)
