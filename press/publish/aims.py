@@ -37,8 +37,13 @@ class Aim:
 
 STRIDE_16, STAGE = "ResNet-50, stride 16: 2048 × 14 × 14", "ResNet-50, stage of 512 channels: 512 × 28 × 28"
 GRIDS = ("7 × 7, 224 px", "14 × 14, 224 px", "12 × 12, 96 px")
-WALK, ONE_PASS = "another algorithm", "one pass for all"
+WALK, ONE_PASS, PRODUCTS = "another algorithm", "one pass for all", "the same products"
 """Reasons in short; the page has them at length."""
+UPDATES = (
+    *(f"SEAM, {net}, {side} px" for net in ("ResNet-18", "their ResNet-38") for side in (224, 448)),
+    "BAS, ResNet-50, 224 px",
+    *(f"SAT, DeiT-{size}, 224 px" for size in ("tiny", "small")),
+)
 AIMS = (
     *(
         Aim("bench_cams", name, peer, times)
@@ -63,6 +68,7 @@ AIMS = (
     ),
     *(Aim("bench_refine", name, "pydensecrf", 1, f"dense CRF, settings of {name}") for name in ("psa", "DeepLab")),
     *(Aim("bench_refine", name, "scikit-image", 1, f"random walk, {name}", WALK) for name in ("40 × 40", "80 × 80")),
+    *(Aim("bench_authors", name, "the authors' code", 1.5, f"an update, {name}", PRODUCTS) for name in UPDATES),
 )
 
 

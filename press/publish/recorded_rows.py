@@ -128,6 +128,28 @@ def updates(document: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
     }
 
 
+def beside_authors(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What ``benchmarks/bench_authors.py`` recorded, a row for each update beside the authors' code.
+
+    Args:
+        document: As :func:`wsss_lib.experiments.results.read` returns it.
+    """
+    made = []
+    for name, row in document["data"]["authors"].items():
+        ours, theirs = row["speed"]["ours"], row["speed"]["the authors' code"]
+        made.append(
+            {
+                "update": name,
+                "images": str(row["batch"]),
+                "time": f"{theirs['times_ours']:.2f} ×",
+                "least and most": f"{theirs['least']:.2f} – {theirs['most']:.2f}",
+                "operations": f"{row['operations']:.2f} ×",
+                "milliseconds an image": f"{ours['milliseconds_an_image']:.3g}",
+            }
+        )
+    return made
+
+
 def _most_of_the_rest(shares: Mapping[str, float]) -> str:
     """The two kinds of work, beside products, that take most of the time."""
     rest = sorted((item for item in shares.items() if item[0] != "products"), key=lambda item: -item[1])

@@ -172,6 +172,18 @@ class UpdatesTable(Recorded):
         return [*made, *plain_table("Reading a batch beside the update", recorded_rows.readings(read_json(reading)))]
 
 
+class AuthorsTable(Recorded):
+    """An update of each method beside the authors' own code."""
+
+    def lines(self, env, clone):
+        path = clone / "results" / "bench_authors.json"
+        if not path.is_file():
+            return ["Not recorded yet: `python benchmarks/bench_authors.py`"]
+        document = read_json(path)
+        title = plain(f"The authors' update over ours, on {document['provenance'].get('device', 'a CPU')}")
+        return plain_table(title, recorded_rows.beside_authors(document))
+
+
 class GPUTable(Recorded):
     """Of each trained method on a GPU: agreement with a CPU, speed, memory."""
 
@@ -256,6 +268,7 @@ def setup(app):
     app.add_directive("results-table", ResultsTable)
     app.add_directive("speed-tables", SpeedTables)
     app.add_directive("aims-table", AimsTable)
+    app.add_directive("authors-table", AuthorsTable)
     app.add_directive("shards-table", ShardsTable)
     app.add_directive("gpu-table", GPUTable)
     app.add_directive("updates-table", UpdatesTable)

@@ -1,4 +1,4 @@
-from press.publish.recorded_rows import house, on_gpu, readings, rows, shards, speeds, updates
+from press.publish.recorded_rows import beside_authors, house, on_gpu, readings, rows, shards, speeds, updates
 
 RUN = {"choose": "critters/val", "split": "critters/test", "images": 40, "labels_given": False}
 
@@ -95,6 +95,14 @@ def test_rows_of_updates_have_time_beside_operations():
     assert list(case[1][0].values()) == [
         "SEAM", "1.25", "2.00", "3.00", "1.50", "10%", "elementwise 50%, ReLU 25%", "1.50", "7.13"
     ]  # fmt: skip
+
+
+def test_rows_beside_the_authors_have_time_and_operations():
+    ours = {"times_ours": 1.0, "least": 1.0, "most": 1.0, "milliseconds_an_image": 337.7}
+    theirs = {"times_ours": 1.134, "least": 1.1, "most": 1.2, "milliseconds_an_image": 382.0}
+    row = {"speed": {"ours": ours, "the authors' code": theirs}, "operations": 1.0, "batch": 4}
+    (shown,) = beside_authors({"data": {"authors": {"SEAM, 224 px": row}}})
+    assert list(shown.values()) == ["SEAM, 224 px", "4", "1.13 ×", "1.10 – 1.20", "1.00 ×", "338"]
 
 
 def test_rows_of_reading():
