@@ -5,6 +5,8 @@ Theirs are no packages, and nothing of them is here. They run from clones that l
     git clone https://github.com/YudeWang/SEAM    and, of wpy1999, BAS and SAT
     python benchmarks/bench_authors.py --code FOLDER --rounds 5
 
+What was recorded ran the files as they are at :data:`VERSIONS`: of BAS, later commits keep a network without losses.
+
 An update is what a training script does with one batch, from the forward pass to the optimiser's step. Of theirs the
 statements are taken from the script, and executed as they stand over their network with fresh weights; on a CPU,
 moving to the GPU does nothing. Both get the same images, in turns within one process, and the same optimiser of torch.
@@ -57,6 +59,8 @@ CLONES = {
     "BAS": "https://github.com/wpy1999/BAS",
     "SAT": "https://github.com/wpy1999/SAT",
 }
+VERSIONS = {"SEAM": "17a8eb6", "BAS": "903c86a", "SAT": "4215f1a"}
+"""Commits at which the files that an update needs were read."""
 PACKAGES = ("network", "tool", "utils", "util", "Model")
 """Their packages, under names so common that those of one clone would be taken for those of the next."""
 UNUSED = ("cv2", "matplotlib", "matplotlib.pyplot", "pydensecrf", "pydensecrf.densecrf", "pydensecrf.utils", "skimage")
@@ -252,6 +256,13 @@ def row(case: Case, clone: Path, rounds: int) -> dict[str, Any]:
     return {"speed": compare(seconds, "ours", case.batch), "operations": counted, "batch": case.batch}
 
 
+def commit(clone: Path) -> str:
+    """Of a clone; of files that are none, the one at which they were read."""
+    if not (clone / ".git").exists():
+        return f"files of {VERSIONS[clone.name]}, no clone"
+    return subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=clone, text=True).strip()
+
+
 def as_markdown(rows: dict[str, Any]) -> str:
     """A line for each comparison."""
     lines = ["| their update over ours | batch | time | least – most | operations |", "|:--|--:|--:|--:|--:|"]
@@ -273,7 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--rounds is {options.rounds}: run at least one")
     absent = [name for name in CLONES if options.code is None or not (options.code / name).is_dir()]
     for name in absent:
-        print(f"the authors' code of {name} is absent: git clone {CLONES[name]}")
+        print(f"the authors' code of {name} is absent: git clone {CLONES[name]} (measured at {VERSIONS[name]})")
     if len(absent) == len(CLONES):
         return print("nothing to measure: clone into one folder, and pass it as --code FOLDER")
     print(f"{options.rounds} rounds, {torch.get_num_threads()} threads")
@@ -284,12 +295,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"  {title}", flush=True)
     print(as_markdown(rows))
     if not (options.dry_run or absent or options.only):
-        cloned = {name: options.code / name for name in CLONES if (options.code / name / ".git").exists()}
-        asked = ["git", "rev-parse", "HEAD"]
-        commits = {name: subprocess.check_output(asked, cwd=path, text=True).strip() for name, path in cloned.items()}
         record(
             "bench_authors",
-            {"authors": rows, "commits": commits, "rounds": options.rounds},
+            {
+                "authors": rows,
+                "commits": {name: commit(options.code / name) for name in CLONES},
+                "rounds": options.rounds,
+            },
             command=f"python benchmarks/bench_authors.py --code FOLDER --rounds {options.rounds}",
             fingerprint="noise, drawn from the seed",
             note="Fresh weights, updates in turns on one batch; ratios are medians over rounds, of processor time.",
