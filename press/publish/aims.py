@@ -37,7 +37,7 @@ class Aim:
 
 STRIDE_16, STAGE = "ResNet-50, stride 16: 2048 × 14 × 14", "ResNet-50, stage of 512 channels: 512 × 28 × 28"
 GRIDS = ("7 × 7, 224 px", "14 × 14, 224 px", "12 × 12, 96 px")
-WALK, ONE_PASS, PRODUCTS = "another algorithm", "one pass for all", "the same products"
+WALK, ONE_PASS, PRODUCTS = "another algorithm", "one pass for all", "mostly the same products"
 """Reasons in short; the page has them at length."""
 UPDATES = (
     *(f"SEAM, {net}, {side} px" for net in ("ResNet-18", "their ResNet-38") for side in (224, 448)),
