@@ -119,6 +119,18 @@ def test_errors_by_hand():
     assert list(measured([([], [car(0)])]).errors().values()) == [1, 1, 1]
 
 
+def test_errors_are_those_of_recalls_above_a_tenth():
+    truth = [car(10 * i) for i in range(20)]
+    sure = [car(1, score=0.9), car(10.5, score=0.8), car(20, score=0.7)]
+    assert measured([(sure[:2], truth)]).errors() == {"translation": 1, "scale": 1, "orientation": 1}
+    assert measured([(sure, truth)]).errors()["translation"] == pytest.approx(0.5)  # of all three, at recall 0.15
+
+
+def test_of_equally_sure_predictions_the_first_takes_the_object():
+    many = [car(i / 100, score=0.5) for i in range(40, 0, -1)]  # as many as an unstable sort brings out of order
+    assert measured([(many, [car(0)])]).errors()["translation"] == pytest.approx(0.4)
+
+
 def test_the_sum_by_hand():
     assert E.spnds(0.5, 0.3, 0.25, 1.2) == pytest.approx(0.49375)
     assert E.spnds(1, 0, 0, 0) == 1
