@@ -3,7 +3,7 @@ import pytest
 import refine_slow
 import torch
 
-from wsss_lib.data.records import batches
+from wsss_lib.data.records import Records, Sample, batches
 from wsss_lib.data.transforms import RandomFlip
 from wsss_lib.data.worlds.critters import Critters, World
 from wsss_lib.refine import WithSuperpixels, slic_superpixels, superpixel_mean
@@ -111,3 +111,24 @@ def test_records_with_superpixels_move_them_with_the_image(monkeypatch):
     assert torch.equal(wrapped.batch([1, 4])["superpixels"], expected.flip(0))
     (flipped,) = list(batches(wrapped.subset([4, 1]), 2, transform=RandomFlip(p=1.0)))
     assert torch.equal(flipped["superpixels"], expected.flip(-1))
+
+
+class Unlike(Records):
+    """A critter's image, and a part of it: images of two sizes."""
+
+    name, split, classes, fingerprint = "unlike", "val", ("critter",), "none"
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> Sample:
+        return {"image": Critters(World(size=48), "val", 1)[0]["image"][..., : 48 - 16 * index]}
+
+
+def test_in_a_padded_batch_each_image_has_the_superpixels_of_its_own_size():
+    batch = WithSuperpixels(Unlike()).batch([1, 0])
+    assert batch["superpixels"].shape == (2, 48, 48)
+    assert not batch["superpixels"][0, :, 32:].any()
+    for index, superpixels in zip([1, 0], batch["superpixels"], strict=True):
+        image = Unlike()[index]["image"]
+        assert torch.equal(superpixels[:, : image.shape[2]], slic_superpixels(image[None])[0])

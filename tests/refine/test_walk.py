@@ -2,6 +2,7 @@ import pytest
 import refine_slow
 import torch
 from skimage.segmentation import random_walker
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from wsss_lib.refine import (
     affinity_loss,
@@ -186,6 +187,31 @@ def test_memory_is_said_before_and_groups_change_nothing():
         random_walk(scores, alike[:, 1:], offsets)
     # A walk at stride 4 on an image of 512 × 512 with the radius of AffinityNet; all pairs would take a gigabyte.
     assert table_bytes(128, 128, pair_offsets(5)) / 2**20 == pytest.approx(17.25)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the bytes of the largest tensor that is made."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.bytes = max(self.bytes, result.nbytes)
+        return result
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_no_more_images_walk_at_once_than_the_memory_is_for(group):
+    scores, features = scene(n=5)
+    offsets = pair_offsets(3)
+    alike = feature_affinities(features, offsets)
+    memory = group * table_bytes(5, 7, offsets, 8)
+    with Largest() as five:
+        random_walk(scores, alike, offsets, memory=memory)
+    with Largest() as few:
+        random_walk(scores[:group], alike[:group], offsets, memory=memory)
+    assert five.bytes == few.bytes
 
 
 def test_with_seeds_held_it_ends_where_graded_random_walkers_do():
