@@ -12,6 +12,9 @@ import torch
 from torch import nn
 from train_kit import Noisy, Plain, Toys, identical, weights
 
+from wsss_lib.backbones import backbone
+from wsss_lib.methods import CAM
+from wsss_lib.methods.description import rebuild
 from wsss_lib.train import TrainConfig, checkpoint, fit, restore
 from wsss_lib.train.machine import Machine
 
@@ -37,6 +40,18 @@ def test_a_checkpoint_comes_back_and_old_ones_go(tmp_path: Path) -> None:
         other.head.bias += 1
     assert restore(other, tmp_path) == 100
     assert identical(weights(other), weights(method))
+
+
+def test_a_checkpoint_says_how_its_method_is_built(tmp_path: Path) -> None:
+    method = CAM(backbone("tiny_cnn", widths=(4, 4, 8, 8)), 3)
+    fit(method, Toys(4), TrainConfig(steps=1, batch_size=4, device="cpu"), out_dir=tmp_path, progress="none")
+    newest = checkpoint.newest(checkpoint.root_of(tmp_path))
+    assert newest is not None
+    described = newest.state()["method"]
+    assert (described["classes"], described["image_size"]) == (["red", "green", "blue"], [8, 8])
+    again = rebuild(described)
+    assert restore(again, tmp_path) == 1
+    assert identical(weights(again), weights(method))
 
 
 def test_what_a_killed_run_left_half_written_goes_when_the_run_is_called_again(tmp_path: Path) -> None:

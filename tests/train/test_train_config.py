@@ -67,6 +67,10 @@ def test_plan_by_hand() -> None:
         Plan.of(TrainConfig(steps=5, batch_size=16, drop_last=True), 10)
 
 
+def test_by_default_32_images_are_an_update() -> None:
+    assert [Plan.of(TrainConfig(epochs=1), images).steps for images in (32, 33)] == [1, 2]
+
+
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 3), st.integers(1, 4), st.booleans())
 def test_plan_counts_every_image_once(records: int, size: int, accumulation: int, epochs: int, drop: bool) -> None:
     config = TrainConfig(epochs=epochs, batch_size=size, gradient_accumulation=accumulation, drop_last=drop)
