@@ -57,6 +57,9 @@ def test_what_cannot_be_built_again_says_so() -> None:
         ({"backbone": {"name": "tiny_cn"}}, r"no backbone 'tiny_cn'"),
         ({"settings": {"warp": 9}}, r"another version of wsss-lib .*warp"),
         ({"settings": {"loss": "hinge"}}, r"loss is 'hinge', expected one of"),
+        ({"image_size": [64]}, r"it gives \[64\] as 'image_size', expected height and width in pixels"),
+        ({"image_size": [0, 64]}, r"it gives \[0, 64\] as 'image_size'"),
+        ({"image_size": [64, True]}, r"it gives \[64, True\] as 'image_size'"),
     ):
         with pytest.raises(ValueError, match=message):
             rebuild(described | change)

@@ -182,6 +182,8 @@ def test_grey_levels_of_sixteen_bits(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"row 0 of .*from 0 to 4095, and its file does not say which is white"):
         load(path)[0]
     assert load(path, white=4095)[0]["image"].mean() == pytest.approx(0.5, abs=1e-3)
+    path = written(tmp_path / "v.parquet", [{"image": grey((ramp > 32767).astype(np.uint16)), "label": "leaf"}])
+    assert load(path, white=1)[0]["image"].unique().tolist() == [0, 1], "two levels are enough"
 
 
 # orientation
