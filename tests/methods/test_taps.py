@@ -156,6 +156,14 @@ class TestToGrid:
         features = torch.randn(shape)
         assert to_grid(features, size) is features
 
+    @pytest.mark.parametrize(
+        ("channels", "last"), [(24, True), (25, True), (26, False), (30, False), (31, True), (32, True)]
+    )
+    def test_the_usual_reading_stays_where_both_sides_may_have_one_stride(self, channels: int, last: bool) -> None:
+        """14 cells on 224 pixels have strides from 224 / 15 to 224 / 13, as 26 to 30 cells on 448 pixels may have."""
+        features = torch.randn(1, 7, 14, channels)
+        assert torch.equal(to_grid(features, (224, 448)), features.permute(0, 3, 1, 2) if last else features)
+
     def test_a_given_grid_decides_the_layout(self) -> None:
         features = torch.randn(1, 4, 4, 4, requires_grad=True)
         assert to_grid(features, (64, 64), grid=(4, 4)) is features
