@@ -100,6 +100,26 @@ def test_several_scores_of_an_image_are_refined_as_each_alone(filtering, monkeyp
     torch.testing.assert_close(dense_crf(one, images, SMALL, filtering), each[0])
 
 
+@pytest.mark.parametrize(
+    ("filtering", "budget", "groups"),
+    [
+        ("exact", {"MEMORY": 2 * 8 * 63 * 63, "CACHED": 1}, [2, 2, 1]),  # a number of 8 bytes for each pair of pixels
+        ("lattice", {"CACHED": 3 * 8 * 63 * 64, "MEMORY": 1}, [3, 2]),
+        ("lattice", {"CACHED": 1}, [1] * 5),
+    ],
+)
+def test_so_many_images_are_refined_at_once_as_the_budget_allows(filtering, budget, groups, monkeypatch):
+    seen, refine = [], crf._mean_field
+    for name, size in budget.items():
+        monkeypatch.setattr(crf, name, size)
+    monkeypatch.setattr(
+        crf, "_mean_field", lambda scores, *rest: (seen.append(scores.shape[1]), refine(scores, *rest))[1]
+    )
+    scores, images = scene(5, 3, 9, 7)
+    dense_crf(scores, images, SMALL, filtering)
+    assert seen == groups
+
+
 def test_photographs_of_one_size_share_the_kernel_of_places():
     scores, images = scene(n=3, h=7, w=9)
     together = dense_crf(scores, images, SMALL, "lattice")
