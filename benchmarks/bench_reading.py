@@ -31,6 +31,7 @@ from wsss_lib.data import load
 from wsss_lib.data.records import Records
 from wsss_lib.data.transforms import Compose, RandomFlip, Resize
 from wsss_lib.experiments import Workbench
+from wsss_lib.memory import keep_freed
 from wsss_lib.methods.cam import CAM
 from wsss_lib.train.features import FeatureRecords, draw_view
 from wsss_lib.train.order import Reader
@@ -117,6 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error(f"--rounds is {options.rounds}: run at least one")
+    keep_freed()  # as chapters and commands do before they train
     print(f"{options.rounds} rounds, {torch.get_num_threads()} threads")
     rows = drawn_readings(options.rounds) | photograph_readings(options.rounds)
     print("\n" + as_markdown(rows))

@@ -33,6 +33,7 @@ from wsss_lib.backbones import Backbone, backbone
 from wsss_lib.data.records import Batch
 from wsss_lib.experiments.context import NETWORK
 from wsss_lib.experiments.studies.cost import saved
+from wsss_lib.memory import keep_freed
 from wsss_lib.methods import registry
 from wsss_lib.methods.bas import BAS
 from wsss_lib.methods.esol import ESOL
@@ -228,6 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error(f"--rounds is {options.rounds}: run at least one")
+    keep_freed()  # as chapters and commands do before they train
     print(f"{options.rounds} rounds, {torch.get_num_threads()} threads")
     rows = {name: update_rows(case, options.rounds) for name, case in CASES.items()}
     data = {"updates": rows, "rounds": options.rounds}
