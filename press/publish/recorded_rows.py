@@ -57,15 +57,15 @@ def speeds(document: Mapping[str, Any]) -> list[dict[str, str]]:
     held = dict(contests(document.get("data", {})))
     peers = list(dict.fromkeys(peer for speed in held.values() for peer in speed if peer != "ours"))
     return [
-        {"contest": name, "milliseconds an image": _two_digits(speed["ours"]["milliseconds_an_image"])}
-        | {peer: f"{_two_digits(speed[peer]['times_ours'])} ×" if peer in speed else "–" for peer in peers}
+        {"contest": name, "milliseconds an image": _digits(speed["ours"]["milliseconds_an_image"])}
+        | {peer: f"{_digits(speed[peer]['times_ours'])} ×" if peer in speed else "–" for peer in peers}
         for name, speed in held.items()
     ]
 
 
-def _two_digits(value: float) -> str:
-    """Two significant digits, without an exponent: 227 is 230."""
-    return f"{float(f'{value:.2g}'):g}"
+def _digits(value: float, number: int = 2) -> str:
+    """So many significant digits, without an exponent: of two, 227 is 230."""
+    return f"{float(f'{value:.{number}g}'):g}"
 
 
 def contests(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -120,7 +120,7 @@ def updates(document: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
                 "share of products": f"{row['shares']['products']:.0%}",
                 "most of the rest": _most_of_the_rest(row["shares"]),
                 "kept": f"{row['memory']:.2f}",
-                "milliseconds an image": f"{row['milliseconds_an_image']:.3g}",
+                "milliseconds an image": _digits(row["milliseconds_an_image"], 3),
             }
             for name, row in rows.items()
         ]
@@ -144,7 +144,7 @@ def beside_authors(document: Mapping[str, Any]) -> list[dict[str, str]]:
                 "time": f"{theirs['times_ours']:.2f} ×",
                 "least and most": f"{theirs['least']:.2f} – {theirs['most']:.2f}",
                 "operations": f"{row['operations']:.2f} ×",
-                "milliseconds an image": f"{ours['milliseconds_an_image']:.3g}",
+                "milliseconds an image": _digits(ours["milliseconds_an_image"], 3),
             }
         )
     return made
@@ -167,9 +167,9 @@ def readings(document: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "method, images": name,
             "share of the step": f"{row['share']:.1%}",
-            "milliseconds an image": _two_digits(row["reading_ms_an_image"]),
-            "at the first look": _two_digits(row["first_reading_ms_an_image"]),
-            "update": _two_digits(row["update_ms_an_image"]),
+            "milliseconds an image": _digits(row["reading_ms_an_image"]),
+            "at the first look": _digits(row["first_reading_ms_an_image"]),
+            "update": _digits(row["update_ms_an_image"]),
         }
         for name, row in document["data"]["reading"].items()
     ]
