@@ -3,9 +3,10 @@
 Theirs are no packages, and nothing of them is here. They run from clones that lie side by side in one folder:
 
     git clone https://github.com/YudeWang/SEAM    and, of wpy1999, BAS and SAT
+    git -C BAS checkout 903c86a                   and so on: :data:`VERSIONS`
     python benchmarks/bench_authors.py --code FOLDER --rounds 5
 
-What was recorded ran the files as they are at :data:`VERSIONS`: of BAS, later commits keep a network without losses.
+What was recorded ran the files as they are there. Later commits may not run: BAS then keeps a network without losses.
 
 An update is what a training script does with one batch, from the forward pass to the optimiser's step. Of theirs the
 statements are taken from the script, and executed as they stand over their network with fresh weights; on a CPU,
@@ -49,6 +50,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from wsss_lib.backbones import Backbone, backbone, freeze_batch_norm
+from wsss_lib.files import sha256_of
+from wsss_lib.memory import keep_freed
 from wsss_lib.methods.bas import BAS, BASConfig
 from wsss_lib.methods.sat import SAT, SATConfig
 from wsss_lib.methods.seam import SEAM, SEAMConfig
@@ -256,11 +259,14 @@ def row(case: Case, clone: Path, rounds: int) -> dict[str, Any]:
     return {"speed": compare(seconds, "ours", case.batch), "operations": counted, "batch": case.batch}
 
 
-def commit(clone: Path) -> str:
-    """Of a clone; of files that are none, the one at which they were read."""
-    if not (clone / ".git").exists():
-        return f"files of {VERSIONS[clone.name]}, no clone"
-    return subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=clone, text=True).strip()
+def version(clone: Path) -> dict[str, str]:
+    """The commit of a clone, or the one at which its files were read; and digests of its Python files."""
+    head = f"files as at {VERSIONS[clone.name]}, no clone"
+    if (clone / ".git").exists():
+        head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=clone, text=True).strip()
+    return {"commit": head} | {
+        str(path.relative_to(clone)): sha256_of(path)[:12] for path in sorted(clone.rglob("*.py"))
+    }
 
 
 def as_markdown(rows: dict[str, Any]) -> str:
@@ -284,9 +290,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--rounds is {options.rounds}: run at least one")
     absent = [name for name in CLONES if options.code is None or not (options.code / name).is_dir()]
     for name in absent:
-        print(f"the authors' code of {name} is absent: git clone {CLONES[name]} (measured at {VERSIONS[name]})")
+        checkout = f"git -C {name} checkout {VERSIONS[name]}"
+        print(f"the authors' code of {name} is absent: git clone {CLONES[name]} && {checkout}")
     if len(absent) == len(CLONES):
         return print("nothing to measure: clone into one folder, and pass it as --code FOLDER")
+    if not any(options.only in title for title in CASES):
+        parser.error(f"--only {options.only} is in no name: {', '.join(CASES)}")
+    keep_freed()  # as chapters and commands do before they train, and for both sides
     print(f"{options.rounds} rounds, {torch.get_num_threads()} threads")
     rows: dict[str, Any] = {}
     for title, case in CASES.items():
@@ -294,18 +304,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows[title] = row(case, options.code / case.clone, options.rounds)
             print(f"  {title}", flush=True)
     print(as_markdown(rows))
-    if not (options.dry_run or absent or options.only):
-        record(
-            "bench_authors",
-            {
-                "authors": rows,
-                "commits": {name: commit(options.code / name) for name in CLONES},
-                "rounds": options.rounds,
-            },
-            command=f"python benchmarks/bench_authors.py --code FOLDER --rounds {options.rounds}",
-            fingerprint="noise, drawn from the seed",
-            note="Fresh weights, updates in turns on one batch; ratios are medians over rounds, of processor time.",
-        )
+    if options.dry_run or absent or options.only:
+        return print("not recorded: only a run of all comparisons is")
+    record(
+        "bench_authors",
+        {
+            "authors": rows,
+            "versions": {name: version(options.code / name) for name in CLONES},
+            "rounds": options.rounds,
+        },
+        command=f"python benchmarks/bench_authors.py --code FOLDER --rounds {options.rounds}",
+        fingerprint="noise, drawn from the seed",
+        note="Fresh weights, updates in turns on one batch; ratios are medians over rounds, of processor time.",
+    )
 
 
 if __name__ == "__main__":
