@@ -4,9 +4,10 @@
 
 The last commit is cloned into a temporary folder. There, by the clock: ``make env`` (what it downloads may lie in a
 cache already), ``make book`` from nothing, and once more with nothing changed. Then a sentence is added to a chapter's
-prose: ``make book``, and, for another sentence, ``wsss build --stored``, which executes nothing; both count only where
-the page then has the sentence. Last, ``make test``. Writes book/house.json: in results/ it would make every chapter
-that was executed stale, and no chapter reads it.
+prose: ``make book``, and, for another sentence, ``wsss build --stored``, which executes nothing (it has built the pages
+once before, untimed, so that only this edit is new); both count only where the page then has the sentence. Last, with
+all that was built removed, ``make test``. Writes book/house.json: in results/ it would make every chapter that was
+executed stale, and no chapter reads it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss_lib.experiments import results
+from wsss_lib.memory import peak_mib
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTER = "06_ssc"
@@ -36,6 +38,12 @@ STEPS = {
 }
 """Commands in their order. Before those of :data:`EDITED`, a sentence is added."""
 EDITED = ("prose", "build")
+FIRST = {"build": STEPS["build"], "test": ["make", "clean"]}
+"""What is done before a step, and not timed."""
+
+
+SHOWN = 5000
+"""Characters of what a command said that are shown where it fails."""
 
 
 def add_sentence(clone: Path, sentence: str) -> None:
@@ -62,25 +70,45 @@ def seconds_of(clone: Path, steps: Sequence[str] = tuple(STEPS)) -> dict[str, fl
     """
     seconds = {}
     for step in steps:
+        if step in FIRST:
+            called(clone, FIRST[step])
         sentence = f"This sentence was added before {step}."
         if step in EDITED:
             add_sentence(clone, sentence)
         start = time.perf_counter()
-        subprocess.run(STEPS[step], cwd=clone, check=True, stdout=subprocess.DEVNULL)
+        called(clone, STEPS[step])
         seconds[step] = round(time.perf_counter() - start, 1)
         print(f"{step}: {seconds[step]:g} s", flush=True)
         if step in EDITED:
             if not shown(clone, sentence):
                 raise RuntimeError(f"after {' '.join(STEPS[step])} the page of {CHAPTER} lacks {sentence!r}")
-            subprocess.run(["git", "checkout", "--quiet", "book/chapters"], cwd=clone, check=True)
+            called(clone, ["git", "checkout", "--quiet", "book/chapters"])
     return seconds
+
+
+def called(clone: Path, command: Sequence[str]) -> None:
+    """Run a command in the clone; where it fails, show the end of what it said."""
+    done = subprocess.run(command, cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        print(done.stdout[-SHOWN:])
+        raise subprocess.CalledProcessError(done.returncode, command)
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def main() -> None:
     argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     with tempfile.TemporaryDirectory(prefix="wsss-house-") as name:
+        if subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, check=True).stdout:
+            sys.exit("commit first: the last commit is cloned and timed, and the record names it")
         subprocess.run(["git", "clone", "--quiet", str(ROOT), name], check=True)
-        seconds: dict[str, Any] = {"seconds": seconds_of(Path(name)), "chapter": CHAPTER, "cores": os.cpu_count()}
+        made = results.origin()
+        seconds: dict[str, Any] = {"seconds": seconds_of(Path(name)), "chapter": CHAPTER, "cores": cores()}
+        if results.origin() != made:
+            sys.exit("a commit was made meanwhile, so the record would name one that was not timed")
     results.record(
         "house",
         seconds,
@@ -88,6 +116,7 @@ def main() -> None:
         fingerprint="the chapters of the commit, on their embedded data",
         seeds=(0,),
         note="By the clock, on a fresh clone, nothing else running; packages may come from a cache.",
+        peak_memory_mb=peak_mib(children=True),
         folder=ROOT / "book",
     )
 

@@ -44,7 +44,7 @@ def test_an_edit_is_timed_until_its_page_has_it(
     script: dict[str, Any], clone: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chapter = f"book/chapters/{script['CHAPTER']}.ipynb"
-    script["STEPS"]["build"] = [sys.executable, "-c", BUILDS, chapter]
+    script["STEPS"]["build"] = script["FIRST"]["build"] = [sys.executable, "-c", BUILDS, chapter]
     before = (clone / chapter).read_text(encoding="utf-8")
     seconds = script["seconds_of"](clone, ["build"])
     assert list(seconds) == ["build"]
@@ -56,7 +56,12 @@ def test_an_edit_is_timed_until_its_page_has_it(
         script["seconds_of"](clone, ["prose"])
 
 
-def test_a_command_that_fails_is_not_timed(script: dict[str, Any], clone: Path) -> None:
-    script["STEPS"]["test"] = [sys.executable, "-c", "raise SystemExit(3)"]
+def test_a_command_that_fails_is_shown_and_not_timed(
+    script: dict[str, Any], clone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script["FIRST"]["test"] = [sys.executable, "-c", "open('cleaned', 'w').close()"]
+    script["STEPS"]["test"] = [sys.executable, "-c", "raise SystemExit('two tests failed')"]
     with pytest.raises(subprocess.CalledProcessError):
         script["seconds_of"](clone, ["test"])
+    assert (clone / "cleaned").is_file()
+    assert capsys.readouterr().out == "two tests failed\n\n"

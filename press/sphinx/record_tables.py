@@ -121,11 +121,12 @@ class ResultsTable(Recorded):
 
 
 class SpeedTables(Recorded):
-    """Of each benchmark, how many times as long as the library the others take."""
+    """Of each benchmark, how many times as long as the library the others take; the authors' code has its own table."""
 
     def lines(self, env, clone):
         made = []
-        for document in map(read_json, sorted((clone / "results").glob("*.json"))):
+        paths = [path for path in sorted((clone / "results").glob("*.json")) if path.stem != "bench_authors"]
+        for document in map(read_json, paths):
             if rows := recorded_rows.speeds(document):
                 device = document["provenance"].get("device", "a CPU")
                 made += plain_table(plain(f"{document['name']}: their time over ours, on {device}"), rows)

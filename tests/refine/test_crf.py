@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import refine_slow
 import torch
+from largest import Largest
 
 from wsss_lib.data.worlds.critters import Critters, World
 from wsss_lib.refine import CRFSettings, crf, dense_crf, scores_of_masks
@@ -101,23 +102,24 @@ def test_several_scores_of_an_image_are_refined_as_each_alone(filtering, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("filtering", "budget", "groups"),
+    ("filtering", "budget", "at_once"),
     [
-        ("exact", {"MEMORY": 2 * 8 * 63 * 63, "CACHED": 1}, [2, 2, 1]),  # a number of 8 bytes for each pair of pixels
-        ("lattice", {"CACHED": 3 * 8 * 63 * 64, "MEMORY": 1}, [3, 2]),
-        ("lattice", {"CACHED": 1}, [1] * 5),
+        ("exact", {"MEMORY": 2 * 8 * 63 * 63, "CACHED": 1}, 2),  # a number of 8 bytes for each pair of pixels
+        ("lattice", {"CACHED": 3 * 8 * 63 * 64, "MEMORY": 1}, 3),
+        ("lattice", {"CACHED": 1}, 1),
     ],
 )
-def test_so_many_images_are_refined_at_once_as_the_budget_allows(filtering, budget, groups, monkeypatch):
-    seen, refine = [], crf._mean_field
+def test_as_many_images_are_refined_at_once_as_the_budget_is_for(filtering, budget, at_once, monkeypatch):
     for name, size in budget.items():
         monkeypatch.setattr(crf, name, size)
-    monkeypatch.setattr(
-        crf, "_mean_field", lambda scores, *rest: (seen.append(scores.shape[1]), refine(scores, *rest))[1]
-    )
-    scores, images = scene(5, 3, 9, 7)
-    dense_crf(scores, images, SMALL, filtering)
-    assert seen == groups
+    scores, images = (one.expand(4, -1, -1, -1) for one in scene(1, 3, 9, 7))
+    dense_crf(scores, images, SMALL, filtering)  # the kernel of places is made once, and kept
+    made = []
+    for number in (4, at_once, at_once - 1):
+        with Largest() as seen:
+            dense_crf(scores[:number], images[:number], SMALL, filtering)
+        made.append(seen.bytes)
+    assert made[0] == made[1] > made[2]
 
 
 def test_photographs_of_one_size_share_the_kernel_of_places():

@@ -1,8 +1,8 @@
 import pytest
 import refine_slow
 import torch
+from largest import Largest
 from skimage.segmentation import random_walker
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from wsss_lib.refine import (
     affinity_loss,
@@ -187,18 +187,6 @@ def test_memory_is_said_before_and_groups_change_nothing():
         random_walk(scores, alike[:, 1:], offsets)
     # A walk at stride 4 on an image of 512 × 512 with the radius of AffinityNet; all pairs would take a gigabyte.
     assert table_bytes(128, 128, pair_offsets(5)) / 2**20 == pytest.approx(17.25)
-
-
-class Largest(TorchDispatchMode):
-    """Notes the bytes of the largest tensor that is made."""
-
-    bytes = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        if isinstance(result, torch.Tensor):
-            self.bytes = max(self.bytes, result.nbytes)
-        return result
 
 
 @pytest.mark.parametrize("group", [1, 2])

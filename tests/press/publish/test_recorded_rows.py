@@ -113,4 +113,4 @@ def test_rows_of_reading():
 
 def test_rows_of_the_house_are_held_to_their_aims():
     made = house({"data": {"seconds": {"environment": 70.4, "prose": 60.0, "build": 20.1}}})
-    assert [list(row.values())[1:] for row in made] == [["–", "70", "–"], ["60", "60", "yes"], ["20", "20", "no"]]
+    assert [list(row.values())[1:] for row in made] == [["–", "70.4", "–"], ["60", "60", "yes"], ["20", "20.1", "no"]]
