@@ -40,8 +40,6 @@ STEPS = {
 EDITED = ("prose", "build")
 FIRST = {"build": STEPS["build"], "test": ["make", "clean"]}
 """What is done before a step, and not timed."""
-
-
 SHOWN = 5000
 """Characters of what a command said that are shown where it fails."""
 
@@ -106,12 +104,12 @@ def main() -> None:
             sys.exit("commit first: the last commit is cloned and timed, and the record names it")
         subprocess.run(["git", "clone", "--quiet", str(ROOT), name], check=True)
         made = results.origin()
-        seconds: dict[str, Any] = {"seconds": seconds_of(Path(name)), "chapter": CHAPTER, "cores": cores()}
+        data: dict[str, Any] = {"seconds": seconds_of(Path(name)), "chapter": CHAPTER, "cores": cores()}
         if results.origin() != made:
             sys.exit("a commit was made meanwhile, so the record would name one that was not timed")
     results.record(
         "house",
-        seconds,
+        data,
         command="python benchmarks/house.py",
         fingerprint="the chapters of the commit, on their embedded data",
         seeds=(0,),

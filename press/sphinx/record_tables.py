@@ -63,6 +63,20 @@ class Recorded(Directive):
         return made.children
 
 
+class OfOneFile(Recorded):
+    """Shows what :meth:`made` makes of one recorded document, or by which command to record it."""
+
+    def lines(self, env, clone):
+        path = clone / self.file
+        env.note_dependency(str(path))
+        return self.made(read_json(path)) if path.is_file() else [f"Not recorded yet: `{self.command}`"]
+
+    @staticmethod
+    def titled(title, document, rows):
+        """A wide table whose title ends with the device."""
+        return plain_table(plain(f"{title} {document['provenance'].get('device', 'a machine not recorded')}"), rows)
+
+
 class StatusTable(Recorded):
     """When each chapter last ran, for how long, with what."""
 
@@ -173,43 +187,33 @@ class UpdatesTable(Recorded):
         return [*made, *plain_table("Reading a batch beside the update", recorded_rows.readings(read_json(reading)))]
 
 
-class AuthorsTable(Recorded):
+class AuthorsTable(OfOneFile):
     """An update of each method beside the authors' own code."""
 
-    def lines(self, env, clone):
-        path = clone / "results" / "bench_authors.json"
-        if not path.is_file():
-            return ["Not recorded yet: `python benchmarks/bench_authors.py`"]
-        document = read_json(path)
-        title = plain(f"The authors' update over ours, on {document['provenance'].get('device', 'a CPU')}")
-        return plain_table(title, recorded_rows.beside_authors(document))
+    file, command = "results/bench_authors.json", "python benchmarks/bench_authors.py"
+
+    def made(self, document):
+        return self.titled("The authors' update over ours, on", document, recorded_rows.beside_authors(document))
 
 
-class GPUTable(Recorded):
+class GPUTable(OfOneFile):
     """Of each trained method on a GPU: agreement with a CPU, speed, memory."""
 
-    def lines(self, env, clone):
-        path = clone / "results" / "bench_gpu.json"
-        if not path.is_file():
-            return ["Not recorded yet: `make gpu`"]
-        document = read_json(path)
-        title = plain(f"Training on {document['provenance'].get('device', 'a GPU')}")
-        return plain_table(title, recorded_rows.on_gpu(document))
+    file, command = "results/bench_gpu.json", "make gpu"
+
+    def made(self, document):
+        return self.titled("Training on", document, recorded_rows.on_gpu(document))
 
 
-class HouseTable(Recorded):
+class HouseTable(OfOneFile):
     """How long both commands of the README take, and an edit until its page is there."""
 
-    def lines(self, env, clone):
-        path = clone / "book" / "house.json"
-        env.note_dependency(str(path))
-        if not path.is_file():
-            return ["Not recorded yet: `python benchmarks/house.py`"]
-        document = read_json(path)
-        device = f"{document['data']['cores']} cores"
+    file, command = "book/house.json", "python benchmarks/house.py"
+
+    def made(self, document):
         rows = recorded_rows.house(document)
-        body = [list(row.values()) for row in rows]
-        return table(f"Seconds by the clock, on {device}", "", list(rows[0]), body)
+        title = f"Seconds by the clock, on {document['data']['cores']} cores"
+        return table(title, "", list(rows[0]), [list(row.values()) for row in rows])
 
 
 class MachinesTable(Recorded):
@@ -225,15 +229,12 @@ class MachinesTable(Recorded):
         return table(title, "", ["chapter", *map(plain, heads)], rows)
 
 
-class MutantsTable(Recorded):
+class MutantsTable(OfOneFile):
     """Of each room of the library: how many changes its tests were shown, how many they noticed, and the others."""
 
-    def lines(self, env, clone):
-        path = clone / "book" / "mutants.json"
-        env.note_dependency(str(path))
-        if not path.is_file():
-            return ["Not recorded yet: `make mutate`"]
-        document = read_json(path)
+    file, command = "book/mutants.json", "make mutate"
+
+    def made(self, document):
         rows, more = [], []
         for room, of in document["data"].items():
             silent = sum(bool(one["why"]) for one in of["survived"])
