@@ -1,6 +1,7 @@
 """The book is built from a small sample: see ``book_kit``."""
 
 import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
@@ -50,6 +51,24 @@ def test_a_second_build_reads_only_what_changed(built, sample):
     log = (sample / "_build" / "build.log").read_text()
     assert "0 added, 1 changed, 0 removed" in log
     assert "More." in (built / "book" / "glossary.html").read_text()
+
+
+def test_a_record_that_changes_or_appears_is_on_its_page_after_the_next_build(built, sample):
+    page = built / "book" / "results.html"
+    before = json.loads((sample / "book" / "house.json").read_text())
+    assert "benchmarks/house.py" not in page.read_text()
+    try:
+        changed = {"data": before["data"] | {"seconds": {"book": 123.4}}}
+        (sample / "book" / "house.json").write_text(json.dumps(changed))
+        assert build(sample, tell=lambda line: None)
+        assert "123.4" in page.read_text()
+        (sample / "book" / "house.json").unlink()
+        assert build(sample, tell=lambda line: None)
+        assert "benchmarks/house.py" in page.read_text()
+    finally:
+        (sample / "book" / "house.json").write_text(json.dumps(before))
+    assert build(sample, tell=lambda line: None)
+    assert "400.4" in page.read_text()
 
 
 DEAD = {

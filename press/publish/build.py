@@ -18,7 +18,6 @@ import yaml
 from sphinx_external_toc.api import SiteMap, TocTree
 from sphinx_external_toc.parsing import parse_toc_yaml
 
-from press import stamps
 from press.freshness import files_digest
 from press.project import ProjectError, repository
 from press.publish import markdown
@@ -50,7 +49,8 @@ def build(root: Path, *, stored: bool = False, tell: Callable[[str], None] = pri
     tell(f"Building {len(pages(root))} pages ...")
     output = root / "_build"
     inside = [staged / "book" / "assets", staged / "_toc.yml"]
-    forget_outdated(output, [PRESS / "sphinx", *inside, root / stamps.FILE, root / "results"])
+    records = [root / "results", *sorted((root / "book").glob("*.json"))]
+    forget_outdated(output, [PRESS / "sphinx", *inside, *records])
     page = output / "html" / "index.html"
     if not page.is_file():
         # It comes last: a build that was cut off has written less than Sphinx remembers, and a style of which half was

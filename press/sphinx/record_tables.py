@@ -68,7 +68,6 @@ class OfOneFile(Recorded):
 
     def lines(self, env, clone):
         path = clone / self.file
-        env.note_dependency(str(path))
         return self.made(read_json(path)) if path.is_file() else [f"Not recorded yet: `{self.command}`"]
 
     @staticmethod
